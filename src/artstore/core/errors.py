@@ -1,0 +1,234 @@
+"""Every named failure of ArtStore and its stable code.
+
+A failure is a class; what HTTP status it becomes stands in one table,
+`artstore.core.web.problems`. The SDK turns a code back into the same class.
+
+`detail` is read by the caller: it says what is wrong and what to do, and names nothing
+internal (no path, no SQL, no address). What an operator needs goes into the log, under
+the correlation id. Imports nothing, so that everything may import it.
+"""
+
+from typing import ClassVar
+
+
+class ArtStoreError(Exception):
+    """Base of all failures that a caller may see.
+
+    Args:
+        detail: One or two sentences for the caller.
+        retry_after_s: When trying again makes sense; becomes `Retry-After`.
+        fields: Further members of the problem body, for example `field="tags"`.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self, detail: str = "", *, retry_after_s: int | None = None, **fields: object
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.retry_after_s = retry_after_s
+        self.fields = fields
+
+
+class InternalError(ArtStoreError):
+    """A fault of ArtStore itself. The detail stays empty: the log has the cause."""
+
+
+# --- the request itself -------------------------------------------------------------
+
+
+class InvalidRequest(ArtStoreError):
+    """The request is malformed. `field` names the part that is wrong."""
+
+    code = "invalid_request"
+    title = "The request is malformed"
+
+
+class InvalidMetadata(ArtStoreError):
+    """Name, tags, metadata, collection or retention are malformed. `field` names which."""
+
+    code = "invalid_metadata"
+    title = "The metadata is malformed"
+
+
+class DigestMismatch(ArtStoreError):
+    """The bytes that arrived do not have the digest the sender declared. Nothing is kept."""
+
+    code = "digest_mismatch"
+    title = "The content does not match its digest"
+
+
+class SizeMismatch(ArtStoreError):
+    """More or fewer bytes arrived than declared. Nothing is kept."""
+
+    code = "size_mismatch"
+    title = "The content does not have the declared length"
+
+
+class BodyTooLarge(ArtStoreError):
+    code = "body_too_large"
+    title = "The body is larger than the limit"
+
+
+class RangeNotSatisfiable(ArtStoreError):
+    """Carries `size_bytes`, so that the answer can name the real length."""
+
+    code = "range_not_satisfiable"
+    title = "The range lies outside the file"
+
+
+class UnknownRoute(ArtStoreError):
+    code = "unknown_route"
+    title = "There is nothing at this address"
+
+
+class MethodNotAllowed(ArtStoreError):
+    code = "method_not_allowed"
+    title = "This address does not know the method"
+
+
+class UnsupportedMediaType(ArtStoreError):
+    code = "unsupported_media_type"
+    title = "This content type is not understood here"
+
+
+class TooManyRequests(ArtStoreError):
+    code = "too_many_requests"
+    title = "Too many requests"
+
+
+# --- who asks -----------------------------------------------------------------------
+
+
+class InvalidToken(ArtStoreError):
+    """No token, or one that is expired, forged, revoked or for somebody else.
+
+    One detail for all of them: a stranger learns nothing from the difference.
+    """
+
+    code = "invalid_token"
+    title = "A valid access token is needed"
+
+
+class InvalidCredentials(ArtStoreError):
+    """Wrong name or secret, unknown, suspended or expired account: one answer for all."""
+
+    code = "invalid_credentials"
+    title = "The credentials are not valid"
+
+
+class NotPermitted(ArtStoreError):
+    """Known, but not allowed."""
+
+    code = "not_permitted"
+    title = "Not permitted"
+
+
+class ClientCertificateRequired(ArtStoreError):
+    code = "client_certificate_required"
+    title = "A client certificate is needed here"
+
+
+# --- files --------------------------------------------------------------------------
+
+
+class UnknownFile(ArtStoreError):
+    code = "unknown_file"
+    title = "There is no such file"
+
+
+class FileDeleted(ArtStoreError):
+    """The file was here and was removed; its tombstone stays."""
+
+    code = "file_deleted"
+    title = "The file was deleted"
+
+
+class FileExists(ArtStoreError):
+    """The id is taken by other content."""
+
+    code = "file_exists"
+    title = "The file id is taken"
+
+
+class RevisionConflict(ArtStoreError):
+    """Somebody else changed the record since it was read."""
+
+    code = "revision_conflict"
+    title = "The record was changed meanwhile"
+
+
+class ModeForbids(ArtStoreError):
+    """The element's mode (`edit`, `rw`, `ro`, `ar`) does not allow the operation."""
+
+    code = "mode_forbids"
+    title = "The storage element's mode does not allow this"
+
+
+class RetentionForbids(ArtStoreError):
+    """Retention has not ended, or a legal hold stands. Nobody can lift this early."""
+
+    code = "retention_forbids"
+    title = "The file must be kept"
+
+
+class FileDamaged(ArtStoreError):
+    """The stored bytes or their record do not match their digest; they are not handed out."""
+
+    code = "file_damaged"
+    title = "The stored file is damaged"
+
+
+# --- elements, services, accounts ----------------------------------------------------
+
+
+class NoRoom(ArtStoreError):
+    code = "no_room"
+    title = "No storage element has room"
+
+
+class Unavailable(ArtStoreError):
+    """Something that is needed is away for now. Nothing was lost; try again."""
+
+    code = "unavailable"
+    title = "Temporarily unavailable"
+
+
+class PositionGone(ArtStoreError):
+    """The change feed does not hold this position: list the element, then follow again."""
+
+    code = "position_gone"
+    title = "The feed position is gone"
+
+
+class UnknownElement(ArtStoreError):
+    code = "unknown_element"
+    title = "There is no such storage element"
+
+
+class UnknownAccount(ArtStoreError):
+    code = "unknown_account"
+    title = "There is no such account"
+
+
+class NameTaken(ArtStoreError):
+    code = "name_taken"
+    title = "The name is taken"
+
+
+class WeakPassword(ArtStoreError):
+    code = "weak_password"
+    title = "The password is too weak"
+
+
+def error_classes() -> dict[str, type[ArtStoreError]]:
+    """All failures by code."""
+    classes: dict[str, type[ArtStoreError]] = {ArtStoreError.code: InternalError}
+    pending = list(ArtStoreError.__subclasses__())
+    while pending:
+        cls = pending.pop()
+        classes[cls.code] = cls
+        pending.extend(cls.__subclasses__())
+    return classes

@@ -1,0 +1,73 @@
+"""A storage element, as others see it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from artstore.core.model.ids import ElementId
+
+
+class StorageMode(StrEnum):
+    """What an element allows. One-way `rw -> ro -> ar`; `edit` stays `edit`."""
+
+    EDIT = "edit"
+    """Create, read, change, delete."""
+    RW = "rw"
+    """Create and read; nothing is deleted."""
+    RO = "ro"
+    """Read."""
+    AR = "ar"
+    """Records are online, bytes are in an archive; reading needs a restore."""
+
+    @property
+    def accepts_files(self) -> bool:
+        return self in (StorageMode.EDIT, StorageMode.RW)
+
+
+class Capacity(BaseModel):
+    """Bytes of the volume. An upload must leave `reserved` of `free` untouched."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: int = Field(ge=0)
+    used: int = Field(ge=0)
+    free: int = Field(ge=0)
+    reserved: int = Field(ge=0)
+
+    @property
+    def available(self) -> int:
+        return max(0, self.free - self.reserved)
+
+
+class ElementInfo(BaseModel):
+    """What an element says of itself (`GET /api/v1/info`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    element_id: ElementId
+    mode: StorageMode
+    version: str
+    writable: bool
+    """False when the mode forbids it or the volume failed; reads go on."""
+    capacity: Capacity
+    feed_id: str
+    """Names this history of changes. Another id means another history: list again."""
+    head_seq: int = Field(ge=0)
+    """The last change that is durable."""
+    oldest_seq: int = Field(ge=0)
+    """The feed can be read after this position, and not before it."""
+
+
+ElementUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")]
+
+
+class ElementEntry(BaseModel):
+    """An element in the registry of the admin module."""
+
+    model_config = ConfigDict(frozen=True)
+
+    element_id: ElementId
+    url: ElementUrl
+    priority: int = Field(default=100, ge=0, le=1_000_000)
+    """The lowest is filled first."""

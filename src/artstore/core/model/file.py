@@ -1,0 +1,188 @@
+"""A file's record: what its `attr.json` says. The truth about a file, in one shape everywhere.
+
+The JSON form is fixed and documented in `docs/formats/attr-json.md`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from artstore.core.errors import InvalidMetadata
+from artstore.core.model.ids import CollectionName, FileIdField
+from artstore.core.model.retention import Retention
+
+ATTR_SCHEMA_VERSION = 1
+
+ATTR_BYTES_MAX = 1 << 20
+"""One attr.json. A rename is atomic at any size; the limit keeps memory bounded."""
+
+FILENAME_CHARS_MAX = 1024
+TAGS_MAX = 256
+TAG_CHARS_MAX = 256
+METADATA_KEYS_MAX = 1024
+METADATA_KEY_CHARS_MAX = 256
+
+FILE_BYTES_MAX = 1 << 43
+"""8 TiB, half of what ext4 can hold in one file."""
+
+DEFAULT_COLLECTION = "default"
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+
+
+def _encodable(text: str) -> str:
+    """JSON can carry lone surrogates (`"\\ud800"`), UTF-8 cannot: nothing could store them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text must be valid Unicode, without lone surrogates") from None
+    return text
+
+
+def _encodable_tree(value: Any) -> Any:
+    match value:
+        case str():
+            _encodable(value)
+        case dict():
+            for key, item in value.items():
+                _encodable(key)
+                _encodable_tree(item)
+        case list():
+            for item in value:
+                _encodable_tree(item)
+    return value
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Filename = Annotated[Text, StringConstraints(min_length=1, max_length=FILENAME_CHARS_MAX)]
+"""Kept exactly as given: any characters, also separators and controls. Never used as a path."""
+
+Tag = Annotated[Text, StringConstraints(min_length=1, max_length=TAG_CHARS_MAX)]
+Tags = Annotated[tuple[Tag, ...], Field(max_length=TAGS_MAX)]
+MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=METADATA_KEY_CHARS_MAX)]
+Metadata = Annotated[
+    dict[MetadataKey, Any], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_encodable_tree)
+]
+"""Free-form facts of the user: any JSON values under text keys."""
+
+# A control character in a header value would split the answer.
+ContentType = Annotated[
+    str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+/[ -~]{1,200}$")
+]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Digest(Model):
+    alg: Literal["sha256"]
+    value: Sha256
+    computed_at: datetime
+
+
+class Uploader(Model):
+    """Who put the file in: the person or account, never the service that carried it."""
+
+    subject: Text
+    name: Text
+    via: Text
+
+
+class Hold(Model):
+    id: Text
+    matter: Text
+    by: Text
+    at: datetime
+
+
+class Scan(Model):
+    engine: Text
+    verdict: Literal["clean", "infected", "unscanned"]
+    at: datetime
+
+
+class Deletion(Model):
+    """What stays in the attr.json of a deleted file, its tombstone."""
+
+    at: datetime
+    by: Text
+    reason: Text
+
+
+class FileDraft(Model):
+    """What is known of a file before its bytes are stored."""
+
+    collection: CollectionName = DEFAULT_COLLECTION
+    original_filename: Filename
+    content_type: ContentType = DEFAULT_CONTENT_TYPE
+    declared_content_type: ContentType | None = None
+    size: int | None = Field(default=None, ge=0, le=FILE_BYTES_MAX)
+    """Bytes; `None` when the sender does not say (chunked)."""
+    expected_sha256: Sha256 | None = None
+    uploaded_by: Uploader
+    retention: Retention = Retention()
+    tags: Tags = ()
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class FileChange(Model):
+    """A change of a record. `None` leaves a field as it is."""
+
+    expected_revision: int | None = Field(default=None, ge=1)
+    original_filename: Filename | None = None
+    tags: Tags | None = None
+    metadata: Metadata | None = None
+
+
+class FileRecord(Model):
+    """The content of an attr.json. Sizes in bytes, times in UTC."""
+
+    schema_version: Literal[1] = ATTR_SCHEMA_VERSION
+    file_id: FileIdField
+    collection: CollectionName
+    original_filename: Filename
+    size: int = Field(ge=0, le=FILE_BYTES_MAX)
+    content_type: ContentType
+    declared_content_type: ContentType | None = None
+    digests: tuple[Digest, ...] = Field(min_length=1)
+    uploaded_at: datetime
+    uploaded_by: Uploader
+    revision: int = Field(ge=1)
+    retention: Retention = Retention()
+    holds: tuple[Hold, ...] = ()
+    dispose_after: datetime | None = None
+    tags: Tags = ()
+    metadata: Metadata = Field(default_factory=dict)
+    scan: Scan | None = None
+    previous_version: FileIdField | None = None
+    restored_from: Text | None = None
+    deleted: Deletion | None = None
+
+    @property
+    def sha256(self) -> str:
+        return self.digests[0].value
+
+    def to_json(self) -> bytes:
+        """The attr.json: UTF-8, one document, a final newline."""
+        return self.__pydantic_serializer__.to_json(self) + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Raises pydantic's `ValidationError` for anything but a valid record."""
+        return cls.model_validate_json(data)
+
+
+def check_attr_size(record: FileRecord) -> bytes:
+    """The record as JSON, if it fits.
+
+    Raises:
+        InvalidMetadata: It would be larger than `ATTR_BYTES_MAX`.
+    """
+    data = record.to_json()
+    if len(data) > ATTR_BYTES_MAX:
+        raise InvalidMetadata(
+            f"name, tags and metadata may take {ATTR_BYTES_MAX} bytes together", field="metadata"
+        )
+    return data
