@@ -4,7 +4,7 @@ The JSON form is fixed and documented in `docs/formats/attr-json.md`.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -12,7 +12,7 @@ from artstore.core.errors import InvalidMetadata
 from artstore.core.model.ids import CollectionName, FileIdField
 from artstore.core.model.retention import Retention
 
-ATTR_SCHEMA_VERSION = 1
+ATTR_SCHEMA_VERSION: Final = 1
 
 ATTR_BYTES_MAX = 1 << 20
 """One attr.json. A rename is atomic at any size; the limit keeps memory bounded."""

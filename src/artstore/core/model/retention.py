@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,15 +13,12 @@ YEARS_MAX = 1000
 """Beyond this a typing error is likelier than a wish; `permanent` says it better."""
 
 
-class RetentionMode(StrEnum):
-    NONE = "none"
-    """May be deleted at any time."""
-    COMPLIANCE = "compliance"
-    """Nobody may delete it before `retain_until`, also not an administrator."""
-
-
 class Retention(BaseModel):
-    """`retain_until` is `None` for mode `none`, and for files that are kept for good."""
+    """What was promised at the upload.
+
+    `none` may be deleted at any time. `compliance` is deleted by nobody before
+    `retain_until`, also not by an administrator; without a date it is kept for good.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +27,7 @@ class Retention(BaseModel):
     retain_until: datetime | None = None
 
     def forbids_deletion_at(self, moment: datetime) -> bool:
-        if self.mode == RetentionMode.NONE:
+        if self.mode == "none":
             return False
         return self.retain_until is None or moment < self.retain_until
 

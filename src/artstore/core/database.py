@@ -1,0 +1,101 @@
+"""PostgreSQL: the pool, and a session that is one transaction."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from time import perf_counter
+from typing import Any
+
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from artstore.core.errors import Unavailable
+from artstore.core.metrics import DB_POOL_CONNECTIONS, DB_QUERY_DURATION
+
+POOL_WAIT_S = 5.0
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_MS = 60_000
+
+
+class Database:
+    """One per process. The password comes apart from the URL, so no log can show it."""
+
+    def __init__(
+        self, url: str, password: str, *, application_name: str, pool_size: int = 10
+    ) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            make_url(url).set(password=password),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_S,
+            pool_pre_ping=True,
+            connect_args={
+                "application_name": application_name,
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            },
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._watch_pool()
+        self._watch_queries()
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            Unavailable: The database is away, or all its connections are busy.
+        """
+        try:
+            async with self._sessions() as session, session.begin():
+                yield session
+        except PoolTimeoutError as error:
+            raise Unavailable("the database is busy") from error
+        except DBAPIError as error:
+            if error.connection_invalidated or _is_outage(error):
+                raise Unavailable("the database is not available") from error
+            raise
+
+    async def check(self) -> None:
+        async with self.session() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    def _watch_pool(self) -> None:
+        pool = self.engine.sync_engine.pool
+        assert isinstance(pool, AsyncAdaptedQueuePool)
+        DB_POOL_CONNECTIONS.labels("max").set(pool.size())
+        DB_POOL_CONNECTIONS.labels("in_use").set_function(pool.checkedout)
+        DB_POOL_CONNECTIONS.labels("idle").set_function(pool.checkedin)
+
+    def _watch_queries(self) -> None:
+        engine = self.engine.sync_engine
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def _begin(_c: Any, _cur: Any, _s: Any, _p: Any, context: Any, _m: Any) -> None:
+            context.started_s = perf_counter()
+
+        @event.listens_for(engine, "after_cursor_execute")
+        def _end(_c: Any, _cur: Any, _s: Any, _p: Any, context: Any, _m: Any) -> None:
+            DB_QUERY_DURATION.observe(perf_counter() - context.started_s)
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    """Whether the server is away, starting or stopping, rather than refusing this statement.
+
+    SQLSTATE classes: 08 connection, 53 resources, 57P shutdown; none: never connected.
+    """
+    state = getattr(error.orig, "sqlstate", None)
+    name = type(error.orig).__name__
+    if state is None:
+        return name in {"OperationalError", "ConnectionTimeout"}
+    return str(state).startswith(("08", "53", "57P"))

@@ -1,0 +1,113 @@
+"""Calls from module to module: aiohttp over mutual TLS, with the trace of the request."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from artstore.core import errors
+from artstore.core.tls import TlsFiles, client_context, server_name
+from artstore.core.tracing import traceparent
+
+CONNECT_TIMEOUT_S = 3.0
+IDLE_TIMEOUT_S = 30.0
+"""Silence longer than this means the other side is gone; a busy transfer is never cut."""
+KEEP_ALIVE_S = 30.0
+CONNECTIONS_PER_HOST_MAX = 256
+PROBLEM_BYTES_MAX = 1 << 20
+
+
+class Transport:
+    """One per process. Create it inside the running event loop; `close()` it at the end."""
+
+    def __init__(self, tls: TlsFiles | None) -> None:
+        """`tls` is `None` only in development, where services speak plain HTTP."""
+        self._tls = client_context(tls) if tls else None
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            limit_per_host=CONNECTIONS_PER_HOST_MAX,
+            keepalive_timeout=KEEP_ALIVE_S,
+            ssl=self._tls or False,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("Accept-Encoding", "User-Agent"),
+            raise_for_status=False,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        peer: str,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+        params: Mapping[str, str] | None = None,
+        expect100: bool = False,
+        timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One call to a service of module `peer`. The answer is a success (below 400).
+
+        Args:
+            data: bytes, or an async iterator of bytes for a body that streams.
+            expect100: Send a large body only after the other side wants it.
+            timeout_s: Longest silence; no limit for the whole transfer.
+
+        Raises:
+            ArtStoreError: The other side's own failure, as it named it.
+            Unavailable: It did not answer, or the connection broke.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
+        )
+        try:
+            async with self._session.request(
+                method,
+                url,
+                headers={"traceparent": traceparent(), **(headers or {})},
+                data=data,
+                params=params,
+                expect100=expect100,
+                timeout=timeout,
+                allow_redirects=False,
+                server_hostname=server_name(peer) if self._tls else None,
+            ) as response:
+                if response.status >= 400:
+                    raise _failure_in(response.status, await _read_problem(response), peer)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise errors.Unavailable(f"the {peer} service does not answer") from error
+
+
+async def _read_problem(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    if response.content_type != "application/problem+json":
+        return {}
+    body = await response.content.read(PROBLEM_BYTES_MAX)
+    try:
+        problem = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+_STANDARD_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "correlation_id"})
+
+
+def _failure_in(status: int, problem: dict[str, Any], peer: str) -> errors.ArtStoreError:
+    """The failure that another service named. What it got wrong itself is not the caller's."""
+    cls = errors.error_classes().get(problem.get("code", ""))
+    if cls is None or cls in (errors.ClientCertificateRequired, errors.InternalError):
+        if status in (429, 502, 503, 504):
+            return errors.Unavailable(f"the {peer} service is not available")
+        return errors.InternalError()
+    fields = {key: value for key, value in problem.items() if key not in _STANDARD_MEMBERS}
+    return cls(str(problem.get("detail", "")), **fields)

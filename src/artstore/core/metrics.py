@@ -1,0 +1,141 @@
+"""Every metric of ArtStore, once: name, help, unit, labels.
+
+Names follow `artstore_<thing>_<unit>[_total]`, in seconds and bytes. Labels have few values:
+never an id, a name or an address.
+"""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+
+_BYTES = [float(1 << bits) for bits in range(10, 41, 3)]
+_TRANSFER_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800]
+_FSYNC_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5]
+
+# --- every module (names fixed by the contract with Prometheus, S14) ------------------
+
+HTTP_REQUESTS = Counter(
+    "http_requests",
+    "HTTP requests answered. Status 499: the client left first.",
+    ["service", "method", "route", "status"],
+    registry=REGISTRY,
+)
+HTTP_REQUEST_DURATION = Histogram(
+    "http_request_duration_seconds",
+    "Time from the head of a request to the end of its answer.",
+    ["service", "route"],
+    buckets=[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registry=REGISTRY,
+)
+BUILD_INFO = Gauge(
+    "artstore_build_info",
+    "Always 1; the labels say what runs.",
+    ["service", "instance", "version"],
+    registry=REGISTRY,
+)
+DB_POOL_CONNECTIONS = Gauge(
+    "artstore_db_pool_connections",
+    "Connections of the database pool by state.",
+    ["state"],
+    registry=REGISTRY,
+)
+DB_QUERY_DURATION = Histogram(
+    "artstore_db_query_duration_seconds",
+    "Time of one statement, as the module sees it.",
+    buckets=[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registry=REGISTRY,
+)
+
+# --- ingester -------------------------------------------------------------------------
+
+UPLOAD_DURATION = Histogram(
+    "artstore_upload_duration_seconds",
+    "Time of an accepted upload, from its first byte to durable.",
+    buckets=_TRANSFER_S,
+    registry=REGISTRY,
+)
+UPLOAD_SIZE = Histogram(
+    "artstore_upload_size_bytes",
+    "Size of an accepted upload.",
+    buckets=_BYTES,
+    registry=REGISTRY,
+)
+UPLOADS = Counter(
+    "artstore_uploads",
+    "Uploads by outcome: accepted, refused (by a rule), failed (by us), aborted (by the client).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+
+# --- query ----------------------------------------------------------------------------
+
+SEARCH_DURATION = Histogram(
+    "artstore_search_duration_seconds",
+    "Time of one search.",
+    buckets=[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registry=REGISTRY,
+)
+DOWNLOAD_BYTES = Counter("artstore_download_bytes", "Bytes of files handed out.", registry=REGISTRY)
+
+# --- storage --------------------------------------------------------------------------
+
+WAL_FSYNC_DURATION = Histogram(
+    "artstore_wal_fsync_duration_seconds",
+    "Time of one flush of the log to the disk.",
+    buckets=_FSYNC_S,
+    registry=REGISTRY,
+)
+WAL_GROUP_SIZE = Histogram(
+    "artstore_wal_group_size",
+    "Records that one flush of the log made durable.",
+    buckets=[1, 2, 4, 8, 16, 32, 64, 128, 256],
+    registry=REGISTRY,
+)
+ELEMENT_CAPACITY = Gauge(
+    "artstore_element_capacity_bytes",
+    "The element's volume by state: used, free, reserved.",
+    ["state"],
+    registry=REGISTRY,
+)
+ELEMENT_WRITABLE = Gauge(
+    "artstore_element_writable",
+    "0 when the element takes no files: its mode forbids it or its volume failed.",
+    registry=REGISTRY,
+)
+
+# --- admin ----------------------------------------------------------------------------
+
+CATALOGUE_LAG = Gauge(
+    "artstore_catalogue_lag_seconds",
+    "Age of the oldest change of an element that the catalogue does not show yet.",
+    ["element"],
+    registry=REGISTRY,
+)
+CATALOGUE_CHANGES = Counter(
+    "artstore_catalogue_changes",
+    "Changes of an element written to the catalogue.",
+    ["element"],
+    registry=REGISTRY,
+)
+CATALOGUE_MISSING_FILES = Gauge(
+    "artstore_catalogue_missing_files",
+    "Files that the catalogue knows and the last listing of their element lacked.",
+    ["element"],
+    registry=REGISTRY,
+)
+REDIS_UP = Gauge("artstore_redis_up", "1 while Valkey answers.", registry=REGISTRY)
+LOGINS = Counter(
+    "artstore_logins",
+    "Attempts to get a token: succeeded, refused, throttled.",
+    ["outcome"],
+    registry=REGISTRY,
+)

@@ -1,0 +1,161 @@
+"""What happens to every request, whatever module it reaches.
+
+Plain ASGI and no more than one layer per concern: this runs on the hot path.
+"""
+
+from time import perf_counter
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from artstore.core import errors
+from artstore.core.logging import get_logger
+from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
+from artstore.core.tls import PeerIdentity
+from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
+from artstore.core.web.problems import problem_response
+from artstore.core.web.spans import RequestSpan, Spans
+
+PEER_EXTENSION = "artstore.peer"
+"""Where the server puts the identity of the client certificate."""
+
+OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready"})
+_QUIET_PATHS: Final = OPEN_PATHS | {"/metrics"}
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+CLIENT_LEFT = 499
+
+
+class RequestTelemetry:
+    """Trace context, metrics and one log line for each request; the last net for failures."""
+
+    def __init__(self, app: ASGIApp, service: str, spans: Spans) -> None:
+        self._app = app
+        self._spans = spans
+        self._log = get_logger()
+        self._metrics = _BoundMetrics(service)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        span = self._spans.start(scope["method"], _parent_of(scope))
+        enter_trace(span.context)
+        started_s = perf_counter()
+        answer = _Answer(send, span.context.trace_id)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:  # noqa: BLE001  the edge of the process: log it, answer 500
+            await self._fail(scope, answer, receive, error)
+        finally:
+            self._end(scope, span, answer.status, perf_counter() - started_s)
+
+    def _end(self, scope: Scope, span: RequestSpan, status: int, duration_s: float) -> None:
+        route = _route_of(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        exemplar = span.context.trace_id if span.context.sampled else None
+        self._metrics.observe(method, route, status, duration_s, exemplar)
+        span.end(method, route, status)
+        if scope["path"] not in _QUIET_PATHS:
+            self._log.info(
+                "request",
+                method=method,
+                route=route,
+                status=status,
+                duration_ms=round(duration_s * 1000, 2),
+                peer=_peer_name(scope),
+            )
+
+    async def _fail(
+        self, scope: Scope, answer: "_Answer", receive: Receive, error: Exception
+    ) -> None:
+        self._log.error("request crashed", error=repr(error), exc_info=error)
+        if answer.started:
+            # Half an answer must not look like a whole one: the server cuts the connection.
+            raise error
+        await problem_response(errors.InternalError())(scope, receive, answer.send)
+
+
+class _Answer:
+    """Watches the answer go out and adds the correlation id to its head."""
+
+    def __init__(self, send: Send, trace_id: str) -> None:
+        self._send = send
+        self._correlation = (b"x-correlation-id", trace_id.encode())
+        self.status = CLIENT_LEFT
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), self._correlation]
+        await self._send(message)
+
+
+class _BoundMetrics:
+    """Label look-ups of prometheus_client cost more than counting; do each once.
+
+    Bounded by the number of routes, methods and statuses, since unknown ones are folded.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+
+    def observe(
+        self, method: str, route: str, status: int, duration_s: float, trace_id: str | None
+    ) -> None:
+        counter = self._counters.get((method, route, status))
+        if counter is None:
+            counter = HTTP_REQUESTS.labels(self._service, method, route, str(status))
+            self._counters[(method, route, status)] = counter
+        histogram = self._histograms.get(route)
+        if histogram is None:
+            histogram = HTTP_REQUEST_DURATION.labels(self._service, route)
+            self._histograms[route] = histogram
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        counter.inc(1, exemplar)
+        histogram.observe(duration_s, exemplar)
+
+
+class RequireClientCertificate:
+    """Refuses whoever showed no certificate of our CA, except on `OPEN_PATHS`.
+
+    A layer and not a dependency, so that a new route cannot forget it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"] not in OPEN_PATHS
+            and scope.get("extensions", {}).get(PEER_EXTENSION) is None
+        ):
+            refusal = errors.ClientCertificateRequired(
+                "this service answers only to clients with a certificate of the installation"
+            )
+            await problem_response(refusal)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _parent_of(scope: Scope) -> TraceContext | None:
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return parse_traceparent(value.decode("latin-1"))
+    return None
+
+
+def _route_of(scope: Scope) -> str:
+    """The template (`/files/{file_id}`), never the path: paths have no bound."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else "unmatched"
+
+
+def _peer_name(scope: Scope) -> str | None:
+    peer: PeerIdentity | None = scope.get("extensions", {}).get(PEER_EXTENSION)
+    return f"{peer.module}/{peer.instance}" if peer else None

@@ -1,0 +1,147 @@
+"""Failures become answers here and nowhere else: RFC 9457 `application/problem+json`."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from artstore.core import errors
+from artstore.core.logging import get_logger
+from artstore.core.tracing import current_trace_id
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
+    errors.InternalError: 500,
+    errors.InvalidRequest: 422,
+    errors.InvalidMetadata: 422,
+    errors.DigestMismatch: 422,
+    errors.SizeMismatch: 422,
+    errors.BodyTooLarge: 413,
+    errors.RangeNotSatisfiable: 416,
+    errors.UnknownRoute: 404,
+    errors.MethodNotAllowed: 405,
+    errors.UnsupportedMediaType: 415,
+    errors.TooManyRequests: 429,
+    errors.InvalidToken: 401,
+    errors.InvalidCredentials: 401,
+    errors.NotPermitted: 403,
+    errors.ClientCertificateRequired: 403,
+    errors.UnknownFile: 404,
+    errors.FileDeleted: 410,
+    errors.FileExists: 409,
+    errors.RevisionConflict: 409,
+    errors.ModeForbids: 409,
+    errors.RetentionForbids: 409,
+    errors.FileDamaged: 500,
+    errors.NoRoom: 507,
+    errors.Unavailable: 503,
+    errors.PositionGone: 410,
+    errors.UnknownElement: 404,
+    errors.UnknownAccount: 404,
+    errors.NameTaken: 409,
+    errors.WeakPassword: 422,
+}
+
+RETRY_AFTER_DEFAULT_S = 2
+
+
+def status_of(error: errors.ArtStoreError) -> int:
+    """Of the nearest class in the table; a failure nobody listed is our own fault: 500."""
+    for cls in type(error).__mro__:
+        if cls in STATUS_OF:
+            return STATUS_OF[cls]
+    return 500
+
+
+def problem_body(error: errors.ArtStoreError) -> bytes:
+    return orjson.dumps(
+        {
+            "type": f"urn:artstore:problem:{error.code}",
+            "title": error.title,
+            "status": status_of(error),
+            "detail": error.detail,
+            "code": error.code,
+            "correlation_id": current_trace_id(),
+            **error.fields,
+        },
+        default=str,
+    )
+
+
+def problem_response(error: errors.ArtStoreError) -> Response:
+    return Response(
+        problem_body(error), status_of(error), headers=_headers(error), media_type=MEDIA_TYPE
+    )
+
+
+def _headers(error: errors.ArtStoreError) -> dict[str, str]:
+    headers: dict[str, str] = {"Cache-Control": "no-store"}
+    retry_after_s = error.retry_after_s
+    match error:
+        case errors.Unavailable():
+            retry_after_s = retry_after_s or RETRY_AFTER_DEFAULT_S
+        case errors.InvalidToken():
+            headers["WWW-Authenticate"] = 'Bearer realm="artstore", error="invalid_token"'
+        case errors.RangeNotSatisfiable():
+            headers["Content-Range"] = f"bytes */{error.fields.get('size_bytes', '*')}"
+        case errors.BodyTooLarge():
+            # The rest of the body is not read, so the connection cannot be used again.
+            headers["Connection"] = "close"
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return headers
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(errors.ArtStoreError, _on_failure)
+    app.add_exception_handler(RequestValidationError, _on_malformed)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+
+
+async def _on_failure(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.ArtStoreError)
+    if status_of(error) >= 500:
+        cause = error.__cause__
+        get_logger().warning(
+            "request failed", code=error.code, detail=error.detail, cause=repr(cause or error)
+        )
+    return problem_response(error)
+
+
+async def _on_malformed(_: Request, error: Exception) -> Response:
+    """pydantic's findings, without the input itself: it may hold a secret."""
+    assert isinstance(error, RequestValidationError)
+    findings = [
+        {"field": ".".join(str(part) for part in item["loc"][1:]), "message": item["msg"]}
+        for item in error.errors()
+    ]
+    first = findings[0] if findings else {"field": "", "message": "malformed"}
+    detail = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+    return problem_response(errors.InvalidRequest(detail, field=first["field"], errors=findings))
+
+
+async def _on_http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case 404:
+            return problem_response(errors.UnknownRoute())
+        case 405:
+            response = problem_response(errors.MethodNotAllowed())
+            response.headers.update(error.headers or {})
+            return response
+        case status if status < 500:
+            return problem_response(errors.InvalidRequest())
+        case _:
+            return problem_response(errors.InternalError())
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    """Nobody is there to read it; the status is for the metrics (nginx's 499)."""
+    return Response(status_code=499)

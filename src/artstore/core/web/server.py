@@ -1,0 +1,74 @@
+"""Serves an application: uvicorn with mutual TLS and the peer's identity in the scope."""
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from artstore.core.errors import InvalidRequest
+from artstore.core.settings import ModuleSettings
+from artstore.core.tls import PeerIdentity, identity_of, server_context
+from artstore.core.web.middleware import PEER_EXTENSION
+from artstore.core.web.problems import MEDIA_TYPE, problem_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEEP_ALIVE_S = 75
+"""Longer than any of our clients keeps an idle connection (`core.http`, the edge): the side
+that sends closes first, so no request meets a connection that is just being closed."""
+
+
+class PeerProtocol(HttpToolsProtocol):
+    """Tells the application who is at the other end of the connection."""
+
+    _peer: PeerIdentity | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        self._peer = identity_of(tls.getpeercert()) if tls else None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]
+
+    def send_400_response(self, msg: str) -> None:
+        body = problem_body(InvalidRequest("this is not a valid HTTP request"))
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def serve(app: FastAPI, settings: ModuleSettings) -> None:
+    """Run until SIGTERM or SIGINT; running requests get `shutdown_grace_s` to end."""
+    uvicorn.Server(server_config(app, settings)).run()
+
+
+def server_config(app: FastAPI, settings: ModuleSettings) -> uvicorn.Config:
+    tls = settings.tls
+    factory: Callable[[Any, Any], ssl.SSLContext] | None = None
+    if tls is not None:
+        factory = lambda _config, _default: server_context(tls)  # noqa: E731
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=PeerProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Only the edge knows the client's address, and it says so in the audit, not here.
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+        ssl_context_factory=factory,
+    )
