@@ -46,6 +46,13 @@ class InvalidRequest(ArtStoreError):
     title = "The request is malformed"
 
 
+class MalformedHttp(ArtStoreError):
+    """What arrived is not HTTP/1.1, or says two things at once (CL and TE)."""
+
+    code = "malformed_http"
+    title = "This is not a valid HTTP request"
+
+
 class InvalidMetadata(ArtStoreError):
     """Name, tags, metadata, collection or retention are malformed. `field` names which."""
 

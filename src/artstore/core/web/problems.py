@@ -19,6 +19,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.InternalError: 500,
     errors.InvalidRequest: 422,
+    errors.MalformedHttp: 400,
     errors.InvalidMetadata: 422,
     errors.DigestMismatch: 422,
     errors.SizeMismatch: 422,

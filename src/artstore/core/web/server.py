@@ -8,9 +8,11 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from artstore.core.errors import InvalidRequest
+from artstore.core.errors import MalformedHttp
+from artstore.core.logging import get_logger
 from artstore.core.settings import ModuleSettings
 from artstore.core.tls import PeerIdentity, identity_of, server_context
+from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
 
@@ -37,10 +39,14 @@ class PeerProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]
 
     def send_400_response(self, msg: str) -> None:
-        body = problem_body(InvalidRequest("this is not a valid HTTP request"))
+        trace = new_trace(sampled=False)
+        enter_trace(trace)
+        get_logger().info("malformed request", peer=self._peer and self._peer.uri)
+        body = problem_body(MalformedHttp())
         head = (
             f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nX-Correlation-Id: {trace.trace_id}\r\n"
+            "Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
