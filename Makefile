@@ -1,0 +1,71 @@
+# The same commands for people and for CI. `make up` needs Python >= 3.11 and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test test-crash check format bench lock ui clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+
+up: $(VENV)/.run  ## start ArtStore here; ARGS=--detach leaves it in the background
+	@$(BIN)/artstore up $(ARGS)
+
+down: $(VENV)/.run  ## stop what `make up ARGS=--detach` started
+	@$(BIN)/artstore down $(ARGS)
+
+test: $(VENV)/.dev  ## all tests of everyday work, against real servers
+	@$(BIN)/pytest $(ARGS)
+
+test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave
+	@ARTSTORE_CRASH_STATES=50000 $(BIN)/pytest tests/crash $(ARGS)
+
+check: $(VENV)/.dev  ## format, lint, types, import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## rewrite the code in the one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev  ## measure; what it prints belongs into benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(VENV)/.dev  ## choose the newest versions that fit pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --upgrade --extra local --extra build pyproject.toml \
+	  -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --upgrade --all-extras -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock
+
+ui:  ## build the web interface
+	@test -d ui || { echo "This version has no web interface: there is nothing to build." >&2; exit 1; }
+
+clean:  ## remove what was built or installed; documents in .artstore stay
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache
+
+# Stamps: an environment is made anew only when its lock file changed.
+$(VENV)/.run: requirements.lock pyproject.toml
+	@$(call make_environment,requirements.lock)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml
+	@$(call make_environment,requirements-dev.lock)
+	@touch $@ $(VENV)/.run
+
+define make_environment
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ArtStore needs Python 3.11 or newer; choose one: make PYTHON=python3.12 up" >&2; exit 1; }; \
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "Python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; \
+	    rm -rf $(VENV); exit 1; }; \
+	echo "Installing $(1) into $(VENV) ..."; \
+	$(PIP) install -q --require-hashes -r $(1) && \
+	$(PIP) install -q --no-deps --no-build-isolation --no-index -e .
+endef
