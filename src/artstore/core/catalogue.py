@@ -1,0 +1,108 @@
+"""The catalogue: PostgreSQL tables that make files findable. Derived, never the truth.
+
+The admin module migrates and writes these tables, the query module reads them. Each row of
+`files` follows from one attr.json and the element that holds it, and from nothing else, so a
+rebuild gives the same rows (only `generation`, which counts listings, may differ).
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+
+SCHEMA = "catalogue"
+READER_GROUP = "artstore_catalogue_reader"
+"""The database role that may read the schema; the query module's role is a member."""
+
+FILE_STATES = ("present", "deleted", "missing")
+"""`missing`: the catalogue knows it and the last listing of its element lacked it. Absence is
+never deletion; only a `deleted` change of the element makes a file `deleted`."""
+
+ELEMENT_STATES = ("new", "listing", "following")
+
+SEARCH_CONFIGURATIONS = ("russian", "english", "simple")
+"""Text search configurations that `files.search` is made with, in this order."""
+
+SEARCH_VECTOR = " || ".join(
+    f"to_tsvector('{name}'::regconfig, search_text)" for name in SEARCH_CONFIGURATIONS
+)
+
+metadata = MetaData(schema=SCHEMA)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+files = Table(
+    "files",
+    metadata,
+    Column("file_id", Uuid, primary_key=True),
+    Column("element_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    # NUL, which PostgreSQL cannot hold, stands as U+FFFD in every text; `record` is exact.
+    Column("original_filename", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("uploaded_at", DateTime(timezone=True), nullable=False),
+    Column("uploaded_by", Text, nullable=False, comment="subject of the person or account"),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("metadata", JSONB, nullable=False),
+    Column("retain_until", DateTime(timezone=True)),
+    Column("record", LargeBinary, nullable=False, comment="the bytes of attr.json"),
+    Column("search_text", Text, nullable=False),
+    Column("search", TSVECTOR, Computed(SEARCH_VECTOR, persisted=True), nullable=False),
+    Column("generation", Integer, nullable=False, comment="listing of the element it stems from"),
+    CheckConstraint(_one_of("state", FILE_STATES), name="files_state_known"),
+    Index("files_search", "search", postgresql_using="gin"),
+    Index("files_tags", "tags", postgresql_using="gin"),
+    Index(
+        "files_metadata",
+        "metadata",
+        postgresql_using="gin",
+        postgresql_ops={"metadata": "jsonb_path_ops"},
+    ),
+    Index(
+        "files_name_trigrams",
+        text("lower(original_filename) gin_trgm_ops"),
+        postgresql_using="gin",
+    ),
+    Index("files_collection", "collection", text("file_id DESC")),
+    Index("files_sha256", "sha256"),
+    Index("files_element", "element_id", "state"),
+)
+"""Newest first is `ORDER BY file_id DESC`: ids are UUIDv7."""
+
+elements = Table(
+    "elements",
+    metadata,
+    Column("element_id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", Text, nullable=False, server_default="new"),
+    Column("feed_id", Text, comment="history of changes that position_seq belongs to"),
+    Column("position_seq", BigInteger, nullable=False, server_default="0"),
+    Column("listing_after", Uuid, comment="last file of the listing so far"),
+    Column("listing_started_at", DateTime(timezone=True)),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("rebuilds", Integer, nullable=False, server_default="0", comment="ordered so far"),
+    Column("trouble", Text, comment="why it is not followed now"),
+    Column("last_seen", DateTime(timezone=True)),
+    CheckConstraint(_one_of("state", ELEMENT_STATES), name="elements_state_known"),
+)
+"""The registry of storage elements, and how far the catalogue has followed each."""
