@@ -1,0 +1,57 @@
+"""Real servers for the length of a test session."""
+
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 30.0
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A private folder whose path leaves room for a UNIX socket's name."""
+    with tempfile.TemporaryDirectory(prefix="as-") as folder:
+        yield Path(folder)
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {limit_s:.0f} s")
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    is_ready: Callable[[int], bool],
+    log: Path,
+    stop_signal: signal.Signals = signal.SIGTERM,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process, ready; stopped at the end of the block."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    try:
+        wait_until(lambda: _is_up(process, is_ready, log), f"{command[-1]} becoming ready")
+        yield process
+    finally:
+        process.send_signal(stop_signal)
+        try:
+            process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _is_up(process: subprocess.Popen[bytes], is_ready: Callable[[int], bool], log: Path) -> bool:
+    if process.poll() is not None:
+        raise AssertionError(f"it ended with {process.returncode}: {log.read_text()[-2000:]}")
+    return is_ready(process.pid)
