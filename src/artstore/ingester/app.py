@@ -1,0 +1,67 @@
+"""The ingester, put together: the one place that builds things and knows them all."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from artstore.core.clock import SystemClock
+from artstore.core.errors import Unavailable
+from artstore.core.http import Transport
+from artstore.core.tokens import TokenVerifier
+from artstore.core.web.application import create_application
+from artstore.ingester.dependencies import Ingester
+from artstore.ingester.routes import files
+from artstore.ingester.routes.refusals import LingeringRefusal
+from artstore.ingester.services.delivery import Elements
+from artstore.ingester.services.elements import CachedDirectory
+from artstore.ingester.services.intake import Intake
+from artstore.ingester.services.placement import Placement
+from artstore.ingester.settings import IngesterSettings
+
+
+def create_app(settings: IngesterSettings) -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        clock = SystemClock()
+        transport = Transport(settings.tls)
+        elements = Elements(
+            transport, admin_url=settings.admin_url, timeout_s=settings.element_timeout_s
+        )
+        directory = CachedDirectory(
+            elements,
+            registry_refresh_s=settings.registry_refresh_s,
+            element_refresh_s=settings.element_refresh_s,
+        )
+        app.state.directory = directory
+        app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock)
+        intake = Intake(Placement(directory), elements, clock)
+        app.state.ingester = Ingester(settings, clock, intake)
+        following = asyncio.create_task(directory.follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            await transport.close()
+
+    async def signing_keys() -> None:
+        await app.state.tokens.ready()
+
+    async def storage_elements() -> None:
+        directory: CachedDirectory | None = getattr(app.state, "directory", None)
+        if directory is None:
+            raise Unavailable
+        await directory.check()
+
+    app = create_application(
+        settings,
+        service="ingester",
+        routers=files.routes,
+        lifespan=lifespan,
+        checks={"signing_keys": signing_keys, "storage_elements": storage_elements},
+    )
+    app.add_middleware(LingeringRefusal)
+    return app

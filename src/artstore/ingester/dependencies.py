@@ -1,0 +1,21 @@
+"""What the routes work with, built once by `app.py`."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from artstore.core.clock import Clock
+from artstore.ingester.services.intake import Intake
+from artstore.ingester.settings import IngesterSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Ingester:
+    settings: IngesterSettings
+    clock: Clock
+    intake: Intake
+
+
+def ingester_of(request: Request) -> Ingester:
+    ingester: Ingester = request.app.state.ingester
+    return ingester

@@ -1,0 +1,170 @@
+"""HTTP face of uploads. Translation only; decisions are in services.
+
+A plain route: on this path every microsecond counts, and the body must not be touched
+before everything that stands in the head of the request was checked.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Final
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from artstore.core.errors import ArtStoreError, InvalidRequest, UnsupportedMediaType
+from artstore.core.metrics import UPLOAD_DURATION, UPLOAD_SIZE, UPLOADS
+from artstore.core.model.account import Caller, Scope
+from artstore.core.model.file import FileDraft
+from artstore.core.web.authentication import authenticate, check_scope
+from artstore.core.web.problems import status_of
+from artstore.ingester.dependencies import Ingester, ingester_of
+from artstore.ingester.routes.body import RequestBody, content_length, too_large
+from artstore.ingester.services.digests import declared_sha256
+from artstore.ingester.services.intake import Stored
+from artstore.ingester.services.multipart import MultipartReader, PartHead
+from artstore.ingester.services.submission import Fields, draft_file, parse_query
+
+FORM_CONTENT_TYPE: Final = "multipart/form-data"
+DIGEST_HEADERS: Final = ("repr-digest", "content-digest")
+
+# A form carries names and boundaries besides the file; the file itself is counted apart.
+FORM_OVERHEAD_BYTES_MAX: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    draft: FileDraft
+    chunks: AsyncIterator[bytes]
+    size_guess: int
+
+
+async def upload_file(request: Request) -> Response:
+    ingester = ingester_of(request)
+    started_s = perf_counter()
+    with _counted():
+        caller = await authenticate(request)
+        check_scope(caller, Scope.FILES_WRITE)
+        if "content-encoding" in request.headers:
+            raise UnsupportedMediaType("send the file itself, without a Content-Encoding")
+        upload = await _read_upload(request, ingester, caller)
+        stored = await ingester.intake.store(
+            upload.draft, upload.chunks, size_guess=upload.size_guess
+        )
+    UPLOAD_DURATION.observe(perf_counter() - started_s)
+    UPLOAD_SIZE.observe(stored.record.size)
+    return _created(stored)
+
+
+routes: Final = (Route("/api/v1/files", upload_file, methods=["POST"]),)
+
+
+async def _read_upload(request: Request, ingester: Ingester, caller: Caller) -> _Upload:
+    content_type = request.headers.get("content-type")
+    fields = parse_query(request.scope["query_string"])
+    if content_type is not None and content_type.lower().startswith(FORM_CONTENT_TYPE):
+        return await _read_form(request, ingester, caller, content_type, fields)
+    return _read_raw(request, ingester, caller, content_type, fields)
+
+
+def _read_raw(
+    request: Request, ingester: Ingester, caller: Caller, content_type: str | None, fields: Fields
+) -> _Upload:
+    size = content_length(request)
+    draft = draft_file(
+        fields,
+        caller=caller,
+        now=ingester.clock.now(),
+        content_type=content_type,
+        expected_sha256=declared_sha256(_digest_headers(request.headers.items())),
+    )
+    limit_bytes = ingester.settings.upload_bytes_max
+    if size is not None and size > limit_bytes:
+        raise too_large(limit_bytes)
+    body = _body(request, ingester, limit_bytes)
+    return _Upload(draft.model_copy(update={"size": size}), body, size or 0)
+
+
+async def _read_form(
+    request: Request, ingester: Ingester, caller: Caller, content_type: str, fields: Fields
+) -> _Upload:
+    if any(_digest_headers(request.headers.items())):
+        raise InvalidRequest(
+            "with a form, the digest belongs into the headers of the part 'file'",
+            field="repr-digest",
+        )
+    file_bytes_max = ingester.settings.upload_bytes_max
+    limit_bytes = file_bytes_max + FORM_OVERHEAD_BYTES_MAX
+    size_bytes = content_length(request)
+    if size_bytes is not None and size_bytes > limit_bytes:
+        raise too_large(file_bytes_max)
+    reader = MultipartReader(content_type, _body(request, ingester, limit_bytes))
+    form_fields, head = await reader.read_fields()
+    draft = draft_file(
+        _with_name_of(head, [*fields, *form_fields]),
+        caller=caller,
+        now=ingester.clock.now(),
+        content_type=head.header("content-type"),
+        expected_sha256=declared_sha256(_digest_headers(head.headers)),
+    )
+    return _Upload(draft, _limited(reader.content(), file_bytes_max), size_bytes or 0)
+
+
+def _with_name_of(head: PartHead, fields: Fields) -> Fields:
+    """A field `filename` goes before the name in the part: forms cannot carry every name."""
+    if head.filename and not any(name == "filename" for name, _ in fields):
+        return [*fields, ("filename", head.filename)]
+    return fields
+
+
+def _body(request: Request, ingester: Ingester, limit_bytes: int) -> RequestBody:
+    idle_timeout_s = ingester.settings.body_idle_timeout_s
+    return RequestBody(request, limit_bytes=limit_bytes, idle_timeout_s=idle_timeout_s)
+
+
+async def _limited(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
+    passed_bytes = 0
+    async for chunk in chunks:
+        passed_bytes += len(chunk)
+        if passed_bytes > limit_bytes:
+            raise too_large(limit_bytes)
+        yield chunk
+
+
+def _digest_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if name in DIGEST_HEADERS]
+
+
+def _created(stored: Stored) -> Response:
+    record = stored.record
+    location = f"/api/v1/files/{record.file_id}"
+    body = orjson.dumps(
+        {
+            "file_id": record.file_id,
+            "size": record.size,
+            "sha256": record.sha256,
+            "location": location,
+            "collection": record.collection,
+            "original_filename": record.original_filename,
+            "content_type": record.content_type,
+            "uploaded_at": record.uploaded_at,
+        },
+        option=orjson.OPT_UTC_Z,
+    )
+    return Response(body, 201, headers={"Location": location}, media_type="application/json")
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    try:
+        yield
+    except ArtStoreError as error:
+        UPLOADS.labels("failed" if status_of(error) >= 500 else "refused").inc()
+        raise
+    except ClientDisconnect:
+        UPLOADS.labels("aborted").inc()
+        raise
+    UPLOADS.labels("accepted").inc()

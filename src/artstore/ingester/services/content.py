@@ -1,0 +1,43 @@
+"""The bytes of an upload on their way: what is small is held, what is large flows."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+SMALL_BYTES: Final = 64 * 1024
+"""Up to here a file is held in memory, sent in one piece, and can be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Flowing:
+    """`size` is `None` when the sender does not say it."""
+
+    chunks: AsyncIterator[bytes]
+    size: int | None
+
+
+async def take(chunks: AsyncIterator[bytes], size: int | None) -> Small | Flowing:
+    """The content to send on. Reads nothing of a body that says it is large."""
+    if size is not None and size > SMALL_BYTES:
+        return Flowing(chunks, size)
+    head = bytearray()
+    async for chunk in chunks:
+        head += chunk
+        if len(head) > SMALL_BYTES:
+            return Flowing(_rejoin(bytes(head), chunks), size)
+    return Small(bytes(head))
+
+
+async def _rejoin(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for chunk in rest:
+        yield chunk

@@ -1,0 +1,180 @@
+"""Calls of the ingester to other services, as bytes on the wire."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from artstore.core.errors import ArtStoreError, InternalError, Unavailable
+from artstore.core.http import Transport
+from artstore.core.model.element import ElementEntry, ElementInfo
+from artstore.core.model.file import FileDraft, FileRecord
+from artstore.core.model.ids import FileId
+from artstore.ingester.services.content import Flowing
+from artstore.ingester.services.placement import ElementReport
+from artstore.ingester.services.submission import encode_draft
+
+FRAME_CONTENT_TYPE: Final = "application/vnd.artstore.file"
+_LENGTH: Final = struct.Struct(">I")
+_ENTRIES: Final = TypeAdapter(list[ElementEntry])
+
+
+class NotReached(Exception):
+    """The element was not reached or wanted no byte: it surely kept nothing."""
+
+
+class Elements:
+    """The HTTP side of storage elements and of their registry."""
+
+    def __init__(self, transport: Transport, *, admin_url: str, timeout_s: float) -> None:
+        """Args: `timeout_s`: longest time an element may take to accept bytes or to answer."""
+        self._transport = transport
+        self._admin_url = admin_url.rstrip("/")
+        self._timeout_s = timeout_s
+
+    async def registry(self) -> Sequence[ElementEntry]:
+        url = f"{self._admin_url}/api/v1/storage-elements"
+        page = await self._get_json(url, "admin")
+        try:
+            return _ENTRIES.validate_python(page["items"])
+        except (ValidationError, KeyError, TypeError) as error:
+            raise InternalError from error
+
+    async def info(self, entry: ElementEntry) -> ElementInfo:
+        answer = await self._get_json(f"{entry.url}/api/v1/info", "storage")
+        try:
+            return ElementInfo.model_validate(answer)
+        except ValidationError as error:
+            raise InternalError from error
+
+    async def signing_keys(self) -> dict[str, Any]:
+        keys: dict[str, Any] = await self._get_json(
+            f"{self._admin_url}/.well-known/jwks.json", "admin"
+        )
+        return keys
+
+    async def _get_json(self, url: str, peer: str) -> Any:
+        async with self._transport.request("GET", url, peer=peer) as response:
+            body = await response.read()
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InternalError from error
+
+    async def put(
+        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: bytes
+    ) -> FileRecord:
+        """Store a small file. May be repeated: the same id with the same bytes is stored once.
+
+        Raises:
+            NotReached: Nothing was sent.
+            Unavailable: The outcome is unknown.
+            ArtStoreError: The element's refusal; it kept nothing.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._put(element, file_id, frame_head(draft) + content)
+        except TimeoutError as error:
+            raise Unavailable("the storage element does not answer") from error
+        except Unavailable as error:
+            if isinstance(error.__cause__, aiohttp.ClientConnectorError):
+                raise NotReached from error
+            raise
+
+    async def put_flowing(
+        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Flowing
+    ) -> FileRecord:
+        """Store a large file, never holding more than a chunk of it.
+
+        The element is asked first and gets the body only if it wants it.
+
+        Raises:
+            NotReached: No byte was taken from `content`; another element may get it.
+            ArtStoreError: The element's refusal, or the failure of `content` itself.
+                The element kept nothing.
+        """
+        flow = _Flow(frame_head(draft), content.chunks, self._timeout_s)
+        size_bytes = None if content.size is None else flow.head_bytes + content.size
+        try:
+            async with asyncio.timeout(self._timeout_s) as flow.deadline:
+                return await self._put(element, file_id, flow.chunks(), size_bytes)
+        except (ArtStoreError, TimeoutError) as error:
+            if flow.failure is not None:
+                raise flow.failure from error
+            if not flow.started:
+                raise NotReached from error
+            if isinstance(error, TimeoutError):
+                raise Unavailable("the storage element does not answer") from error
+            raise
+
+    async def _put(
+        self,
+        element: ElementReport,
+        file_id: FileId,
+        body: bytes | AsyncIterator[bytes],
+        size_bytes: int | None = None,
+    ) -> FileRecord:
+        headers = {"Content-Type": FRAME_CONTENT_TYPE}
+        if size_bytes is not None:
+            headers["Content-Length"] = str(size_bytes)
+        async with self._transport.request(
+            "PUT",
+            f"{element.url}/api/v1/files/{file_id}",
+            peer="storage",
+            headers=headers,
+            data=body,
+            expect100=not isinstance(body, bytes),
+            timeout_s=self._timeout_s,
+        ) as response:
+            answer = await response.read()
+        try:
+            return FileRecord.from_json(answer)
+        except ValidationError as error:
+            raise InternalError from error
+
+
+def frame_head(draft: FileDraft) -> bytes:
+    """What stands before the content: the length of the draft's JSON, and the JSON."""
+    head = encode_draft(draft)
+    return _LENGTH.pack(len(head)) + head
+
+
+class _Flow:
+    """A body that says whether its content began, and why it broke off.
+
+    aiohttp pulls it in a task of its own and hides what the body raises behind an error of
+    the connection, so the reason is kept here.
+    """
+
+    def __init__(self, head: bytes, content: AsyncIterator[bytes], timeout_s: float) -> None:
+        self._head = head
+        self._content = content
+        self._timeout_s = timeout_s
+        self.head_bytes = len(head)
+        self.started = False
+        self.failure: Exception | None = None
+        self.deadline: asyncio.Timeout | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._head
+        self.started = True
+        try:
+            # While we wait for the client the element cannot be late.
+            self._wait_for_element(limited=False)
+            async for chunk in self._content:
+                self._wait_for_element(limited=True)
+                yield chunk
+                self._wait_for_element(limited=False)
+        except Exception as error:
+            self.failure = error
+            raise
+        self._wait_for_element(limited=True)
+
+    def _wait_for_element(self, *, limited: bool) -> None:
+        if self.deadline is not None and not self.deadline.expired():
+            now_s = asyncio.get_running_loop().time()
+            self.deadline.reschedule(now_s + self._timeout_s if limited else None)

@@ -1,0 +1,134 @@
+"""A cached view of the storage elements: where they are, and what they last said.
+
+Uploads never wait for it. It outlives an outage of the admin module: the last registry that
+was read stays in force until the next one is read.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from artstore.core.errors import ArtStoreError, Unavailable
+from artstore.core.logging import get_logger
+from artstore.core.model.element import ElementEntry, ElementInfo
+from artstore.core.model.ids import ElementId
+from artstore.ingester.services.placement import ElementReport
+
+INFO_TIMEOUT_S: Final = 2.0
+
+
+class ElementSource(Protocol):
+    """Where entries and reports come from. Both raise an `ArtStoreError` when nobody answers."""
+
+    async def registry(self) -> Sequence[ElementEntry]: ...
+
+    async def info(self, entry: ElementEntry) -> ElementInfo: ...
+
+
+class CachedDirectory:
+    def __init__(
+        self, source: ElementSource, *, registry_refresh_s: float, element_refresh_s: float
+    ) -> None:
+        self._source = source
+        self._registry_refresh_s = registry_refresh_s
+        self._element_refresh_s = element_refresh_s
+        self._reports: dict[ElementId, ElementReport] = {}
+        self._entries: tuple[ElementEntry, ...] = ()
+        self._log = get_logger()
+
+    def reports(self) -> Sequence[ElementReport]:
+        return tuple(self._reports.values())
+
+    def failed(self, element_id: ElementId) -> None:
+        report = self._reports.get(element_id)
+        if report is not None:
+            self._reports[element_id] = replace(report, answers=False)
+
+    async def check(self) -> None:
+        """For readiness: somebody could take a file."""
+        if not any(report.answers and report.writable for report in self._reports.values()):
+            raise Unavailable("no writable storage element answers")
+
+    async def follow(self) -> None:
+        """Keep the view fresh until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self.refresh_registry, self._registry_pause_s))
+            group.create_task(self._repeat(self.refresh_elements, self._element_pause_s))
+
+    async def _repeat(
+        self, refresh: Callable[[], Awaitable[None]], pause_s: Callable[[], float]
+    ) -> None:
+        while True:
+            try:
+                await refresh()
+            except Exception as error:  # noqa: BLE001  the loop must outlive whatever it meets
+                self._log.error("view of elements not refreshed", exc_info=error)
+            await asyncio.sleep(pause_s())
+
+    def _registry_pause_s(self) -> float:
+        # Until the first answer nothing can be stored: ask often.
+        return self._registry_refresh_s if self._entries else self._element_refresh_s / 4
+
+    def _element_pause_s(self) -> float:
+        everyone_answers = all(report.answers for report in self._reports.values())
+        waiting = not self._reports or not everyone_answers
+        return self._element_refresh_s / 4 if waiting else self._element_refresh_s
+
+    async def refresh_registry(self) -> None:
+        try:
+            entries = tuple(await self._source.registry())
+        except ArtStoreError as error:
+            self._log.warning("registry of elements not read", code=error.code)
+            return
+        if entries == self._entries:
+            return
+        self._entries = entries
+        self._reports = {entry.element_id: self._merged(entry) for entry in entries}
+        self._log.info("registry of elements changed", elements=list(self._reports))
+
+    def _merged(self, entry: ElementEntry) -> ElementReport:
+        """The new entry, with what was heard of the element at the same address."""
+        fresh = ElementReport(entry.element_id, entry.url, entry.priority)
+        known = self._reports.get(entry.element_id)
+        if known is None or known.url != entry.url:
+            return fresh
+        return replace(known, priority=entry.priority)
+
+    async def refresh_elements(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for entry in self._entries:
+                group.create_task(self._refresh(entry))
+
+    async def _refresh(self, entry: ElementEntry) -> None:
+        before = self._reports.get(entry.element_id)
+        if before is None:
+            return
+        try:
+            async with asyncio.timeout(INFO_TIMEOUT_S):
+                info = await self._source.info(entry)
+        except (ArtStoreError, TimeoutError):
+            self._note(replace(before, answers=False))
+            return
+        if info.element_id != entry.element_id:
+            # Two entries with swapped addresses: files would end up on the wrong element.
+            self._log.error("wrong element", wanted=entry.element_id, found=info.element_id)
+            self._note(replace(before, answers=False))
+            return
+        report = replace(
+            before,
+            mode=info.mode,
+            answers=True,
+            writable=info.writable,
+            available_bytes=info.capacity.available,
+        )
+        self._note(report)
+
+    def _note(self, report: ElementReport) -> None:
+        before = self._reports.get(report.element_id)
+        if before is None or before.url != report.url:
+            # The registry changed while the element was being asked.
+            return
+        if before.answers != report.answers:
+            self._log.warning("element", element=report.element_id, answers=report.answers)
+        self._reports[report.element_id] = report

@@ -1,0 +1,173 @@
+"""What a sender says of a file, turned into its draft. Pure.
+
+Names are kept exactly: path parts, NUL, any script, direction marks. They are never a path.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from mimetypes import MimeTypes
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from artstore.core.errors import InvalidMetadata, InvalidRequest
+from artstore.core.model.account import Caller
+from artstore.core.model.file import (
+    ATTR_BYTES_MAX,
+    DEFAULT_COLLECTION,
+    DEFAULT_CONTENT_TYPE,
+    FileDraft,
+    Uploader,
+)
+from artstore.core.model.retention import parse_retention
+
+FIELDS_MAX: Final = 512
+"""Twice what a file with the most tags needs."""
+
+SINGLE_FIELDS: Final = frozenset({"filename", "collection", "retention", "metadata"})
+REPEATED_FIELDS: Final = frozenset({"tag"})
+
+# curl and HTML forms send it when nobody chose a type: it says nothing of the file.
+UNSAID_CONTENT_TYPE: Final = "application/x-www-form-urlencoded"
+
+# Python's own table, without the files of the machine: every ingester must guess alike.
+_TYPES: Final = MappingProxyType(
+    {
+        **MimeTypes(filenames=()).types_map[True],
+        ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        ".odt": "application/vnd.oasis.opendocument.text",
+        ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+        ".odp": "application/vnd.oasis.opendocument.presentation",
+        ".md": "text/markdown",
+    }
+)
+
+# Fields of the draft that the sender knows under another name.
+_SENT_AS: Final = MappingProxyType(
+    {"original_filename": "filename", "tags": "tag", "declared_content_type": "content_type"}
+)
+
+Fields = list[tuple[str, str]]
+
+
+def parse_query(query: bytes) -> Fields:
+    """The fields of a query string, percent-decoded as UTF-8 and nothing else.
+
+    Raises:
+        InvalidMetadata: A value is not UTF-8; `field` names it.
+        InvalidRequest: A name is not UTF-8, or there are too many fields.
+    """
+    pairs = [pair for pair in query.split(b"&") if pair]
+    if len(pairs) > FIELDS_MAX:
+        raise InvalidRequest(f"a query may have {FIELDS_MAX} fields", field="query")
+    return [_parse_pair(pair) for pair in pairs]
+
+
+def _parse_pair(pair: bytes) -> tuple[str, str]:
+    raw_name, _, raw_value = pair.partition(b"=")
+    try:
+        name = unquote_to_bytes(raw_name).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("the query is not UTF-8", field="query") from None
+    return name, decode_value(name, unquote_to_bytes(raw_value.replace(b"+", b" ")))
+
+
+def decode_value(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidMetadata(f"{name} is not UTF-8", field=name) from None
+
+
+def draft_file(
+    fields: Iterable[tuple[str, str]],
+    *,
+    caller: Caller,
+    now: datetime,
+    content_type: str | None,
+    size: int | None = None,
+    expected_sha256: str | None = None,
+) -> FileDraft:
+    """The draft of a file that `caller` sends.
+
+    Raises:
+        InvalidMetadata: A field is missing, unknown, repeated or malformed; `field` names it.
+    """
+    single, tags = _sort_fields(fields)
+    if not single.get("filename"):
+        raise InvalidMetadata("a file needs a name: filename=...", field="filename")
+    declared = None if content_type == UNSAID_CONTENT_TYPE else content_type
+    values = {
+        "original_filename": single["filename"],
+        "collection": single.get("collection", DEFAULT_COLLECTION),
+        "retention": parse_retention(single.get("retention", "none"), now),
+        "metadata": parse_metadata(single.get("metadata", "{}")),
+        "tags": tags,
+        "declared_content_type": declared,
+        "content_type": declared or guess_content_type(single["filename"]),
+        "size": size,
+        "expected_sha256": expected_sha256,
+        "uploaded_by": Uploader(subject=caller.subject, name=caller.name, via="api"),
+    }
+    try:
+        return FileDraft.model_validate(values)
+    except ValidationError as error:
+        raise _named(error) from None
+
+
+def _sort_fields(fields: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:
+    single: dict[str, str] = {}
+    tags: list[str] = []
+    for name, value in fields:
+        if name in REPEATED_FIELDS:
+            tags.append(value)
+        elif name not in SINGLE_FIELDS:
+            # A typing error must not lose what the sender wanted to say.
+            raise InvalidMetadata(f"there is no field {name[:64]!r}", field=name[:64])
+        elif name in single:
+            raise InvalidMetadata(f"{name} is given twice", field=name)
+        else:
+            single[name] = value
+    return single, tags
+
+
+def parse_metadata(text: str) -> dict[str, Any]:
+    """One JSON object. Numbers keep every digit; NaN and lone surrogates are refused."""
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError:
+        raise InvalidMetadata("metadata must be JSON", field="metadata") from None
+    if not isinstance(value, dict):
+        raise InvalidMetadata("metadata must be a JSON object", field="metadata")
+    return value
+
+
+def guess_content_type(filename: str) -> str:
+    _, dot, extension = filename.rpartition(".")
+    return _TYPES.get(dot + extension.lower(), DEFAULT_CONTENT_TYPE)
+
+
+def encode_draft(draft: FileDraft) -> bytes:
+    """The draft as JSON. The record that grows from it must fit into one attr.json.
+
+    Raises:
+        InvalidMetadata: It is too large.
+    """
+    data = draft.__pydantic_serializer__.to_json(draft)
+    if len(data) > ATTR_BYTES_MAX:
+        raise InvalidMetadata(
+            f"name, tags and metadata may take {ATTR_BYTES_MAX} bytes together", field="metadata"
+        )
+    return data
+
+
+def _named(error: ValidationError) -> InvalidMetadata:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    location = str(first["loc"][0]) if first["loc"] else "metadata"
+    field = _SENT_AS.get(location, location)
+    return InvalidMetadata(f"{field}: {first['msg']}", field=field)
