@@ -5,6 +5,9 @@ The admin module migrates and writes these tables, the query module reads them. 
 rebuild gives the same rows (only `generation`, which counts listings, may differ).
 """
 
+import re
+import unicodedata
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -39,7 +42,19 @@ SEARCH_VECTOR = " || ".join(
     f"to_tsvector('{name}'::regconfig, search_text)" for name in SEARCH_CONFIGURATIONS
 )
 
+_NOT_WORDS = re.compile(r"[\W_]+")
+
 metadata = MetaData(schema=SCHEMA)
+
+
+def search_words(text: str) -> str:
+    """The words of `text`, a space between them: what is indexed, and what a query looks for.
+
+    Both sides use this one function, so that they cut words alike: `Invoice_2026-11.pdf`
+    is found by any of its parts. PostgreSQL alone would take it for one host name.
+    """
+    plain = unicodedata.normalize("NFKC", text).replace("ё", "е").replace("Ё", "Е")
+    return _NOT_WORDS.sub(" ", plain).strip()
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> str:

@@ -79,6 +79,13 @@ class BodyTooLarge(ArtStoreError):
     title = "The body is larger than the limit"
 
 
+class BodyStalled(ArtStoreError):
+    """The client fell silent in the middle of the body. Nothing is kept."""
+
+    code = "body_stalled"
+    title = "The body stopped coming"
+
+
 class RangeNotSatisfiable(ArtStoreError):
     """Carries `size_bytes`, so that the answer can name the real length."""
 
@@ -124,6 +131,13 @@ class InvalidCredentials(ArtStoreError):
 
     code = "invalid_credentials"
     title = "The credentials are not valid"
+
+
+class InvalidTokenRequest(ArtStoreError):
+    """A request for a token that RFC 6749 answers with 400. `error` holds its error code."""
+
+    code = "invalid_token_request"
+    title = "The token request is malformed"
 
 
 class NotPermitted(ArtStoreError):
