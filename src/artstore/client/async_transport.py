@@ -29,12 +29,13 @@ from artstore.client.transport import (
     CONNECT_TIMEOUT_S,
     KEEP_ALIVE_S,
     PARTIAL_OR_WHOLE,
-    RECEIVE_BYTES,
     STALL_TIMEOUT_S,
     connection_failure,
     tls_context,
 )
 from artstore.core.errors import ArtStoreError
+
+RECEIVE_BYTES: Final = 256 * 1024
 
 EXPECT_BYTES_MIN: Final = 1 << 20
 """A body of this size waits for `100 Continue`: a refusal then costs no transfer."""

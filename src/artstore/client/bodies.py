@@ -24,6 +24,21 @@ CHUNK_BYTES: Final = 256 * 1024
 Source: TypeAlias = Path | str | bytes | BinaryIO
 
 
+class MemoryBody:
+    """Many bytes of the caller, sent in chunks so that nothing waits for all of them."""
+
+    rewindable = True
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.sha256 = hashlib.sha256(content).digest()
+        self.size_bytes: int | None = len(content)
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, len(self._content), CHUNK_BYTES):
+            yield self._content[start : start + CHUNK_BYTES]
+
+
 class FileBody:
     """A regular file, sent as long as it was when it was opened for hashing."""
 
@@ -79,18 +94,18 @@ class StreamBody:
             yield chunk
 
 
-Content: TypeAlias = bytes | FileBody | StreamBody
+Content: TypeAlias = bytes | MemoryBody | FileBody | StreamBody
 
 
 def open_content(source: Source) -> Content:
-    """Blocking: reads a file to its end.
+    """Blocking: reads and hashes what is longer than `SMALL_BYTES_MAX`.
 
     Raises:
         OSError: The file cannot be read.
     """
     match source:
         case bytes():
-            return source
+            return source if len(source) <= SMALL_BYTES_MAX else MemoryBody(source)
         case str() | Path():
             return _file_content(Path(source))
         case _:

@@ -25,7 +25,6 @@ from artstore.client.transport import (
     CONNECT_TIMEOUT_S,
     KEEP_ALIVE_S,
     PARTIAL_OR_WHOLE,
-    RECEIVE_BYTES,
     STALL_TIMEOUT_S,
     connection_failure,
     tls_context,
@@ -117,6 +116,7 @@ def _receive(response: httpx2.Response, sink: Sink | None) -> Answer:
         return Answer(response.status_code, response.headers, response.read())
     answer = Answer(response.status_code, response.headers)
     sink.begin(answer)
-    for chunk in response.iter_raw(RECEIVE_BYTES):
+    # With a chunk size, what was received before a cut would be lost in a buffer.
+    for chunk in response.iter_raw():
         sink.write(chunk)
     return answer

@@ -15,8 +15,6 @@ STALL_TIMEOUT_S: Final = 120.0
 KEEP_ALIVE_S: Final = 4.0
 """Shorter than the servers' own, so that a request rarely meets a connection just closed."""
 
-RECEIVE_BYTES: Final = 256 * 1024
-
 PARTIAL_OR_WHOLE: Final = frozenset({200, 206})
 
 

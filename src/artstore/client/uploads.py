@@ -9,7 +9,16 @@ from typing import Any, Final
 
 import orjson
 
-from artstore.client.bodies import Content, FileBody, Source, StreamBody, open_content, repr_digest
+from artstore.client.bodies import (
+    SMALL_BYTES_MAX,
+    Content,
+    FileBody,
+    MemoryBody,
+    Source,
+    StreamBody,
+    open_content,
+    repr_digest,
+)
 from artstore.client.calls import Calls, parse, query_target
 from artstore.client.messages import Body, Flow, Progress, Request, Work
 from artstore.client.results import StoredFile
@@ -44,8 +53,8 @@ def upload(
             that cannot be rewound: it is kept, but not as it was read; `file_id` names it.
     """
     filename = details.filename or _name_of(source)
-    if isinstance(source, bytes):
-        content: Content = source
+    if isinstance(source, bytes) and len(source) <= SMALL_BYTES_MAX:
+        content: Content = source  # not worth a thread
     else:
         content = yield Work(lambda: open_content(source))
     request = _request(content, filename, details, progress)
@@ -64,7 +73,7 @@ def _request(
     match content:
         case bytes():
             headers["repr-digest"] = repr_digest(hashlib.sha256(content).digest())
-        case FileBody():
+        case FileBody() | MemoryBody():
             headers["repr-digest"] = repr_digest(content.sha256)
     if progress is not None and not isinstance(content, bytes):
         return Request("POST", _target(filename, details), headers, _Watched(content, progress))
