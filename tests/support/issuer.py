@@ -1,0 +1,89 @@
+"""A stand-in for the admin module as other modules see it: signing keys and the registry.
+
+It signs tokens as the real one does, and can be told to be away.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Self
+from uuid import uuid4
+
+from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from tests.support.pki import Pki
+
+from artstore.core.model.element import ElementEntry
+from artstore.core.tls import server_context
+from artstore.core.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
+
+ISSUER = "https://issuer.test"
+
+
+class Issuer:
+    """`async with Issuer(pki) as issuer:` it listens at `issuer.url`."""
+
+    def __init__(self, pki: Pki) -> None:
+        self._pki = pki
+        self._key = RSAKey.generate_key(2048, {"kid": uuid4().hex, "use": "sig"}, private=True)
+        self._stack = AsyncExitStack()
+        self.elements: Sequence[ElementEntry] = ()
+        self.away = False
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/.well-known/jwks.json", self._jwks)
+        app.router.add_get("/api/v1/storage-elements", self._registry)
+        self.url = await self._stack.enter_async_context(listening(app, self._pki, "admin"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _jwks(self, _: web.Request) -> web.Response:
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        return web.json_response({"keys": [self._key.as_dict(private=False)]})
+
+    async def _registry(self, _: web.Request) -> web.Response:
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        items = [entry.model_dump() for entry in self.elements]
+        return web.json_response({"items": items, "next_cursor": None})
+
+    def token(self, scopes: Iterable[str] = ("files:read", "files:write"), **claims: Any) -> str:
+        """An access token of the account `archivist`; `claims` replace those it would have."""
+        now = int(time.time())
+        payload = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "account-1",
+            "name": "archivist",
+            "scope": " ".join(scopes),
+            "jti": uuid4().hex,
+            "iat": now,
+            "exp": now + 600,
+            **claims,
+        }
+        header = {"alg": ALGORITHM, "typ": TOKEN_TYPE, "kid": self._key.kid}
+        return jwt.encode(header, payload, self._key, algorithms=[ALGORITHM])
+
+
+class listening:  # noqa: N801  reads as a statement: `async with listening(app, ...) as url`
+    """An aiohttp application with the certificate of `module`, on a free port."""
+
+    def __init__(self, app: web.Application, pki: Pki, module: str) -> None:
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._context = server_context(pki.files(module))
+
+    async def __aenter__(self) -> str:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        return f"https://127.0.0.1:{port}"
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
