@@ -1,0 +1,43 @@
+"""`python -m artstore.admin [serve]`, and `python -m artstore.admin prepare --plan FILE`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from artstore.admin.app import create_app
+from artstore.admin.prepare import prepare
+from artstore.admin.settings import AdminSettings
+from artstore.core.errors import ArtStoreError
+from artstore.core.settings import ConfigurationError
+from artstore.core.web.server import serve
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        settings = AdminSettings()
+        if arguments.command == "prepare":
+            prepare(settings, arguments.plan)
+        else:
+            serve(create_app(settings), settings)
+    except (ConfigurationError, ValidationError, ArtStoreError) as error:
+        print(f"artstore admin: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m artstore.admin")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("serve", help="run the module (the default)")
+    preparing = commands.add_parser(
+        "prepare", help="migrate the database and create what a new installation begins with"
+    )
+    preparing.add_argument("--plan", type=Path, help="JSON: admin, accounts, storage elements")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Composition root: everything is built here and handed down."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from fastapi import FastAPI
+
+from artstore.admin.dependencies import Resources
+from artstore.admin.repository.counters import MemoryCounters, ValkeyCounters
+from artstore.admin.repository.valkey import Valkey
+from artstore.admin.routes import service_accounts, storage_elements, tokens, well_known
+from artstore.admin.schema import check_schema
+from artstore.admin.services.element_client import ElementClient
+from artstore.admin.services.hashing import SecretHasher
+from artstore.admin.services.sealing import Seal
+from artstore.admin.services.sign_in import SignIn
+from artstore.admin.services.signing_keys import KeyRing
+from artstore.admin.services.throttle import Throttle
+from artstore.admin.services.tokens import TokenIssuer
+from artstore.admin.settings import AdminSettings
+from artstore.core.clock import Clock, SystemClock
+from artstore.core.database import Database
+from artstore.core.http import Transport
+from artstore.core.settings import read_secret
+from artstore.core.tokens import TokenVerifier
+from artstore.core.web.application import create_application
+
+ROUTERS = (
+    well_known.router,
+    tokens.router,
+    service_accounts.router,
+    storage_elements.router,
+)
+
+
+def create_app(settings: AdminSettings) -> FastAPI:
+    """The application. It opens connections when it starts, not here."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings, SystemClock()) as parts:
+            await _check_database(parts)
+            await parts.keys.prepare()
+            app.state.resources = parts
+            app.state.tokens = TokenVerifier(parts.keys.jwks, settings.issuer, parts.clock)
+            async with _running(parts.valkey.watch()):
+                yield
+
+    async def database() -> None:
+        await _check_database(app.state.resources)
+
+    async def valkey() -> None:
+        await app.state.resources.valkey.check()
+
+    app = create_application(
+        settings,
+        service="admin",
+        routers=ROUTERS,
+        lifespan=lifespan,
+        checks={"database": database, "valkey": valkey},
+    )
+    return app
+
+
+@contextlib.asynccontextmanager
+async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator[Resources]:
+    """
+    Raises:
+        ConfigurationError: A secret file is missing or unfit.
+    """
+    seal = Seal(read_secret(settings.key_encryption_key_file))
+    async with contextlib.AsyncExitStack() as stack:
+        database = open_database(settings)
+        stack.push_async_callback(database.close)
+        valkey = _open_valkey(settings, clock)
+        stack.push_async_callback(valkey.close)
+        transport = Transport(settings.tls)
+        stack.push_async_callback(transport.close)
+        hasher = SecretHasher()
+        stack.callback(hasher.close)
+        keys = KeyRing(database, seal, clock)
+        issuer = TokenIssuer(keys, settings.issuer, settings.access_token_lifetime_s, clock)
+        throttle = Throttle(valkey, ValkeyCounters(valkey.client), MemoryCounters(clock), clock)
+        yield Resources(
+            settings=settings,
+            clock=clock,
+            database=database,
+            valkey=valkey,
+            hasher=hasher,
+            keys=keys,
+            sign_in=SignIn(database, hasher, throttle, issuer, clock),
+            element_client=ElementClient(transport),
+        )
+
+
+def open_database(settings: AdminSettings) -> Database:
+    return Database(
+        settings.database_url,
+        read_secret(settings.database_password_file),
+        application_name=settings.instance,
+        pool_size=settings.database_pool_size,
+    )
+
+
+def _open_valkey(settings: AdminSettings, clock: Clock) -> Valkey:
+    password = read_secret(settings.valkey_password_file)
+    return Valkey(settings.valkey_url, settings.valkey_username, password, clock)
+
+
+async def _check_database(parts: Resources) -> None:
+    async with parts.database.session() as session:
+        await check_schema(session)
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` in the background, cancelled at the end of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

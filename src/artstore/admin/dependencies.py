@@ -1,0 +1,91 @@
+"""What routes get: built once in `app`, handed over by the request's application."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Query, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from artstore.admin.repository.valkey import Valkey
+from artstore.admin.services.element_client import ElementClient
+from artstore.admin.services.hashing import SecretHasher
+from artstore.admin.services.registry import Registry
+from artstore.admin.services.service_accounts import ServiceAccounts
+from artstore.admin.services.sign_in import SignIn
+from artstore.admin.services.signing_keys import KeyRing
+from artstore.admin.settings import AdminSettings
+from artstore.core.clock import Clock
+from artstore.core.database import Database
+from artstore.core.model.account import Caller, Scope
+from artstore.core.web.authentication import authenticate, peer_of, require_scope
+
+PAGE_ITEMS_MAX: Final = 1000
+CURSOR_CHARS_MAX: Final = 128
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Everything that lives as long as the process."""
+
+    settings: AdminSettings
+    clock: Clock
+    database: Database
+    valkey: Valkey
+    hasher: SecretHasher
+    keys: KeyRing
+    sign_in: SignIn
+    element_client: ElementClient
+
+
+def resources(request: Request) -> Resources:
+    found: Resources = request.app.state.resources
+    return found
+
+
+ResourcesDep = Annotated[Resources, Depends(resources)]
+
+
+async def _session(parts: ResourcesDep) -> AsyncIterator[AsyncSession]:
+    async with parts.database.session() as session:
+        yield session
+
+
+# `function`: the commit comes before the answer, so that a failed one is not told as a success.
+SessionDep = Annotated[AsyncSession, Depends(_session, scope="function")]
+
+
+def _registry(session: SessionDep) -> Registry:
+    return Registry(session)
+
+
+def _accounts(session: SessionDep, parts: ResourcesDep) -> ServiceAccounts:
+    return ServiceAccounts(session, parts.hasher, parts.clock)
+
+
+def _sign_in(parts: ResourcesDep) -> SignIn:
+    return parts.sign_in
+
+
+def client_address(request: Request) -> str:
+    """Where the request began. Only the edge is believed when it names somebody else.
+
+    The edge overwrites the header, so its last entry is the address it saw itself.
+    """
+    peer = peer_of(request.scope)
+    if peer is not None and peer.module == "edge":
+        forwarded = request.headers.get("x-forwarded-for", "")
+        if forwarded:
+            return forwarded.rsplit(",", 1)[-1].strip()
+    return request.client.host if request.client else "unknown"
+
+
+RegistryDep = Annotated[Registry, Depends(_registry)]
+ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
+SignInDep = Annotated[SignIn, Depends(_sign_in)]
+AddressDep = Annotated[str, Depends(client_address)]
+CallerDep = Annotated[Caller, Depends(authenticate)]
+AdminDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]
+
+AfterParam = Annotated[str, Query(alias="cursor", max_length=CURSOR_CHARS_MAX)]
+LimitParam = Annotated[int, Query(ge=1, le=PAGE_ITEMS_MAX)]

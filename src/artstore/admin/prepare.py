@@ -1,0 +1,38 @@
+"""`prepare`: the database gets its schema and what a new installation begins with."""
+
+import asyncio
+from pathlib import Path
+
+from artstore.admin.app import open_database
+from artstore.admin.schema import migrate
+from artstore.admin.services.bootstrap import Bootstrap, Plan, read_plan
+from artstore.admin.services.hashing import SecretHasher
+from artstore.admin.settings import AdminSettings
+from artstore.core.clock import SystemClock
+from artstore.core.logging import configure_logging
+from artstore.core.settings import read_secret
+
+
+def prepare(settings: AdminSettings, plan_file: Path | None) -> None:
+    """May be repeated, also by several instances at once.
+
+    Raises:
+        ConfigurationError: The plan or a secret is unfit.
+        Unavailable: The database is away.
+    """
+    configure_logging("admin", settings.instance, settings.log_level)
+    plan = read_plan(plan_file) if plan_file else None
+    migrate(settings.database_url, read_secret(settings.database_password_file))
+    if plan is not None:
+        asyncio.run(_bootstrap(settings, plan))
+
+
+async def _bootstrap(settings: AdminSettings, plan: Plan) -> None:
+    database = open_database(settings)
+    hasher = SecretHasher()
+    try:
+        async with database.session() as session:
+            await Bootstrap(session, hasher, SystemClock()).apply(plan)
+    finally:
+        hasher.close()
+        await database.close()

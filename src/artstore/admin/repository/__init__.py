@@ -1,0 +1,1 @@
+"""Queries. They decide nothing, and they never commit: the caller's session does."""

@@ -1,0 +1,65 @@
+"""Rows of `identity.service_accounts`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from artstore.admin.model import ServiceAccount
+from artstore.admin.tables import service_accounts
+
+
+@dataclass(frozen=True)
+class AccountWithSecret:
+    account: ServiceAccount
+    secret_hash: str
+
+
+def _account(row: Row[Any]) -> ServiceAccount:
+    return ServiceAccount.model_validate(row)
+
+
+async def find(session: AsyncSession, client_id: str) -> AccountWithSecret | None:
+    statement = select(service_accounts).where(service_accounts.c.client_id == client_id)
+    row = (await session.execute(statement)).one_or_none()
+    return AccountWithSecret(_account(row), row.secret_hash) if row else None
+
+
+async def page(session: AsyncSession, after: str, limit: int) -> list[ServiceAccount]:
+    """Accounts behind client id `after`, in the order of their client ids."""
+    statement = (
+        select(service_accounts)
+        .where(service_accounts.c.client_id > after)
+        .order_by(service_accounts.c.client_id)
+        .limit(limit)
+    )
+    return [_account(row) for row in await session.execute(statement)]
+
+
+async def add(session: AsyncSession, account: ServiceAccount, secret_hash: str) -> bool:
+    """Whether it was added; `False` when the client id is taken."""
+    values = {**account.model_dump(), "secret_hash": secret_hash}
+    statement = (
+        postgresql.insert(service_accounts)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["client_id"])
+        .returning(service_accounts.c.client_id)
+    )
+    return (await session.execute(statement)).one_or_none() is not None
+
+
+async def change(
+    session: AsyncSession, client_id: str, values: Mapping[str, object]
+) -> ServiceAccount | None:
+    """The account after the change; `None` when there is none."""
+    statement = (
+        update(service_accounts)
+        .where(service_accounts.c.client_id == client_id)
+        .values(**values)
+        .returning(service_accounts)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return _account(row) if row else None

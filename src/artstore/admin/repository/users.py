@@ -1,0 +1,58 @@
+"""Rows of `identity.users`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Select, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from artstore.admin.model import User
+from artstore.admin.tables import users
+
+
+@dataclass(frozen=True)
+class UserWithPassword:
+    user: User
+    password_hash: str
+
+
+async def find(session: AsyncSession, username: str) -> UserWithPassword | None:
+    return await _one(session, select(users).where(users.c.username == username.lower()))
+
+
+async def find_by_id(session: AsyncSession, user_id: UUID) -> UserWithPassword | None:
+    return await _one(session, select(users).where(users.c.user_id == user_id))
+
+
+async def _one(
+    session: AsyncSession, statement: Select[*tuple[object, ...]]
+) -> UserWithPassword | None:
+    row = (await session.execute(statement)).one_or_none()
+    return UserWithPassword(User.model_validate(row), row.password_hash) if row else None
+
+
+async def add(session: AsyncSession, user: User, password_hash: str) -> bool:
+    """Whether it was added; `False` when the name is taken."""
+    statement = (
+        postgresql.insert(users)
+        .values({**user.model_dump(), "password_hash": password_hash})
+        .on_conflict_do_nothing(index_elements=["username"])
+        .returning(users.c.user_id)
+    )
+    return (await session.execute(statement)).one_or_none() is not None
+
+
+async def change_password(
+    session: AsyncSession, user_id: UUID, old_hash: str, values: Mapping[str, object]
+) -> User | None:
+    """The user after the change; `None` when the password was changed meanwhile."""
+    statement = (
+        update(users)
+        .where(users.c.user_id == user_id, users.c.password_hash == old_hash)
+        .values(**values)
+        .returning(users)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return User.model_validate(row) if row else None

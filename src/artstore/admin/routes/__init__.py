@@ -1,0 +1,1 @@
+"""HTTP face of the admin module. Translation only; decisions are in `services`."""

@@ -1,0 +1,112 @@
+"""Access tokens: machines at `/auth/token` (OAuth 2.0), people at `/admin-auth`."""
+
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from artstore.admin.dependencies import AddressDep, CallerDep, SignInDep
+from artstore.admin.routes.token_request import read_token_request
+from artstore.admin.services.hashing import SECRET_CHARS_MAX
+from artstore.admin.services.tokens import AccessToken
+from artstore.core.errors import InvalidCredentials
+from artstore.core.model.account import Caller, Scope, UserRole
+from artstore.core.web.authentication import check_scope
+from artstore.core.web.problems import problem_response
+
+router = APIRouter(prefix="/api/v1", tags=["identity"])
+
+Secret = Annotated[str, Field(max_length=SECRET_CHARS_MAX)]
+
+
+class TokenAnswer(BaseModel):
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  a kind of token, not one
+    expires_in: int
+    scope: str
+
+    @classmethod
+    def of(cls, token: AccessToken) -> Self:
+        return cls(
+            access_token=token.token, expires_in=token.expires_in_s, scope=" ".join(token.scopes)
+        )
+
+
+class LoginRequest(BaseModel):
+    username: Secret
+    password: Secret
+
+
+class PasswordChange(BaseModel):
+    current_password: Secret
+    new_password: Secret
+
+
+class Me(BaseModel):
+    user_id: UUID
+    username: str
+    role: UserRole
+    scopes: list[Scope]
+    password_change_required: bool
+
+
+@router.post("/auth/token", response_model=TokenAnswer)
+async def issue_token(request: Request, sign_in: SignInDep, address: AddressDep) -> Response:
+    """OAuth 2.0 client credentials (RFC 6749, 4.4)."""
+    try:
+        wanted = await read_token_request(request)
+        token = await sign_in.machine(
+            wanted.client_id, wanted.client_secret, wanted.scopes, address
+        )
+    except InvalidCredentials:
+        # The shape RFC 6749, 5.2 gives this failure; people's sign-in must not have it,
+        # or browsers would open a password window of their own.
+        response = problem_response(InvalidCredentials(error="invalid_client"))
+        response.headers["WWW-Authenticate"] = 'Basic realm="artstore"'
+        return response
+    return _answer(token)
+
+
+@router.post("/admin-auth/login", response_model=TokenAnswer)
+async def log_in(body: LoginRequest, sign_in: SignInDep, address: AddressDep) -> Response:
+    return _answer(await sign_in.person(body.username, body.password, address))
+
+
+async def _password_changer(caller: CallerDep) -> Caller:
+    """Also people whose one-time password lets them do nothing else."""
+    if Scope.PASSWORD_CHANGE not in caller.scopes:
+        check_scope(caller, Scope.FILES_READ)
+    return caller
+
+
+@router.post("/admin-auth/change-password", response_model=TokenAnswer)
+async def change_password(
+    body: PasswordChange,
+    caller: Annotated[Caller, Depends(_password_changer)],
+    sign_in: SignInDep,
+    address: AddressDep,
+) -> Response:
+    """Answers with a token that has all scopes of the role."""
+    token = await sign_in.change_password(caller, body.current_password, body.new_password, address)
+    return _answer(token)
+
+
+@router.get("/admin-auth/me")
+async def read_me(caller: CallerDep, sign_in: SignInDep) -> Me:
+    user = await sign_in.me(caller)
+    return Me(
+        user_id=user.user_id,
+        username=user.username,
+        role=user.role,
+        scopes=sorted(caller.scopes),
+        password_change_required=user.password_change_required,
+    )
+
+
+def _answer(token: AccessToken) -> Response:
+    return Response(
+        TokenAnswer.of(token).model_dump_json(),
+        media_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

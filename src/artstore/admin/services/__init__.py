@@ -1,0 +1,1 @@
+"""Decisions of the admin module. No HTTP in here, and no SQL."""

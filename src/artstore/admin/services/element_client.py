@@ -1,0 +1,132 @@
+"""Calls to storage elements."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from pydantic import ValidationError
+
+from artstore.core.errors import InternalError
+from artstore.core.http import Transport
+from artstore.core.model.element import ElementInfo
+from artstore.core.model.file import ATTR_BYTES_MAX, FileChange, FileRecord
+from artstore.core.model.ids import FileId
+
+PEER: Final = "storage"
+LINE_BYTES_MAX: Final = ATTR_BYTES_MAX + 4096
+"""A change is a record and a few words around it."""
+_CHUNK_BYTES: Final = 64 * 1024
+_LONG_POLL_MARGIN_S: Final = 10.0
+
+
+class BrokenAnswer(InternalError):
+    """A storage element answered something that is not its contract."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """An answer of `/changes`: which history, how far it goes, and the lines asked for."""
+
+    feed_id: str
+    head_seq: int
+    lines: AsyncIterator[bytes]
+
+
+class ElementClient:
+    """All failures are those of `Transport.request`, and `BrokenAnswer`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def info(self, url: str, timeout_s: float = 5) -> ElementInfo:
+        async with self._transport.request(
+            "GET", f"{url}/api/v1/info", peer=PEER, timeout_s=timeout_s
+        ) as response:
+            body = await response.read()
+        try:
+            return ElementInfo.model_validate_json(body)
+        except ValidationError as error:
+            raise BrokenAnswer from error
+
+    async def record(self, url: str, file_id: FileId) -> FileRecord:
+        return await self._record("GET", url, file_id)
+
+    async def change(self, url: str, file_id: FileId, change: FileChange) -> FileRecord:
+        body = change.model_dump_json(exclude_none=True).encode()
+        return await self._record("PATCH", url, file_id, body)
+
+    async def delete(self, url: str, file_id: FileId, body: bytes) -> FileRecord:
+        """`body`: JSON with `by` and `reason`. The answer is the tombstone."""
+        return await self._record("DELETE", url, file_id, body)
+
+    @asynccontextmanager
+    async def listing(
+        self, url: str, after: str | None, limit: int
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Records behind `after` in the order of their ids, a line each; none: the end."""
+        params = {"limit": str(limit), **({"after": after} if after else {})}
+        async with self._transport.request(
+            "GET", f"{url}/api/v1/files", peer=PEER, params=params
+        ) as response:
+            yield split_lines(response.content.iter_chunked(_CHUNK_BYTES))
+
+    @asynccontextmanager
+    async def feed(self, url: str, after_seq: int, limit: int, wait_s: int) -> AsyncIterator[Feed]:
+        """Changes behind `after_seq`; waits up to `wait_s` for the first one.
+
+        Raises:
+            PositionGone: The element does not know this position (any more).
+        """
+        params = {"after": str(after_seq), "limit": str(limit), "wait": str(wait_s)}
+        async with self._transport.request(
+            "GET",
+            f"{url}/api/v1/changes",
+            peer=PEER,
+            params=params,
+            timeout_s=wait_s + _LONG_POLL_MARGIN_S,
+        ) as response:
+            feed_id, head_seq = _feed_head(response)
+            yield Feed(feed_id, head_seq, split_lines(response.content.iter_chunked(_CHUNK_BYTES)))
+
+    async def _record(
+        self, method: str, url: str, file_id: FileId, body: bytes | None = None
+    ) -> FileRecord:
+        async with self._transport.request(
+            method,
+            f"{url}/api/v1/files/{file_id}",
+            peer=PEER,
+            data=body,
+            headers={"Content-Type": "application/json"} if body else None,
+        ) as response:
+            answer = await response.read()
+        try:
+            return FileRecord.from_json(answer)
+        except ValidationError as error:
+            raise BrokenAnswer from error
+
+
+def _feed_head(response: aiohttp.ClientResponse) -> tuple[str, int]:
+    try:
+        return response.headers["X-ArtStore-Feed-Id"], int(response.headers["X-ArtStore-Head-Seq"])
+    except (KeyError, ValueError) as error:
+        raise BrokenAnswer from error
+
+
+async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """NDJSON, line by line, empty lines left out. Holds one line in memory.
+
+    Raises:
+        BrokenAnswer: A line is longer than `LINE_BYTES_MAX`.
+    """
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+        if len(rest) > LINE_BYTES_MAX:
+            raise BrokenAnswer
+    if rest:
+        yield rest
