@@ -1,0 +1,112 @@
+"""The edge of the embedded stack: Caddy with a configuration of ours.
+
+One origin for users; behind it each (method, path) belongs to one module, reached by
+mutual TLS. The edge shows its own certificate, and asks each module for the name that only
+that module's certificate carries.
+"""
+
+import json
+import signal
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from artstore.core import errors
+from artstore.core.tls import TlsFiles
+from artstore.local.account import launched
+from artstore.local.files import private_folder, write_private
+from artstore.local.ports import Ports
+
+STOP: Final = signal.SIGTERM
+RELOAD: Final = signal.SIGUSR1
+"""Caddy reads its configuration again, certificates included; connections go on."""
+_RETRY_AFTER_S: Final = 2
+
+# What the edge itself answers. Anything else that goes wrong in it is a module that is away.
+_OWN_ANSWERS: Final = (
+    (404, errors.UnknownRoute, "There is nothing at this address."),
+    (413, errors.BodyTooLarge, "The body is larger than this address takes."),
+)
+_AWAY: Final = "A part of ArtStore is away for now. Nothing was lost; try again."
+
+_LOG_FORMAT: Final = r"""
+		output stdout
+		format filter {
+			wrap json {
+				time_key timestamp
+				time_format rfc3339_nano
+				message_key event
+			}
+			# Neither secrets nor the names of documents belong into a log.
+			request>uri regexp \?.*$ ?...
+			request>headers>Authorization delete
+			request>headers>Cookie delete
+			request>headers>Referer delete
+			request>tls delete
+			resp_headers>Content-Disposition delete
+			resp_headers>Set-Cookie delete
+		}
+""".strip("\n")
+
+
+@dataclass(frozen=True)
+class Edge:
+    program: Path
+    configuration: Path
+    data: Path
+    ports: Ports
+    tls: TlsFiles
+
+    def configure(self) -> None:
+        private_folder(self.data)
+        template = files("artstore.local").joinpath("Caddyfile.template").read_text("utf-8")
+        text = Template(template).substitute(
+            data=self.data,
+            certificate=self.tls.certificate,
+            key=self.tls.key,
+            authority=self.tls.ca,
+            port=self.ports.edge,
+            ingester=self.ports.ingester,
+            query=self.ports.query,
+            admin=self.ports.admin,
+            log_format=_LOG_FORMAT,
+            errors=_error_answers(),
+        )
+        write_private(self.configuration, text)
+
+    def command(self) -> list[str]:
+        run: list[str | Path] = [
+            self.program,
+            "run",
+            "--config",
+            self.configuration,
+            "--adapter",
+            "caddyfile",
+        ]
+        return launched(run, parent_death=signal.SIGKILL)
+
+
+def _error_answers() -> str:
+    lines: list[str] = []
+    for status, failure, detail in _OWN_ANSWERS:
+        lines.append(f"@{failure.code} expression {{err.status_code}} == {status}")
+        lines.append(f"respond @{failure.code} `{_problem(failure, status, detail)}` {status}")
+    lines.append(f"header Retry-After {_RETRY_AFTER_S}")
+    lines.append(f"respond `{_problem(errors.Unavailable, 503, _AWAY)}` 503")
+    return "\n".join(f"\t\t{line}" for line in lines)
+
+
+def _problem(failure: type[errors.ArtStoreError], status: int, detail: str) -> str:
+    body = {
+        "type": f"urn:artstore:problem:{failure.code}",
+        "title": failure.title,
+        "status": status,
+        "detail": detail,
+        "code": failure.code,
+        "correlation_id": "ID",
+    }
+    # Braces mean placeholders to Caddy, except where escaped.
+    text = json.dumps(body).replace("{", r"\{").replace("}", r"\}")
+    return text.replace('"ID"', '"{correlation_id}"')
