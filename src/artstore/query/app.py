@@ -1,0 +1,57 @@
+"""The query module, put together: the one place that builds things and knows them all."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from artstore.core.clock import SystemClock
+from artstore.core.database import Database
+from artstore.core.http import Transport
+from artstore.core.settings import read_secret
+from artstore.core.tokens import TokenVerifier
+from artstore.core.web.application import create_application
+from artstore.query.dependencies import Query
+from artstore.query.repository.catalogue import Catalogue
+from artstore.query.routes import files, search
+from artstore.query.services.elements import Elements
+from artstore.query.services.files import Files
+from artstore.query.services.search import Search
+from artstore.query.settings import QuerySettings
+
+
+def create_app(settings: QuerySettings) -> FastAPI:
+    database = Database(
+        settings.database_url,
+        read_secret(settings.database_password_file),
+        application_name=settings.instance,
+        pool_size=settings.database_pool_size,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        clock = SystemClock()
+        transport = Transport(settings.tls)
+        catalogue = Catalogue(database)
+        elements = Elements(transport, catalogue, clock, admin_url=settings.admin_url)
+        app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock)
+        app.state.query = Query(
+            settings, Files(catalogue, elements, clock), Search(catalogue), elements
+        )
+        try:
+            yield
+        finally:
+            await transport.close()
+            await database.close()
+
+    async def signing_keys() -> None:
+        await app.state.tokens.ready()
+
+    app = create_application(
+        settings,
+        service="query",
+        routers=[search.router, files.router, files.content_route],
+        lifespan=lifespan,
+        checks={"database": database.check, "signing_keys": signing_keys},
+    )
+    return app

@@ -1,0 +1,1 @@
+"""What this module asks for, in its own words. No HTTP, no SQL."""

@@ -1,0 +1,142 @@
+"""Criteria as SQL conditions on the catalogue."""
+
+import re
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, cast, func, literal, or_
+from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG, TSQUERY
+
+from artstore.core.catalogue import SEARCH_CONFIGURATIONS, files
+from artstore.query.model.criteria import Criteria
+from artstore.query.model.words import Words, parse_words
+
+NUL_STANDS_AS: Final = "\ufffd"
+"""PostgreSQL cannot hold NUL; the catalogue has this in its place."""
+
+_LIKE_SIGNS: Final = re.compile(r"[\\%_]")
+
+
+def conditions(criteria: Criteria) -> list[ColumnElement[bool]]:
+    return [
+        files.c.state == "present",
+        *_paging_conditions(criteria),
+        *_plain_conditions(criteria),
+        *_word_conditions(criteria.q),
+        *_tag_conditions(criteria),
+        *(_contains_one(alternatives) for alternatives in criteria.metadata_alternatives()),
+    ]
+
+
+def is_selective(criteria: Criteria) -> bool:
+    """Whether an index can pick out the matches, so that collecting them first pays."""
+    return bool(
+        criteria.q.strip() or criteria.tag or criteria.sha256 or criteria.metadata_alternatives()
+    )
+
+
+def name_contains(part: str) -> ColumnElement[bool]:
+    literal_part = _LIKE_SIGNS.sub(r"\\\g<0>", _storable(part.strip()))
+    return func.lower(files.c.original_filename).like(func.lower(f"%{literal_part}%"))
+
+
+def _paging_conditions(criteria: Criteria) -> list[ColumnElement[bool]]:
+    after = criteria.after
+    return [files.c.file_id < UUID(after)] if after else []
+
+
+def _plain_conditions(criteria: Criteria) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if criteria.collection is not None:
+        found.append(files.c.collection == criteria.collection)
+    if criteria.content_type is not None:
+        found.append(_has_type(_storable(criteria.content_type)))
+    if criteria.sha256 is not None:
+        found.append(files.c.sha256 == bytes.fromhex(criteria.sha256))
+    if criteria.size_min is not None:
+        found.append(files.c.size_bytes >= criteria.size_min)
+    if criteria.size_max is not None:
+        found.append(files.c.size_bytes <= criteria.size_max)
+    if criteria.uploaded_after is not None:
+        found.append(files.c.uploaded_at >= criteria.uploaded_after)
+    if criteria.uploaded_before is not None:
+        found.append(files.c.uploaded_at < criteria.uploaded_before)
+    return found
+
+
+def _has_type(content_type: str) -> ColumnElement[bool]:
+    if content_type.endswith("/*"):
+        return files.c.content_type.startswith(content_type[:-1], autoescape=True)
+    return files.c.content_type == content_type
+
+
+def _tag_conditions(criteria: Criteria) -> list[ColumnElement[bool]]:
+    if not criteria.tag:
+        return []
+    return [files.c.tags.contains([_storable(tag) for tag in criteria.tag])]
+
+
+def _contains_one(alternatives: list[dict[str, Any]]) -> ColumnElement[bool]:
+    return or_(*(files.c.metadata.contains(cast(_storable(item), JSONB)) for item in alternatives))
+
+
+def _word_conditions(query: str) -> list[ColumnElement[bool]]:
+    if not query.strip():
+        return []
+    words = parse_words(query)
+    if not words:
+        # Only signs, no word: the index holds nothing of the kind.
+        return [literal(value=False)]
+    return [files.c.search.op("@@")(_text_query(words))]
+
+
+def _text_query(words: Words) -> ColumnElement[Any]:
+    parts: list[ColumnElement[Any]] = []
+    if words.required:
+        parts.append(_required(words))
+    parts += [_in_any_language(func.phraseto_tsquery, phrase) for phrase in words.phrases]
+    parts += [
+        func.tsquery_not(_in_any_language(func.phraseto_tsquery, text), type_=TSQUERY)
+        for text in words.excluded
+    ]
+    return _joined("&&", parts)
+
+
+def _required(words: Words) -> ColumnElement[Any]:
+    whole = _in_any_language(func.plainto_tsquery, words.required)
+    if words.last_begun is None:
+        return whole
+    # The word holds letters and digits only, so nothing in it can end the quotes.
+    begun: ColumnElement[Any] = func.to_tsquery(
+        cast("simple", REGCONFIG), f"'{words.last_begun}':*", type_=TSQUERY
+    )
+    before = words.required_before_last
+    if before:
+        begun = _joined("&&", [_in_any_language(func.plainto_tsquery, before), begun])
+    return _joined("||", [whole, begun])
+
+
+def _in_any_language(to_query: Any, text: str) -> ColumnElement[Any]:
+    queries = [
+        to_query(cast(name, REGCONFIG), text, type_=TSQUERY) for name in SEARCH_CONFIGURATIONS
+    ]
+    return _joined("||", queries)
+
+
+def _joined(operator: str, parts: list[ColumnElement[Any]]) -> ColumnElement[Any]:
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.op(operator, return_type=TSQUERY())(part)
+    return joined.self_group() if len(parts) > 1 else joined
+
+
+def _storable(value: Any) -> Any:
+    """The value as the catalogue holds it."""
+    match value:
+        case str():
+            return value.replace("\0", NUL_STANDS_AS)
+        case dict():
+            return {_storable(key): _storable(item) for key, item in value.items()}
+        case list():
+            return [_storable(item) for item in value]
+    return value

@@ -1,0 +1,82 @@
+"""HTTP face of one file: its record and its bytes. Translation only."""
+
+from base64 import b64encode
+from typing import Final
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from artstore.core.model.account import Scope
+from artstore.core.model.file import FileRecord
+from artstore.core.model.ids import FileIdField, parse_file_id
+from artstore.core.web.authentication import authenticate, check_scope, require_scope
+from artstore.core.web.ranges import parse_range
+from artstore.query.dependencies import FilesDep, query_of
+from artstore.query.routes.relay import ContentRelay
+from artstore.query.services.conditions import http_date, not_modified, wanted_range
+from artstore.query.services.disposition import attachment
+
+# A copy may be kept, but must be asked about: the file may be deleted, the right withdrawn.
+CACHE_CONTROL: Final = "private, no-cache"
+
+router = APIRouter(prefix="/api/v1/files", tags=["files"])
+
+
+@router.get(
+    "/{file_id}",
+    response_model=FileRecord,
+    dependencies=[Depends(require_scope(Scope.FILES_READ))],
+)
+async def read_record(file_id: FileIdField, files: FilesDep, request: Request) -> Response:
+    """Metadata of one file, as its attr.json holds it. The ETag is its revision."""
+    located = await files.locate(file_id)
+    etag = f'"{located.revision}"'
+    headers = {"ETag": etag, "Cache-Control": CACHE_CONTROL}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    return Response(located.raw, media_type="application/json", headers=headers)
+
+
+async def read_content(request: Request) -> Response:
+    """The file's bytes. The ETag is its SHA-256, so `Range` with `If-Range` resumes safely."""
+    check_scope(await authenticate(request), Scope.FILES_READ)
+    file_id = parse_file_id(request.path_params["file_id"])
+    query = query_of(request)
+    located = await query.files.locate(file_id)
+    record = located.record
+    headers = content_headers(record)
+    if not_modified(request.headers, headers["ETag"], record.uploaded_at):
+        return Response(status_code=304, headers=headers)
+    if request.method == "HEAD":
+        return Response(headers=headers | {"Content-Length": str(record.size)})
+    header = wanted_range(request.headers, headers["ETag"], record.uploaded_at)
+    byte_range = parse_range(header, record.size)
+    element = await query.elements.entry(located.element_id)
+    return ContentRelay(
+        record,
+        byte_range,
+        headers,
+        lambda: query.elements.open(element, file_id, byte_range),
+        idle_timeout_s=query.settings.download_idle_timeout_s,
+    )
+
+
+content_route: Final = Route("/api/v1/files/{file_id}/content", read_content, methods=["GET"])
+
+
+def content_headers(record: FileRecord) -> dict[str, str]:
+    digest = b64encode(bytes.fromhex(record.sha256)).decode()
+    return {
+        "ETag": f'"{record.sha256}"',
+        "Repr-Digest": f"sha-256=:{digest}:",
+        "Last-Modified": http_date(record.uploaded_at),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": CACHE_CONTROL,
+        "Content-Type": record.content_type,
+        "Content-Disposition": attachment(record.original_filename),
+        # What somebody uploaded must never run as a page of ours.
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }

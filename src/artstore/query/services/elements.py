@@ -1,0 +1,114 @@
+"""Storage elements as this module sees them: who has a file, and its bytes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from pydantic import ValidationError
+
+from artstore.core.clock import Clock
+from artstore.core.errors import ArtStoreError, InternalError, Unavailable, UnknownFile
+from artstore.core.http import Transport
+from artstore.core.logging import get_logger
+from artstore.core.model.element import ElementEntry
+from artstore.core.model.file import FileRecord
+from artstore.core.model.ids import ElementId, FileId
+from artstore.query.repository.catalogue import Catalogue
+
+REGISTRY_AGE_MAX_S: Final = 5.0
+ASK_TIMEOUT_S: Final = 5.0
+
+
+class Elements:
+    def __init__(
+        self, transport: Transport, catalogue: Catalogue, clock: Clock, *, admin_url: str
+    ) -> None:
+        self._transport = transport
+        self._catalogue = catalogue
+        self._clock = clock
+        self._admin_url = admin_url.rstrip("/")
+        self._entries: Sequence[ElementEntry] = ()
+        self._read_at_s = float("-inf")
+        self._log = get_logger()
+
+    async def entry(self, element_id: ElementId) -> ElementEntry:
+        """Raises `Unavailable` for an element that the registry does not know (any more)."""
+        for entries in (self._entries, await self._registry()):
+            for entry in entries:
+                if entry.element_id == element_id:
+                    return entry
+        self._log.error("element is not in the registry", element=element_id)
+        raise Unavailable("the file is temporarily not available")
+
+    async def find(self, file_id: FileId) -> tuple[FileRecord, ElementEntry] | None:
+        """Asks all elements at once; the first that has the file answers.
+
+        Raises:
+            Unavailable: Nobody has it, but not everybody answered.
+        """
+        entries = await self._registry()
+        asking = [asyncio.create_task(self._ask(entry, file_id)) for entry in entries]
+        failed = False
+        try:
+            for answer in asyncio.as_completed(asking):
+                try:
+                    found = await answer
+                except (ArtStoreError, TimeoutError):
+                    failed = True
+                    continue
+                if found is not None:
+                    return found
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        if failed:
+            raise Unavailable("not every storage element answers")
+        return None
+
+    @asynccontextmanager
+    async def open(
+        self, entry: ElementEntry, file_id: FileId, byte_range: tuple[int, int] | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer with the bytes; `byte_range` is start and exclusive end."""
+        headers = {}
+        if byte_range is not None:
+            headers["Range"] = f"bytes={byte_range[0]}-{byte_range[1] - 1}"
+        url = f"{entry.url}/api/v1/files/{file_id}/content"
+        async with self._transport.request("GET", url, peer="storage", headers=headers) as answer:
+            yield answer
+
+    async def signing_keys(self) -> dict[str, Any]:
+        url = f"{self._admin_url}/.well-known/jwks.json"
+        async with self._transport.request("GET", url, peer="admin") as response:
+            body = await response.read()
+        try:
+            keys: dict[str, Any] = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InternalError from error
+        return keys
+
+    async def _registry(self) -> Sequence[ElementEntry]:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._read_at_s > REGISTRY_AGE_MAX_S:
+            self._entries = await self._catalogue.elements()
+            self._read_at_s = now_s
+        return self._entries
+
+    async def _ask(
+        self, entry: ElementEntry, file_id: FileId
+    ) -> tuple[FileRecord, ElementEntry] | None:
+        url = f"{entry.url}/api/v1/files/{file_id}"
+        try:
+            async with (
+                asyncio.timeout(ASK_TIMEOUT_S),
+                self._transport.request("GET", url, peer="storage") as response,
+            ):
+                return FileRecord.from_json(await response.read()), entry
+        except UnknownFile:
+            return None
+        except ValidationError as error:
+            raise InternalError from error

@@ -1,0 +1,21 @@
+"""Settings of the query module. Variables are `ARTSTORE_` and the field in capitals."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from artstore.core.settings import ModuleSettings
+
+
+class QuerySettings(ModuleSettings):
+    port: int = Field(default=8030, ge=0, le=65535)
+    database_url: str
+    """Of a role that may only read the catalogue; without the password."""
+    database_password_file: Path
+    database_pool_size: int = Field(default=10, ge=1)
+    admin_url: str
+    """Where the signing keys come from."""
+    issuer: str
+    """Who must have signed a token: its `iss`."""
+    download_idle_timeout_s: float = Field(default=120.0, gt=0)
+    """Longest time a client may take to accept a chunk; a slow one takes as long as it likes."""
