@@ -17,6 +17,7 @@ from artstore.client.settings import Profile, load_profile
 from artstore.client.sinks import destination_of
 from artstore.client.uploads import Details, upload
 from artstore.core.model.file import FileRecord
+from artstore.core.model.page import Item
 
 
 class AsyncArtStore:
@@ -99,7 +100,7 @@ class AsyncArtStore:
         self, collection: str | None = None, *, limit: int | None = None
     ) -> AsyncIterator[FileRecord]:
         parameters = records.list_parameters(collection)
-        return self._walk(records.Pages(self._calls, records.FILES, parameters, limit))
+        return self._walk(records.RecordPages(self._calls, records.FILES, parameters, limit))
 
     def search(
         self,
@@ -124,7 +125,7 @@ class AsyncArtStore:
             uploaded_before=uploaded_before,
             sha256=sha256,
         )
-        return self._walk(records.Pages(self._calls, records.SEARCH, parameters, limit))
+        return self._walk(records.RecordPages(self._calls, records.SEARCH, parameters, limit))
 
     async def update(
         self,
@@ -154,7 +155,13 @@ class AsyncArtStore:
         flow = records.call_json(self._calls, method, path, list((parameters or {}).items()), body)
         return await self._transport.run(flow)
 
-    async def _walk(self, pages: records.Pages) -> AsyncIterator[FileRecord]:
+    def items(
+        self, path: str, parameters: Mapping[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        parameter_list = list((parameters or {}).items())
+        return self._walk(records.ObjectPages(self._calls, path, parameter_list))
+
+    async def _walk(self, pages: records.Pages[Item]) -> AsyncIterator[Item]:
         while not pages.ended:
             for record in await self._transport.run(pages.next()):
                 yield record

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 import orjson
 
@@ -10,7 +10,7 @@ from artstore.client.calls import Calls, parse, query_target
 from artstore.client.messages import Flow, Request
 from artstore.core.model.file import FileChange, FileRecord
 from artstore.core.model.ids import parse_file_id
-from artstore.core.model.page import Page
+from artstore.core.model.page import Item, Page
 
 FILES: Final = "/api/v1/files"
 SEARCH: Final = "/api/v1/search"
@@ -75,32 +75,51 @@ def search_parameters(
     return parameters
 
 
-class Pages:
+class Pages(Generic[Item]):
     """Walks through a list, a page at a time, until there is no more or `limit` is reached."""
 
     def __init__(
-        self, calls: Calls, path: str, parameters: Parameters, limit: int | None = None
+        self,
+        calls: Calls,
+        model: type[Page[Item]],
+        path: str,
+        parameters: Parameters,
+        *,
+        limit: int | None = None,
     ) -> None:
         self._calls = calls
+        self._model = model
         self._path = path
         self._parameters = parameters
         self._left = limit
         self._cursor: str | None = None
         self.ended = limit is not None and limit <= 0
 
-    def next(self) -> Flow[list[FileRecord]]:
+    def next(self) -> Flow[list[Item]]:
         wanted = PAGE_ITEMS_MAX if self._left is None else min(self._left, PAGE_ITEMS_MAX)
         parameters = [*self._parameters, ("limit", str(wanted))]
         if self._cursor is not None:
             parameters.append(("cursor", self._cursor))
         request = Request("GET", query_target(self._path, parameters))
-        page = parse(Page[FileRecord], (yield from self._calls.call(request)))
+        page = parse(self._model, (yield from self._calls.call(request)))
         items = page.items[:wanted]
         self._cursor = page.next_cursor
         if self._left is not None:
             self._left -= len(items)
         self.ended = self._cursor is None or self._left == 0
         return items
+
+
+class RecordPages(Pages[FileRecord]):
+    def __init__(
+        self, calls: Calls, path: str, parameters: Parameters, limit: int | None = None
+    ) -> None:
+        super().__init__(calls, Page[FileRecord], path, parameters, limit=limit)
+
+
+class ObjectPages(Pages[dict[str, Any]]):
+    def __init__(self, calls: Calls, path: str, parameters: Parameters) -> None:
+        super().__init__(calls, Page[dict[str, Any]], path, parameters)
 
 
 def _file_target(file_id: str) -> str:

@@ -17,6 +17,7 @@ from artstore.client.sinks import destination_of
 from artstore.client.sync_transport import SyncTransport
 from artstore.client.uploads import Details, upload
 from artstore.core.model.file import FileRecord
+from artstore.core.model.page import Item
 
 
 class ArtStore:
@@ -117,7 +118,7 @@ class ArtStore:
     ) -> Iterator[FileRecord]:
         """Newest first, fetched a page at a time."""
         parameters = records.list_parameters(collection)
-        return self._walk(records.Pages(self._calls, records.FILES, parameters, limit))
+        return self._walk(records.RecordPages(self._calls, records.FILES, parameters, limit))
 
     def search(
         self,
@@ -143,7 +144,7 @@ class ArtStore:
             uploaded_before=uploaded_before,
             sha256=sha256,
         )
-        return self._walk(records.Pages(self._calls, records.SEARCH, parameters, limit))
+        return self._walk(records.RecordPages(self._calls, records.SEARCH, parameters, limit))
 
     def update(
         self,
@@ -186,6 +187,13 @@ class ArtStore:
         flow = records.call_json(self._calls, method, path, list((parameters or {}).items()), body)
         return self._transport.run(flow)
 
-    def _walk(self, pages: records.Pages) -> Iterator[FileRecord]:
+    def items(
+        self, path: str, parameters: Mapping[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Any other list of the API, fetched a page at a time."""
+        parameter_list = list((parameters or {}).items())
+        return self._walk(records.ObjectPages(self._calls, path, parameter_list))
+
+    def _walk(self, pages: records.Pages[Item]) -> Iterator[Item]:
         while not pages.ended:
             yield from self._transport.run(pages.next())

@@ -1,0 +1,3 @@
+from artstore.cli.main import main
+
+main()

@@ -1,0 +1,77 @@
+"""The `artstore` command. Commands import what they need when they run: help is instant."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from artstore import __version__
+from artstore.cli import accounts, catalogue, elements, get, identity, put, records
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="artstore",
+    help="Keep documents for decades, prove them unchanged and find them again.",
+    no_args_is_help=True,
+    # Rich help takes three times as long to appear, and a traceback is for a bug report.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"artstore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Keep documents for decades, prove them unchanged and find them again."""
+
+
+for part in (put, get, records, identity, catalogue, accounts, elements):
+    part.register(app)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("interrupted", file=sys.stderr)
+        raise
+    except Exception as failure:
+        text = _expected(failure)
+        if text is None:
+            raise
+        print(f"artstore: {text}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _expected(failure: Exception) -> str | None:
+    """What to tell of a failure that is nobody's bug."""
+    # Here, not above: `artstore --help` must not wait for them.
+    from artstore.cli.output import error_text, printable
+    from artstore.client.settings import ProfileError
+    from artstore.core.errors import ArtStoreError
+
+    match failure:
+        case ProfileError():
+            return printable(str(failure))
+        case ArtStoreError() | OSError():
+            return printable(error_text(failure))
+    return None
+
+
+if __name__ == "__main__":
+    main()
