@@ -104,7 +104,7 @@ def holder_of(port: int) -> psutil.Process | None:
         return None
     for connection in connections:
         listens = connection.status == psutil.CONN_LISTEN
-        if listens and connection.laddr.port == port and connection.pid is not None:
+        if listens and connection.laddr[1:] == (port,) and connection.pid is not None:
             try:
                 return psutil.Process(connection.pid)
             except psutil.NoSuchProcess:

@@ -1,0 +1,185 @@
+"""One program, kept running until told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from artstore.core.clock import Clock
+from artstore.local.logs import RotatingLog
+from artstore.local.program import Program, Run
+
+POLL_S: Final = 0.05
+RESTART_DELAY_FIRST_S: Final = 0.1
+RESTART_DELAY_MAX_S: Final = 10.0
+STEADY_S: Final = 30.0
+"""A program that ran this long has recovered: the next restart is quick again."""
+FIRST_STARTS_MAX: Final = 3
+_TAIL_LINES: Final = 8
+
+
+class StartFailed(Exception):
+    """The message says which program and shows the end of its log."""
+
+
+class State(StrEnum):
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    DIED = "died"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class ProgramStatus:
+    """What the status file says of a program; enough to find it again."""
+
+    name: str
+    state: State
+    port: int | None
+    pid: int | None
+    started_ticks: int | None
+    boot_id: str | None
+    stop_signal: int
+
+
+class Supervised:
+    """`changed` is told of every change of state, with what else is known about it."""
+
+    def __init__(
+        self,
+        program: Program,
+        folder: Path,
+        log: RotatingLog,
+        clock: Clock,
+        changed: Callable[["Supervised", dict[str, object]], None],
+    ) -> None:
+        self.program = program
+        self.state = State.WAITING
+        self.ready = asyncio.Event()
+        """Set while it is ready."""
+        self._folder = folder
+        self._log = log
+        self._clock = clock
+        self._changed = changed
+        self._run: Run | None = None
+        self._stopping = asyncio.Event()
+        self._was_ready = False
+        self._end_is_wanted = False
+        self._failures = 0
+        self._delay_s = RESTART_DELAY_FIRST_S
+
+    async def keep(self, needed: Sequence["Supervised"]) -> None:
+        """Run it, again and again, once those it needs are ready.
+
+        Raises:
+            StartFailed: It ended `FIRST_STARTS_MAX` times before it was ready once.
+        """
+        for other in needed:
+            await other.ready.wait()
+        while not self._stopping.is_set():
+            started_s = self._clock.monotonic_s()
+            code = await self._run_once()
+            if self.program.once and code == 0:
+                self._become(State.READY)
+                return
+            if not self._stopping.is_set() and not self._end_was_wanted():
+                await self._recover(code, self._clock.monotonic_s() - started_s)
+        self._become(State.STOPPED)
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        if self._run is not None:
+            await self._run.stop()
+
+    def kill(self) -> None:
+        self._stopping.set()
+        if self._run is not None:
+            self._run.kill()
+
+    async def restart(self) -> None:
+        """Stop it in good order; returns when its next run is ready."""
+        if self._run is None or self._run.is_over:
+            return
+        self._end_is_wanted = True
+        self.ready.clear()
+        await self._run.stop()
+        await self.ready.wait()
+
+    def signal(self, signal_number: signal.Signals) -> None:
+        if self._run is not None and not self._run.is_over:
+            self._run.signal(signal_number)
+
+    def close(self) -> None:
+        """After the end of its last run."""
+        self._log.close()
+
+    def status(self) -> ProgramStatus:
+        identity = self._run.identity if self._run and not self._run.is_over else None
+        return ProgramStatus(
+            name=self.program.name,
+            state=self.state,
+            port=self.program.port,
+            pid=identity.pid if identity else None,
+            started_ticks=identity.started_ticks if identity else None,
+            boot_id=identity.boot_id if identity else None,
+            stop_signal=int(self.program.stop_signal),
+        )
+
+    async def _run_once(self) -> int:
+        if self.program.before is not None:
+            await self.program.before()
+        if self._stopping.is_set():
+            return 0
+        self._run = Run(self.program, self._folder, self._log)
+        self._become(State.STARTING)
+        watch = asyncio.create_task(self._watch(self._run))
+        end = asyncio.create_task(self._run.wait())
+        await asyncio.wait({watch, end}, return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            watch.result()  # a hook that failed comes out here
+        code = await end
+        watch.cancel()
+        self.ready.clear()
+        return code
+
+    async def _watch(self, run: Run) -> None:
+        if self.program.once:
+            return
+        # Another process becomes ready: nothing here could set an event for it.
+        while not await self.program.is_ready(run.pid):  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
+        if not self._was_ready and self.program.when_ready is not None:
+            await self.program.when_ready()
+        self._was_ready = True
+        if not run.is_over:
+            self._become(State.READY)
+
+    async def _recover(self, code: int, lived_s: float) -> None:
+        self._failures += 1
+        if not self._was_ready and self._failures >= FIRST_STARTS_MAX:
+            raise StartFailed(self._last_words(code))
+        if lived_s > STEADY_S:
+            self._delay_s = RESTART_DELAY_FIRST_S
+        self._become(State.DIED, exit_code=code, restart_in_s=self._delay_s)
+        try:
+            await asyncio.wait_for(self._stopping.wait(), self._delay_s)
+        except TimeoutError:
+            self._delay_s = min(self._delay_s * 2, RESTART_DELAY_MAX_S)
+
+    def _become(self, state: State, **facts: object) -> None:
+        self.state = state
+        if state is State.READY:
+            self.ready.set()
+        self._changed(self, facts)
+
+    def _end_was_wanted(self) -> bool:
+        wanted, self._end_is_wanted = self._end_is_wanted, False
+        return wanted
+
+    def _last_words(self, code: int) -> str:
+        lines = "\n  ".join(self._log.tail(_TAIL_LINES))
+        return f"{self.program.name} ended with code {code}. {self._log.path} says:\n  {lines}"
