@@ -8,17 +8,29 @@ from typing import Any
 from fastapi import FastAPI
 
 from artstore.admin.dependencies import Resources
+from artstore.admin.jobs.followers import Followers
+from artstore.admin.model import StorageElement
+from artstore.admin.repository import elements
 from artstore.admin.repository.counters import MemoryCounters, ValkeyCounters
+from artstore.admin.repository.positions import connect
 from artstore.admin.repository.valkey import Valkey
-from artstore.admin.routes import service_accounts, storage_elements, tokens, well_known
+from artstore.admin.routes import (
+    catalogue,
+    files,
+    service_accounts,
+    storage_elements,
+    tokens,
+    well_known,
+)
 from artstore.admin.schema import check_schema
-from artstore.admin.services.element_client import ElementClient
-from artstore.admin.services.hashing import SecretHasher
-from artstore.admin.services.sealing import Seal
-from artstore.admin.services.sign_in import SignIn
-from artstore.admin.services.signing_keys import KeyRing
-from artstore.admin.services.throttle import Throttle
-from artstore.admin.services.tokens import TokenIssuer
+from artstore.admin.services.catalogue.element_client import ElementClient
+from artstore.admin.services.catalogue.following import Source
+from artstore.admin.services.identity.hashing import SecretHasher
+from artstore.admin.services.identity.sealing import Seal
+from artstore.admin.services.identity.sign_in import SignIn
+from artstore.admin.services.identity.signing_keys import KeyRing
+from artstore.admin.services.identity.throttle import Throttle
+from artstore.admin.services.identity.tokens import TokenIssuer
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock, SystemClock
 from artstore.core.database import Database
@@ -32,6 +44,8 @@ ROUTERS = (
     tokens.router,
     service_accounts.router,
     storage_elements.router,
+    files.router,
+    catalogue.router,
 )
 
 
@@ -45,7 +59,10 @@ def create_app(settings: AdminSettings) -> FastAPI:
             await parts.keys.prepare()
             app.state.resources = parts
             app.state.tokens = TokenVerifier(parts.keys.jwks, settings.issuer, parts.clock)
-            async with _running(parts.valkey.watch()):
+            async with (
+                _running(parts.valkey.watch()),
+                _running(_followers(parts).run()),
+            ):
                 yield
 
     async def database() -> None:
@@ -107,6 +124,22 @@ def open_database(settings: AdminSettings) -> Database:
 def _open_valkey(settings: AdminSettings, clock: Clock) -> Valkey:
     password = read_secret(settings.valkey_password_file)
     return Valkey(settings.valkey_url, settings.valkey_username, password, clock)
+
+
+def _followers(parts: Resources) -> Followers:
+    settings = parts.settings
+    password = read_secret(settings.database_password_file)
+
+    async def read_registry() -> list[StorageElement]:
+        async with parts.database.session() as session:
+            return await elements.every(session)
+
+    return Followers(
+        read_registry,
+        lambda: connect(settings.database_url, password),
+        Source(parts.element_client, settings.feed_wait_s),
+        parts.clock,
+    )
 
 
 async def _check_database(parts: Resources) -> None:

@@ -8,12 +8,14 @@ from fastapi import Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
-from artstore.admin.services.element_client import ElementClient
-from artstore.admin.services.hashing import SecretHasher
-from artstore.admin.services.registry import Registry
-from artstore.admin.services.service_accounts import ServiceAccounts
-from artstore.admin.services.sign_in import SignIn
-from artstore.admin.services.signing_keys import KeyRing
+from artstore.admin.services.catalogue.element_client import ElementClient
+from artstore.admin.services.catalogue.files import Files
+from artstore.admin.services.catalogue.registry import Registry
+from artstore.admin.services.catalogue.status import Catalogue
+from artstore.admin.services.identity.hashing import SecretHasher
+from artstore.admin.services.identity.service_accounts import ServiceAccounts
+from artstore.admin.services.identity.sign_in import SignIn
+from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock
 from artstore.core.database import Database
@@ -80,6 +82,16 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def _files(parts: ResourcesDep) -> Files:
+    return Files(parts.database, parts.element_client, parts.clock)
+
+
+def _catalogue(parts: ResourcesDep) -> Catalogue:
+    return Catalogue(parts.database, parts.element_client)
+
+
+FilesDep = Annotated[Files, Depends(_files)]
+CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
 ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from artstore.admin.app import open_database
 from artstore.admin.schema import migrate
 from artstore.admin.services.bootstrap import Bootstrap, Plan, read_plan
-from artstore.admin.services.hashing import SecretHasher
+from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import SystemClock
 from artstore.core.logging import configure_logging

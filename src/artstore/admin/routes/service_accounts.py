@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from artstore.admin.dependencies import AdminDep, AfterParam, LimitParam, ServiceAccountsDep
 from artstore.admin.model import ServiceAccount
-from artstore.admin.services.service_accounts import NewSecret
+from artstore.admin.services.identity.service_accounts import NewSecret
 from artstore.core.model.account import AccountRole, ClientId, Scope
 from artstore.core.model.page import Page
 from artstore.core.web.authentication import require_scope

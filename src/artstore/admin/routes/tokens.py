@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from artstore.admin.dependencies import AddressDep, CallerDep, SignInDep
 from artstore.admin.routes.token_request import read_token_request
-from artstore.admin.services.hashing import SECRET_CHARS_MAX
-from artstore.admin.services.tokens import AccessToken
+from artstore.admin.services.identity.hashing import SECRET_CHARS_MAX
+from artstore.admin.services.identity.tokens import AccessToken
 from artstore.core.errors import InvalidCredentials
 from artstore.core.model.account import Caller, Scope, UserRole
 from artstore.core.web.authentication import check_scope

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import User, Username
 from artstore.admin.repository import elements, service_accounts, users
-from artstore.admin.services.hashing import SecretHasher
-from artstore.admin.services.service_accounts import ServiceAccounts
+from artstore.admin.services.identity.hashing import SecretHasher
+from artstore.admin.services.identity.service_accounts import ServiceAccounts
 from artstore.core.clock import Clock
 from artstore.core.logging import get_logger
 from artstore.core.model.account import AccountRole, ClientId, UserRole

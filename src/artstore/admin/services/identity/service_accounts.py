@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import AccountState, ServiceAccount
 from artstore.admin.repository import service_accounts as repository
-from artstore.admin.services.hashing import SecretHasher
+from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.core.clock import Clock
 from artstore.core.errors import NameTaken, UnknownAccount
 from artstore.core.model.account import AccountRole

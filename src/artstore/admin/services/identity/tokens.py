@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from artstore.admin.services.signing_keys import KeyRing
+from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.core.clock import Clock
 from artstore.core.model.account import Scope
 from artstore.core.tokens import AUDIENCE

@@ -15,7 +15,7 @@ from joserfc.jwk import RSAKey
 
 from artstore.admin.repository import signing_keys as repository
 from artstore.admin.repository.signing_keys import StoredKey
-from artstore.admin.services.sealing import Seal
+from artstore.admin.services.identity.sealing import Seal
 from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.errors import Unavailable

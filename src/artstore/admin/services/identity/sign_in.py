@@ -12,11 +12,11 @@ from artstore.admin.model import ServiceAccount, User
 from artstore.admin.repository import service_accounts, users
 from artstore.admin.repository.service_accounts import AccountWithSecret
 from artstore.admin.repository.users import UserWithPassword
-from artstore.admin.services.hashing import SECRET_CHARS_MAX, SecretHasher
-from artstore.admin.services.passwords import check_password
-from artstore.admin.services.throttle import Attempt, Throttle
-from artstore.admin.services.tokens import AccessToken, TokenIssuer
-from artstore.admin.services.verified_secrets import VerifiedSecrets
+from artstore.admin.services.identity.hashing import SECRET_CHARS_MAX, SecretHasher
+from artstore.admin.services.identity.passwords import check_password
+from artstore.admin.services.identity.throttle import Attempt, Throttle
+from artstore.admin.services.identity.tokens import AccessToken, TokenIssuer
+from artstore.admin.services.identity.verified_secrets import VerifiedSecrets
 from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.errors import (

@@ -1,0 +1,128 @@
+"""Writes rows of `catalogue.files`. One merge for everybody: follower, listing and routes."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+from sqlalchemy.ext.asyncio import AsyncSession
+
+Connection = AsyncConnection[Any]
+
+
+class FileRow(NamedTuple):
+    """A row of `files` in the order of `COPY`; `search` follows from `search_text`."""
+
+    file_id: UUID
+    element_id: str
+    revision: int
+    state: str
+    collection: str
+    original_filename: str
+    size_bytes: int
+    content_type: str
+    sha256: bytes
+    uploaded_at: datetime
+    uploaded_by: str
+    tags: list[str]
+    metadata: bytes | Jsonb
+    """JSON text."""
+    retain_until: datetime | None
+    record: bytes
+    search_text: str
+    generation: int
+
+
+_TYPES: Final = (
+    "uuid", "text", "int4", "text", "text", "text", "int8", "text", "bytea", "timestamptz",
+    "text", "text[]", "jsonb", "timestamptz", "bytea", "text", "int4",
+)  # fmt: skip
+_COLUMNS: Final = ", ".join(FileRow._fields)
+
+# Lives as long as the connection and is empty outside of a transaction.
+_STAGING: Final = f"""
+CREATE TEMP TABLE IF NOT EXISTS incoming_files ON COMMIT DELETE ROWS
+AS SELECT {_COLUMNS} FROM catalogue.files WITH NO DATA
+"""  # noqa: S608
+_COPY: Final = f"COPY incoming_files ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_REPLACED: Final = ", ".join(
+    f"{name} = excluded.{name}" for name in FileRow._fields if name not in ("file_id", "generation")
+)
+
+# On one element the later listing or the higher revision wins. Of two elements that hold the
+# same file, the higher revision wins, then the lower name: any order of arrival ends alike.
+# Sorted, so that two merges of the same files cannot wait for each other.
+_MERGE: Final = f"""
+INSERT INTO catalogue.files AS known ({_COLUMNS})
+SELECT {_COLUMNS} FROM incoming_files ORDER BY file_id
+ON CONFLICT (file_id) DO UPDATE
+SET {_REPLACED}, generation = greatest(known.generation, excluded.generation)
+WHERE CASE
+    WHEN known.element_id = excluded.element_id THEN
+        excluded.generation > known.generation OR excluded.revision >= known.revision
+    WHEN known.state = 'missing' THEN excluded.revision >= known.revision
+    ELSE excluded.revision > known.revision
+        OR (excluded.revision = known.revision AND excluded.element_id < known.element_id)
+END
+"""  # noqa: S608
+
+# A file that came while the listing ran may lie behind it; the feed tells of it.
+_MARK_MISSING: Final = """
+UPDATE catalogue.files SET state = 'missing', generation = %(generation)s
+WHERE element_id = %(element_id)s AND state = 'present' AND generation < %(generation)s
+  AND (%(after)s::uuid IS NULL OR file_id > %(after)s)
+  AND (%(last)s::uuid IS NULL OR file_id <= %(last)s)
+  AND (%(last)s::uuid IS NOT NULL OR uuid_extract_timestamp(file_id) < %(before)s)
+"""
+
+
+class Stretch(NamedTuple):
+    """Ids of one element that a listing has covered: behind `after`, up to `last`.
+
+    `last` is `None` for the rest, as far as it was there `before` the listing began.
+    """
+
+    element_id: str
+    generation: int
+    after: UUID | None
+    last: UUID | None
+    before: datetime
+
+
+async def merge(connection: Connection, rows: Iterable[FileRow]) -> None:
+    """Write rows, unless the catalogue already knows better. In the caller's transaction."""
+    latest: dict[UUID, FileRow] = {}
+    for row in rows:
+        known = latest.get(row.file_id)
+        if known is None or row.revision >= known.revision:
+            latest[row.file_id] = row
+    if not latest:
+        return
+    await connection.execute(_STAGING)
+    # Empty unless there was a merge before in this transaction.
+    await connection.execute("DELETE FROM incoming_files")
+    async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for row in latest.values():
+            await copy.write_row(row._replace(metadata=Jsonb(row.metadata, dumps=_as_is)))
+    await connection.execute(_MERGE)
+
+
+async def mark_missing(connection: Connection, stretch: Stretch) -> int:
+    """Mark what a listing lacked; returns how many files that are."""
+    cursor = await connection.execute(_MARK_MISSING, stretch._asdict())
+    return cursor.rowcount
+
+
+async def connection_of(session: AsyncSession) -> Connection:
+    """The driver's connection, to merge within the session's transaction."""
+    connection = await (await session.connection()).get_raw_connection()
+    driver: Any = connection.driver_connection
+    assert isinstance(driver, AsyncConnection)
+    return driver
+
+
+def _as_is(text: bytes) -> bytes:
+    return text

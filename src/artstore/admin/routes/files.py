@@ -1,0 +1,64 @@
+"""Changing and deleting files. Reading them is the query module's work."""
+
+import re
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+
+from artstore.admin.dependencies import FilesDep
+from artstore.core.errors import InvalidRequest
+from artstore.core.model.account import Caller, Scope
+from artstore.core.model.file import FileChange, FileRecord
+from artstore.core.model.ids import parse_file_id
+from artstore.core.web.authentication import require_scope
+
+router = APIRouter(prefix="/api/v1/files", tags=["files"])
+
+REASON_CHARS_MAX: Final = 1000
+_REVISION_TAG = re.compile(r'"(\d{1,9})"')
+
+WriterDep = Annotated[Caller, Depends(require_scope(Scope.FILES_WRITE))]
+DeleterDep = Annotated[Caller, Depends(require_scope(Scope.FILES_DELETE))]
+
+
+@router.patch("/{file_id}", response_model=FileRecord)
+async def change_file(
+    file_id: str,
+    body: FileChange,
+    _: WriterDep,
+    files: FilesDep,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Name, tags or metadata. `If-Match` with the record's ETag refuses a lost update."""
+    change = body
+    if if_match is not None:
+        change = body.model_copy(update={"expected_revision": _revision(if_match)})
+    return _answer(await files.change(parse_file_id(file_id), change))
+
+
+@router.delete("/{file_id}", response_model=FileRecord)
+async def delete_file(
+    file_id: str,
+    caller: DeleterDep,
+    files: FilesDep,
+    reason: Annotated[
+        str, Query(min_length=1, max_length=REASON_CHARS_MAX)
+    ] = "no reason was given",
+) -> Response:
+    """Answers with the tombstone, also when the file was deleted before."""
+    return _answer(await files.delete(parse_file_id(file_id), caller.name, reason))
+
+
+def _revision(tag: str) -> int:
+    match = _REVISION_TAG.fullmatch(tag.strip())
+    if match is None or int(match[1]) == 0:
+        raise InvalidRequest("If-Match holds the ETag of a record", field="If-Match")
+    return int(match[1])
+
+
+def _answer(record: FileRecord) -> Response:
+    return Response(
+        record.to_json(),
+        media_type="application/json",
+        headers={"ETag": f'"{record.revision}"'},
+    )

@@ -1,0 +1,1 @@
+"""The catalogue and the storage elements it follows."""

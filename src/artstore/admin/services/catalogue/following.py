@@ -1,0 +1,185 @@
+"""Follows one storage element: list, then watch. The protocol is in DESIGN.md."""
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Final
+from uuid import UUID
+
+from artstore.admin.repository.catalogue_files import FileRow, Stretch, mark_missing
+from artstore.admin.repository.positions import Position, Positions
+from artstore.admin.services.catalogue.element_client import BrokenAnswer, ElementClient, Feed
+from artstore.admin.services.catalogue.feed_lines import (
+    BATCH_LINES_MAX,
+    batches,
+    parse_change,
+    parse_record,
+    read_ahead,
+)
+from artstore.admin.services.catalogue.rows import row_of, write_rows
+from artstore.core.clock import Clock
+from artstore.core.errors import PositionGone
+from artstore.core.logging import get_logger
+from artstore.core.metrics import CATALOGUE_CHANGES, CATALOGUE_LAG, CATALOGUE_MISSING_FILES
+from artstore.core.model.event import Change
+from artstore.core.model.file import FileRecord
+
+LINES_PER_REQUEST: Final = 4 * BATCH_LINES_MAX
+
+
+class OtherElement(Exception):
+    """At the registered address answers an element of another name."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where changes come from, and how long an element may hold back an answer."""
+
+    client: ElementClient
+    wait_s: int
+
+
+class Following:
+    """One element, while this process leads it."""
+
+    def __init__(self, positions: Positions, source: Source, clock: Clock) -> None:
+        self._positions = positions
+        self._client = source.client
+        self._wait_s = source.wait_s
+        self._clock = clock
+        self._log = get_logger()
+
+    async def step(self) -> None:
+        """Do what comes next: begin a listing, go on with it, or wait for changes.
+
+        Raises:
+            Unavailable, BrokenAnswer, OtherElement: Of the element; try again later.
+            Superseded: A rebuild was ordered meanwhile; try again at once.
+            psycopg.Error: The connection is lost, and the leadership with it.
+        """
+        position = await self._positions.read()
+        match position.state:
+            case "new":
+                await self._begin_listing(position)
+            case "listing":
+                await self._list(position)
+            case _:
+                await self._watch(position)
+
+    async def _begin_listing(self, position: Position) -> None:
+        info = await self._client.info(position.url)
+        if info.element_id != position.element_id:
+            raise OtherElement(info.element_id)
+        now = self._clock.now()
+        await self._positions.begin_listing(position, info.feed_id, info.head_seq, now)
+        self._log.info(
+            "listing begins",
+            element=position.element_id,
+            feed_id=info.feed_id,
+            position=info.head_seq,
+        )
+
+    async def _list(self, position: Position) -> None:
+        """One request's worth of the listing. An empty answer is its end."""
+        after = position.listing_after
+        async with (
+            self._client.listing(
+                position.url, str(after) if after else None, LINES_PER_REQUEST
+            ) as lines,
+            aclosing(read_ahead(batches(lines, parse_record))) as pages,
+        ):
+            last = after
+            async for page in pages:
+                last = await self._apply_page(position, page, last)
+        if last == after:
+            await self._end_listing(position)
+
+    async def _apply_page(
+        self, position: Position, page: list[FileRecord], after: UUID | None
+    ) -> UUID:
+        rows = [row_of(record, position.element_id, position.generation) for record in page]
+        _check_order(rows, after)
+        last = rows[-1].file_id
+        connection = self._positions.connection
+        async with connection.transaction():
+            await self._positions.advance_listing(position, last, self._clock.now())
+            await write_rows(connection, rows)
+            await mark_missing(connection, self._stretch(position, after, last))
+        self._show_lag(position.element_id, position.listing_started_at)
+        self._log.info("files listed", element=position.element_id, files=len(rows))
+        return last
+
+    async def _end_listing(self, position: Position) -> None:
+        connection = self._positions.connection
+        async with connection.transaction():
+            await self._positions.end_listing(position, self._clock.now())
+            await mark_missing(connection, self._stretch(position, position.listing_after, None))
+        missing = await self.count_missing(position.element_id)
+        self._log.info("listing ends", element=position.element_id, missing=missing)
+
+    async def _watch(self, position: Position) -> None:
+        try:
+            async with self._client.feed(
+                position.url, position.position_seq, LINES_PER_REQUEST, self._wait_s
+            ) as feed:
+                if feed.feed_id == position.feed_id:
+                    await self._take_over(position, feed)
+                    return
+                self._log.warning("the feed is another one", element=position.element_id)
+        except PositionGone:
+            self._log.warning("the feed position is gone", element=position.element_id)
+        await self._begin_listing(position)
+
+    async def _take_over(self, position: Position, feed: Feed) -> None:
+        seq = position.position_seq
+        async with aclosing(read_ahead(batches(feed.lines, parse_change))) as arriving:
+            async for changes in arriving:
+                seq = max(seq, changes[-1].seq)
+                await self._apply_changes(position, changes, seq)
+                behind = seq < feed.head_seq
+                self._show_lag(position.element_id, changes[-1].at if behind else None)
+        if seq == position.position_seq:
+            # Nothing happened: say that the element was there.
+            await self._positions.advance(position, seq, self._clock.now())
+            self._show_lag(position.element_id, None)
+
+    async def _apply_changes(self, position: Position, changes: list[Change], seq: int) -> None:
+        rows = [
+            row_of(change.record, position.element_id, position.generation) for change in changes
+        ]
+        connection = self._positions.connection
+        async with connection.transaction():
+            await self._positions.advance(position, seq, self._clock.now())
+            await write_rows(connection, rows)
+        CATALOGUE_CHANGES.labels(position.element_id).inc(len(rows))
+        self._log.info(
+            "changes applied",
+            element=position.element_id,
+            changes=len(rows),
+            position=seq,
+            trace_ids=list(dict.fromkeys(c.trace_id for c in changes if c.trace_id)),
+        )
+
+    async def count_missing(self, element_id: str) -> int:
+        missing = await self._positions.count_missing()
+        CATALOGUE_MISSING_FILES.labels(element_id).set(missing)
+        return missing
+
+    def _show_lag(self, element_id: str, since: datetime | None) -> None:
+        """`since`: from when there are changes to take over; `None`: there are none."""
+        lag_s = (self._clock.now() - since).total_seconds() if since else 0
+        CATALOGUE_LAG.labels(element_id).set(max(lag_s, 0))
+
+    def _stretch(self, position: Position, after: UUID | None, last: UUID | None) -> Stretch:
+        before = position.listing_started_at or self._clock.now()
+        return Stretch(position.element_id, position.generation, after, last, before)
+
+
+def _check_order(rows: list[FileRow], after: UUID | None) -> None:
+    """What a page skips is marked as missing, so a page in disorder must not pass."""
+    ids = [row.file_id for row in rows]
+    if after is not None:
+        ids.insert(0, after)
+    if any(earlier >= later for earlier, later in pairwise(ids)):
+        raise BrokenAnswer

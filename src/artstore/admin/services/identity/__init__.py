@@ -1,0 +1,1 @@
+"""Who may come in: accounts, secrets, tokens and the keys that sign them."""
