@@ -71,7 +71,7 @@ def safe_name(name: str, file_id: str) -> str:
     clean = "".join("_" if _is_unsafe(char) else char for char in name).strip()
     if clean[:1] in (".", "-"):
         clean = "_" + clean[1:]
-    if not clean.strip("_"):
+    if not clean.strip("_."):
         return file_id
     return _shortened(clean)
 

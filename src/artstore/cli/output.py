@@ -55,12 +55,10 @@ def _encode(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """What a terminal shows but does not obey: a file name may hold escape sequences."""
+    """What a terminal shows but does not obey: a file name may hold escapes and line ends."""
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text
-    )
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:

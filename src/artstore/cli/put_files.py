@@ -12,6 +12,7 @@ from artstore.cli.put_report import PutReport
 from artstore.cli.trees import Entry, Found, Loaded, Ready, Skipped, next_group, walk
 from artstore.client.async_store import AsyncArtStore
 from artstore.client.results import StoredFile
+from artstore.client.settings import Profile, load_profile
 from artstore.client.store import ArtStore
 from artstore.client.uploads import Details, printable_name
 from artstore.core.errors import (
@@ -30,10 +31,11 @@ Queue: TypeAlias = "asyncio.Queue[Ready | None]"
 
 def put_paths(paths: Sequence[Path], details: Details, jobs: int, *, as_json: bool) -> bool:
     """Whether every file is stored."""
+    profile = load_profile()
     with uploads_meter(lambda: walk(paths)) as meter:
         report = PutReport(meter, as_json=as_json)
         try:
-            asyncio.run(_put_all(paths, details, jobs, report))
+            asyncio.run(_put_all(profile, paths, details, jobs, report))
         finally:
             report.summarise()
     return report.complete
@@ -57,8 +59,10 @@ def put_stdin(details: Details, *, as_json: bool) -> bool:
     return True
 
 
-async def _put_all(paths: Sequence[Path], details: Details, jobs: int, report: PutReport) -> None:
-    async with AsyncArtStore.from_home(connections=jobs) as store:
+async def _put_all(
+    profile: Profile, paths: Sequence[Path], details: Details, jobs: int, report: PutReport
+) -> None:
+    async with AsyncArtStore.from_profile(profile, connections=jobs) as store:
         await store.token()  # wrong credentials are one failure, not one per file
         queue: Queue = asyncio.Queue(maxsize=2 * jobs)
         uploader = Uploader(store, details, report)

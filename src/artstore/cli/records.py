@@ -118,5 +118,5 @@ def _print_records(records: "Iterable[FileRecord]", *, as_json: bool) -> None:
             print_json({**record.model_dump(mode="json"), "sha256": record.sha256})
         else:
             when = f"{record.uploaded_at:%Y-%m-%d %H:%M}"
-            name = record.original_filename.replace("\n", "\\n").replace("\t", "\\t")
-            print_line(f"{record.file_id}  {when}  {size_text(record.size):>10}  {name}")
+            size = size_text(record.size)
+            print_line(f"{record.file_id}  {when}  {size:>10}  {record.original_filename}")

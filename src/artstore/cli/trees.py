@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from artstore.client.bodies import open_regular
+
 GROUP_FILES_MAX: Final = 64
 GROUP_BYTES_MAX: Final = 4 << 20
 
@@ -62,8 +64,9 @@ def walk(paths: Sequence[Path]) -> Iterator[Found]:
             yield Skipped(str(path), error.strerror or str(error), is_failure=True)
             continue
         if stat.S_ISDIR(status.st_mode):
-            # The name of `.` or `dir/..` is that of the folder it leads to.
-            yield from _walk_tree(str(path), path.name or path.resolve().name)
+            # The name of `.` or `..` is that of the folder it leads to.
+            name = path.name if path.name not in ("", "..") else path.resolve().name
+            yield from _walk_tree(str(path), name)
         elif stat.S_ISREG(status.st_mode):
             yield Entry(str(path), None, status.st_size)
         else:
@@ -119,18 +122,12 @@ def next_group(found: Iterator[Found]) -> list[Ready]:
 def _loaded(entry: Entry) -> Ready:
     if entry.size_bytes > READ_AHEAD_BYTES_MAX:
         return Loaded(entry, None)
-    # In a tree a file may have been replaced by a link or a pipe since it was seen.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-    if entry.relative is not None:
-        flags |= os.O_NOFOLLOW
     try:
-        descriptor = os.open(entry.path, flags)
-        try:
-            content = os.read(descriptor, READ_AHEAD_BYTES_MAX + 1)
-        finally:
-            os.close(descriptor)
+        # In a tree a file may have been replaced by a link since it was seen.
+        with open_regular(entry.path, follow_symlinks=entry.relative is None) as file:
+            content = file.read(READ_AHEAD_BYTES_MAX + 1)
     except OSError as error:
         return Skipped(entry.path, error.strerror or str(error), is_failure=True)
-    if len(content) != entry.size_bytes:
+    if content is None or len(content) != entry.size_bytes:
         return Loaded(entry, None)  # it is being written; the slow way copes
     return Loaded(entry, content)

@@ -7,8 +7,11 @@ written to while it is sent is found this way too. A stream that cannot be rewou
 exception: its digest is compared with the answer.
 """
 
+import errno
 import hashlib
 import io
+import os
+import stat
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +51,7 @@ class FileBody:
         self._path = path
         digest = hashlib.sha256()
         size_bytes = 0
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
                 size_bytes += len(chunk)
@@ -58,7 +61,7 @@ class FileBody:
     def chunks(self) -> Iterator[bytes]:
         """Raises `SizeMismatch` when the file has become shorter."""
         left_bytes = self.size_bytes or 0
-        with self._path.open("rb", buffering=0) as file:
+        with open_regular(self._path) as file:
             while left_bytes:
                 chunk = file.read(min(CHUNK_BYTES, left_bytes))
                 if not chunk:
@@ -113,10 +116,24 @@ def open_content(source: Source) -> Content:
 
 
 def _file_content(path: Path) -> Content:
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         # One byte more tells a file that is just small enough from one that is too large.
         head = _read_at_most(file, SMALL_BYTES_MAX + 1)
     return head if len(head) <= SMALL_BYTES_MAX else FileBody(path)
+
+
+def open_regular(path: str | Path, *, follow_symlinks: bool = True) -> io.FileIO:
+    """Open for reading; never waits, as for the other end of a pipe.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags if follow_symlinks else flags | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return io.FileIO(descriptor)
 
 
 def _read_at_most(file: io.FileIO, size_bytes: int) -> bytes:

@@ -1,4 +1,8 @@
+import io
+import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -10,6 +14,7 @@ from tests.integration.client.fake_artstore import (
 )
 from tests.support.pki import Pki
 
+from artstore.cli.main import main
 from artstore.client import calls
 from artstore.client.async_store import AsyncArtStore
 from artstore.client.settings import Profile
@@ -66,3 +71,58 @@ async def client(request: pytest.FixtureRequest, profile: Profile) -> AsyncItera
                 return await result
 
             yield call_async
+
+
+@pytest.fixture
+def home(fake: FakeArtStore, pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory with a profile, as `artstore up` leaves one."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "secret").write_text(CLIENT_SECRET)
+    (folder / "secret").chmod(0o600)
+    profile = {
+        "edge": fake.url,
+        "ca_file": str(pki.ca_file),
+        "client_id": CLIENT_ID,
+        "client_secret_file": "secret",
+    }
+    (folder / "profile.json").write_text(json.dumps(profile))
+    return folder
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Artstore(Protocol):
+    def __call__(self, *arguments: str | Path) -> Ran: ...
+
+
+@pytest.fixture
+def artstore(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Artstore:
+    """Runs the command in this process, with no terminal."""
+    monkeypatch.setenv("ARTSTORE_HOME", str(home))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    def run(*arguments: str | Path) -> Ran:
+        monkeypatch.setattr("sys.argv", ["artstore", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        else:
+            code = 0
+        output = capfd.readouterr()
+        assert isinstance(code, int)
+        return Ran(code, output.out, output.err)
+
+    return run

@@ -85,6 +85,10 @@ class FakeArtStore:
         self.tokens: list[str] = []
         self.token_lifetime_s = 1800
         self.ignore_ranges = False
+        self.objects: dict[str, Any] = {}
+        """Answers of other routes, by path."""
+        self.bodies: dict[str, bytes] = {}
+        """What was sent to them."""
         self._ids = FileIdSource()
 
     def reset(self) -> None:
@@ -94,6 +98,8 @@ class FakeArtStore:
         self.tokens.clear()
         self.token_lifetime_s = 1800
         self.ignore_ranges = False
+        self.objects.clear()
+        self.bodies.clear()
 
     def requests(self, method: str, path: str) -> list[Seen]:
         return [seen for seen in self.seen if seen.method == method and path in seen.path]
@@ -153,6 +159,9 @@ class FakeArtStore:
             await self._upload(exchange)
         elif seen.path in ("/api/v1/files", "/api/v1/search"):
             await self._page(exchange)
+        elif seen.path in self.objects:
+            self.bodies[seen.path] = await exchange.body()
+            await exchange.json(200, self.objects[seen.path])
         elif seen.path == "/api/v1/echo":
             body = await exchange.body()
             await exchange.json(200, {"query": seen.query, "body": json.loads(body or b"null")})
