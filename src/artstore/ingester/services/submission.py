@@ -69,12 +69,12 @@ def parse_query(query: bytes) -> Fields:
 
 
 def _parse_pair(pair: bytes) -> tuple[str, str]:
-    raw_name, _, raw_value = pair.partition(b"=")
+    raw_name, _, raw_value = pair.replace(b"+", b" ").partition(b"=")
     try:
         name = unquote_to_bytes(raw_name).decode()
     except UnicodeDecodeError:
         raise InvalidRequest("the query is not UTF-8", field="query") from None
-    return name, decode_value(name, unquote_to_bytes(raw_value.replace(b"+", b" ")))
+    return name, decode_value(name, unquote_to_bytes(raw_value))
 
 
 def decode_value(name: str, value: bytes) -> str:
