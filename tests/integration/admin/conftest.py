@@ -1,11 +1,16 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.admin.feed_element import FeedElement
+from tests.integration.admin.following import CatalogueUnderTest, catalogue_in
 from tests.support.admin import Admin, Installation, MakeDatabase
 from tests.support.pki import Pki
+from tests.support.postgres import TestDatabase
 from tests.support.processes import short_folder
 from tests.support.valkey import TestValkey
+
+from artstore.admin.schema import migrate
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +29,28 @@ def installation(
 def admin(installation: Installation) -> Iterator[Admin]:
     with installation.serve() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def catalogue_database(make_database: MakeDatabase) -> TestDatabase:
+    database = make_database("catalogue")
+    migrate(database.admin_url, database.admin_password)
+    return database
+
+
+@pytest.fixture
+async def catalogue(
+    catalogue_database: TestDatabase, pki: Pki
+) -> AsyncIterator[CatalogueUnderTest]:
+    """Empty."""
+    async with catalogue_in(catalogue_database, pki) as under_test:
+        await under_test.query("TRUNCATE catalogue.files, catalogue.elements")
+        yield under_test
+
+
+@pytest.fixture
+async def element(pki: Pki, catalogue: CatalogueUnderTest) -> AsyncIterator[FeedElement]:
+    """Registered as `edit-1`."""
+    async with FeedElement(pki, "edit-1") as fake:
+        await catalogue.register(fake.entry)
+        yield fake

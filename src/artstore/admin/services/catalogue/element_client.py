@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 from pydantic import ValidationError
 
-from artstore.core.errors import InternalError
+from artstore.core.errors import InternalError, Unavailable
 from artstore.core.http import Transport
 from artstore.core.model.element import ElementInfo
 from artstore.core.model.file import ATTR_BYTES_MAX, FileChange, FileRecord
@@ -70,7 +70,7 @@ class ElementClient:
         async with self._transport.request(
             "GET", f"{url}/api/v1/files", peer=PEER, params=params
         ) as response:
-            yield split_lines(response.content.iter_chunked(_CHUNK_BYTES))
+            yield split_lines(response.content)
 
     @asynccontextmanager
     async def feed(self, url: str, after_seq: int, limit: int, wait_s: int) -> AsyncIterator[Feed]:
@@ -88,7 +88,7 @@ class ElementClient:
             timeout_s=wait_s + _LONG_POLL_MARGIN_S,
         ) as response:
             feed_id, head_seq = _feed_head(response)
-            yield Feed(feed_id, head_seq, split_lines(response.content.iter_chunked(_CHUNK_BYTES)))
+            yield Feed(feed_id, head_seq, split_lines(response.content))
 
     async def _record(
         self, method: str, url: str, file_id: FileId, body: bytes | None = None
@@ -114,19 +114,23 @@ def _feed_head(response: aiohttp.ClientResponse) -> tuple[str, int]:
         raise BrokenAnswer from error
 
 
-async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def split_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """NDJSON, line by line, empty lines left out. Holds one line in memory.
 
     Raises:
+        Unavailable: The connection broke; the lines before it were given out.
         BrokenAnswer: A line is longer than `LINE_BYTES_MAX`.
     """
     rest = b""
-    async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
-        if len(rest) > LINE_BYTES_MAX:
-            raise BrokenAnswer
+    try:
+        async for chunk in content.iter_chunked(_CHUNK_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line:
+                    yield line
+            if len(rest) > LINE_BYTES_MAX:
+                raise BrokenAnswer
+    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        raise Unavailable("the storage element broke off") from error
     if rest:
         yield rest
