@@ -1,5 +1,6 @@
 """Downloads: cut, resumed, compared. Over real connections, through both clients."""
 
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -55,6 +56,8 @@ async def test_a_cut_download_goes_on_where_it_stopped(
     assert (tmp_path / "copy").read_bytes() == CONTENT
     assert ranges(fake)[0] is None
     assert all(asked is not None for asked in ranges(fake)[1:])
+    etag = f'"{hashlib.sha256(CONTENT).hexdigest()}"'
+    assert {seen.headers["if-range"] for seen in fake.requests(*GET_CONTENT)[1:]} == {etag}
 
 
 async def test_cuts_that_bring_something_are_not_counted(

@@ -97,6 +97,16 @@ async def test_a_stream_is_sent_from_where_it_stands(client: Client, fake: FakeA
     assert fake.files[stored.file_id].content == b"body"
 
 
+async def test_a_stream_is_rewound_for_the_next_attempt(client: Client, fake: FakeArtStore) -> None:
+    fake.faults = [Fault("POST", FILES, 503)]
+    stream = io.BytesIO(b"header" + LARGE)
+    stream.seek(6)
+
+    stored = await client("put", stream, filename="x")
+
+    assert fake.files[stored.file_id].content == LARGE
+
+
 async def test_bytes_need_a_name(client: Client) -> None:
     with pytest.raises(InvalidRequest, match="name"):
         await client("put", b"x")
