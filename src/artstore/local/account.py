@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from artstore.local.failures import StackFailure
+
 _LAUNCHER: Final = Path(__file__).with_name("launch.py")
 _ACCOUNTS: Final = ("postgres", "nobody", "daemon")
 TRAVERSABLE: Final = 0o711
 
 
-class NoAccount(Exception):
+class NoAccount(StackFailure):
     """Nobody can run the server here; the message says what to do."""
 
 
@@ -53,8 +55,8 @@ def launched(
     return [*launcher, str(os.getpid()), str(int(parent_death)), *map(str, command)]
 
 
-def choose_account(program: Path, data: Path) -> Account:
-    """Who can run `program` on `data` (which need not exist yet).
+def choose_account(program: Path, place: Path) -> Account:
+    """Who can run `program` on data in `place`, a folder of ours (which need not exist yet).
 
     Raises:
         NoAccount: We are root, user namespaces are refused, and no account can reach both.
@@ -65,7 +67,7 @@ def choose_account(program: Path, data: Path) -> Account:
     namespace = Account(("--namespace", str(label.pw_uid), str(label.pw_gid)))
     if _works(namespace):
         return namespace
-    return _unprivileged_account(program, data)
+    return _unprivileged_account(program, place)
 
 
 def blocking_folder(path: Path, uid: int, gid: int) -> Path | None:
@@ -90,14 +92,14 @@ def unprivileged(entry: pwd.struct_passwd) -> Account:
     return Account(("--account", str(owner[0]), str(owner[1])), owner)
 
 
-def _unprivileged_account(program: Path, data: Path) -> Account:
+def _unprivileged_account(program: Path, place: Path) -> Account:
     if os.geteuid() != 0:
         raise NoAccount(
             "this user id has no entry in /etc/passwd, and PostgreSQL needs one. "
             "Add an entry for it, or run as a user that has one."
         )
     entry = _first_account(_ACCOUNTS)
-    for path in (program, data):
+    for path in (program, place):
         folder = blocking_folder(path, entry.pw_uid, entry.pw_gid)
         if folder is not None:
             raise NoAccount(

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import psutil
 
+from artstore.local.failures import StackFailure
 from artstore.local.files import write_private
 
 LISTEN_ADDRESS: Final = "127.0.0.1"
@@ -20,7 +21,7 @@ _FREE_BASES: Final = range(10000, 30000, 500)
 """Below the ports that Linux gives to outgoing connections (32768 on)."""
 
 
-class PortTaken(Exception):
+class PortTaken(StackFailure):
     """The message names each taken port, who holds it if that can be told, and a way out."""
 
 

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from artstore.local.account import OURSELVES, Account, launched
+from artstore.local.failures import StackFailure
 from artstore.local.files import flush_folder, private_folder, write_private
 
 SUPERUSER: Final = "postgres"
@@ -46,7 +47,7 @@ _SETTINGS: Final = {
 }
 
 
-class PostgresFailed(Exception):
+class PostgresFailed(StackFailure):
     """The cluster cannot be made or used; the message says why."""
 
 

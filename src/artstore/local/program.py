@@ -33,6 +33,8 @@ class Program:
     stage: int = 0
     """Stopped from the highest to the lowest, those of one stage together."""
     port: int | None = None
+    socket: Path | None = None
+    """Where it listens when that is no port."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 30.0
     once: bool = False

@@ -11,8 +11,10 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
+from artstore.local.failures import StackFailure
 
-class ProgramMissing(Exception):
+
+class ProgramMissing(StackFailure):
     """A server is not installed; the message says how to install it."""
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from artstore.core.clock import Clock
+from artstore.local.failures import StackFailure
 from artstore.local.logs import RotatingLog
+from artstore.local.process_identity import ProcessIdentity
 from artstore.local.program import Program, Run
 
 POLL_S: Final = 0.05
@@ -21,7 +23,7 @@ FIRST_STARTS_MAX: Final = 3
 _TAIL_LINES: Final = 8
 
 
-class StartFailed(Exception):
+class StartFailed(StackFailure):
     """The message says which program and shows the end of its log."""
 
 
@@ -40,10 +42,18 @@ class ProgramStatus:
     name: str
     state: State
     port: int | None
+    socket: str | None
     pid: int | None
     started_ticks: int | None
     boot_id: str | None
     stop_signal: int
+
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        """Of the run that was going on; it may have ended since."""
+        if self.pid is None or self.started_ticks is None or self.boot_id is None:
+            return None
+        return ProcessIdentity(self.pid, self.started_ticks, self.boot_id)
 
 
 class Supervised:
@@ -123,6 +133,7 @@ class Supervised:
             name=self.program.name,
             state=self.state,
             port=self.program.port,
+            socket=str(self.program.socket) if self.program.socket else None,
             pid=identity.pid if identity else None,
             started_ticks=identity.started_ticks if identity else None,
             boot_id=identity.boot_id if identity else None,

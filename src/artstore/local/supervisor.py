@@ -153,10 +153,8 @@ def orphans(file: Path, folder: Path) -> list[tuple[ProgramStatus, ProcessIdenti
     """Processes that a supervisor left behind and that are still what they were."""
     found = []
     for entry in read_status(file):
-        if entry.pid is None or entry.started_ticks is None or entry.boot_id is None:
-            continue
-        identity = ProcessIdentity(entry.pid, entry.started_ticks, entry.boot_id)
-        if identity.is_alive() and identity.works_in(folder):
+        identity = entry.identity
+        if identity is not None and identity.is_alive() and identity.works_in(folder):
             found.append((entry, identity))
     return found
 

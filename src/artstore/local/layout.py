@@ -1,0 +1,156 @@
+"""What lies where in the embedded stack, and what its servers are told.
+
+The one place that knows all of its parts.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+from artstore.core.tls import PeerIdentity
+from artstore.local import programs
+from artstore.local.account import choose_account
+from artstore.local.edge import Edge
+from artstore.local.files import private_folder, write_private
+from artstore.local.home import Home
+from artstore.local.modules import ELEMENTS, Module, modules
+from artstore.local.pki import CertificateStore
+from artstore.local.ports import LISTEN_ADDRESS, Ports
+from artstore.local.postgres import OWNER_ROLE, QUERY_ROLE, SUPERUSER, Login, Postgres
+from artstore.local.secret_files import (
+    ADMIN_PASSWORD,
+    CLI_SECRET,
+    DATABASE_ADMIN,
+    DATABASE_QUERY,
+    DATABASE_SUPERUSER,
+    VALKEY,
+    SecretFiles,
+)
+from artstore.local.valkey import Valkey
+
+ADMIN_NAME: Final = "admin"
+CLIENT_ID: Final = "cli"
+EDGE: Final = PeerIdentity("edge", "edge-1")
+PEOPLE: Final = (PeerIdentity("operator", "operator"), PeerIdentity("monitoring", "monitoring"))
+"""Client certificates for those who may look into the modules from outside."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    home: Home
+    ports: Ports
+
+    @property
+    def edge_url(self) -> str:
+        return f"https://{LISTEN_ADDRESS}:{self.ports.edge}"
+
+    @cached_property
+    def modules(self) -> dict[str, Module]:
+        return modules(self.ports)
+
+    @cached_property
+    def certificates(self) -> CertificateStore:
+        return CertificateStore(self.home.pki)
+
+    @cached_property
+    def secrets(self) -> SecretFiles:
+        return SecretFiles(self.home.secrets)
+
+    @cached_property
+    def identities(self) -> list[PeerIdentity]:
+        """All that hold a certificate of ours."""
+        return [*(module.identity for module in self.modules.values()), EDGE, *PEOPLE]
+
+    @cached_property
+    def postgres(self) -> Postgres:
+        """
+        Raises:
+            NoAccount: Nobody can run PostgreSQL here.
+        """
+        binaries = programs.postgres_folder()
+        account = choose_account(binaries / "postgres", self.home.root)
+        sockets = self.home.sockets()
+        if account.owner is not None:
+            account.open_way_to([self.home.root, self.home.data, self.home.run, sockets])
+            sockets = private_folder(sockets / "pg")
+            account.own(sockets)
+        return Postgres(binaries, self.home.data / "postgres", sockets, account)
+
+    @cached_property
+    def valkey(self) -> Valkey:
+        return Valkey(
+            programs.valkey_server(),
+            self.home.data / "valkey",
+            self.home.config / "valkey.conf",
+            self.home.sockets(),
+        )
+
+    @cached_property
+    def edge(self) -> Edge:
+        return Edge(
+            programs.caddy(),
+            self.home.config / "Caddyfile",
+            self.home.data / "edge",
+            self.ports,
+            self.certificates.files(EDGE.instance),
+        )
+
+    @property
+    def superuser(self) -> Login:
+        return Login(SUPERUSER, self.secrets.read(DATABASE_SUPERUSER))
+
+    @property
+    def database_owner(self) -> Login:
+        return Login(OWNER_ROLE, self.secrets.read(DATABASE_ADMIN))
+
+    @property
+    def database_reader(self) -> Login:
+        return Login(QUERY_ROLE, self.secrets.read(DATABASE_QUERY))
+
+    def write(self, now: datetime) -> None:
+        """Everything the programs read when they start. May be repeated: keys, secrets and
+        data stay, certificates are renewed when due, configuration is written anew."""
+        self.home.create()
+        self.secrets.create()
+        for identity in self.identities:
+            self.certificates.renew(identity, now)
+        self.ports.remember(self.home.ports_file)
+        self.valkey.configure(self.secrets.read(VALKEY))
+        self.edge.configure()
+        write_private(self.home.config / "plan.json", _json(self._plan()))
+        write_private(self.home.profile_file, _json(self._profile()))
+
+    def _plan(self) -> dict[str, object]:
+        return {
+            "admin": {
+                "username": ADMIN_NAME,
+                "password_file": str(self.secrets.file(ADMIN_PASSWORD)),
+            },
+            "service_accounts": [
+                {
+                    "client_id": CLIENT_ID,
+                    "role": "admin",
+                    "secret_file": str(self.secrets.file(CLI_SECRET)),
+                }
+            ],
+            "storage_elements": [
+                {"element_id": name, "url": self.modules[name].url, "priority": 100}
+                for name in ELEMENTS
+            ],
+        }
+
+    def _profile(self) -> dict[str, object]:
+        """What the CLI and the SDK look for; paths count from its own folder."""
+        root = self.home.root
+        return {
+            "edge": self.edge_url,
+            "ca_file": str(self.certificates.authority_file.relative_to(root)),
+            "client_id": CLIENT_ID,
+            "client_secret_file": str(self.secrets.file(CLI_SECRET).relative_to(root)),
+        }
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, indent=2) + "\n"

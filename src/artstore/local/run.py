@@ -1,0 +1,127 @@
+"""One life of the stack: from the lock on its directory to the end of the last process."""
+
+import asyncio
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from artstore.core.clock import Clock
+from artstore.core.settings import ConfigurationError
+from artstore.local import edge
+from artstore.local.failures import StackFailure
+from artstore.local.layout import EDGE, Layout
+from artstore.local.logs import EventLog, RotatingLog
+from artstore.local.ports import check_free
+from artstore.local.stack_programs import stack_programs
+from artstore.local.supervisor import Supervisor, end_orphans
+
+START_LIMIT_S: Final = 90.0
+"""Longest time from the first process to readiness; a slow disk needs most of it once."""
+ORPHAN_GRACE_S: Final = 15.0
+RENEWAL_CHECK_INTERVAL: Final = timedelta(minutes=10)
+
+
+def run(layout: Layout, clock: Clock, when_ready: Callable[[], None]) -> None:
+    """Start everything, keep it running until SIGINT, SIGTERM or SIGHUP, stop everything.
+
+    Raises:
+        StackFailure: It cannot be started; nothing of ours is left running.
+    """
+    layout.home.create()
+    with layout.home.locked(), _event_log(layout, clock) as events:
+        left_behind = end_orphans(layout.home.status_file, layout.home.root, ORPHAN_GRACE_S)
+        if left_behind:
+            events.warning("ended what an earlier supervisor left behind", processes=left_behind)
+        check_free(layout.ports)
+        _write(layout, clock)
+        _raise_file_limit()
+        asyncio.run(_supervise(layout, clock, events, when_ready))
+
+
+def _write(layout: Layout, clock: Clock) -> None:
+    try:
+        layout.write(clock.now())
+    except (ConfigurationError, OSError) as error:
+        raise StackFailure(f"the state directory cannot be used: {error}") from error
+
+
+async def _supervise(
+    layout: Layout, clock: Clock, events: EventLog, when_ready: Callable[[], None]
+) -> None:
+    supervisor = Supervisor(
+        stack_programs(layout),
+        layout.home.root,
+        logs=layout.home.log,
+        status_file=layout.home.status_file,
+        clock=clock,
+        events=events,
+    )
+    stop = asyncio.Event()
+    _listen_for_signals(stop, supervisor)
+    starting = asyncio.create_task(supervisor.start(START_LIMIT_S))
+    renewal = asyncio.create_task(_keep_certificates_fresh(layout, clock, supervisor, events))
+    try:
+        await _first(starting, stop)
+        if not stop.is_set():
+            when_ready()
+            await supervisor.watch(stop)
+    finally:
+        starting.cancel()
+        renewal.cancel()
+        await supervisor.stop()
+
+
+async def _first(starting: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Ready, or asked to stop before; whichever comes first."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        starting.result()
+
+
+async def _keep_certificates_fresh(
+    layout: Layout, clock: Clock, supervisor: Supervisor, events: EventLog
+) -> None:
+    """Renew what is due. Caddy takes a new certificate as it runs; a module is restarted,
+    one at a time, so that the others can go on."""
+    while True:
+        await asyncio.sleep(RENEWAL_CHECK_INTERVAL.total_seconds())
+        for identity in layout.identities:
+            if not layout.certificates.renew(identity, clock.now()):
+                continue
+            events.info("certificate renewed", identity=identity.uri)
+            if identity == EDGE:
+                supervisor.signal("edge", edge.RELOAD)
+            elif identity.instance in layout.modules:
+                await supervisor.restart(identity.instance)
+
+
+def _listen_for_signals(stop: asyncio.Event, supervisor: Supervisor) -> None:
+    def on_signal() -> None:
+        if stop.is_set():
+            # Whoever asks twice does not want to wait. All of them can be killed at any time.
+            supervisor.kill()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+
+
+@contextmanager
+def _event_log(layout: Layout, clock: Clock) -> Iterator[EventLog]:
+    events = EventLog(RotatingLog(layout.home.log / "supervisor.log"), clock)
+    try:
+        yield events
+    finally:
+        events.close()
+
+
+def _raise_file_limit() -> None:
+    """The children inherit it: each connection is a file to them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,129 @@
+"""The stack in the background, as `artstore up --detach`, `down`, `status` and tests use it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from artstore.core.clock import Clock
+from artstore.local.failures import StackFailure
+from artstore.local.home import AlreadyRunning, Home
+from artstore.local.layout import Layout
+from artstore.local.modules import base_environment
+from artstore.local.ports import Ports
+from artstore.local.run import ORPHAN_GRACE_S, run
+from artstore.local.status import Health, ProcessReport, remembered_layout, reports
+from artstore.local.supervisor import end_orphans
+
+STOP_LIMIT_S: Final = 120.0
+
+
+class Stack:
+    """One copy of ArtStore on this machine, in one state directory."""
+
+    def __init__(self, home: Home, ports: Ports | None = None) -> None:
+        """
+        Args:
+            ports: Those to start on; otherwise those of the last start.
+        """
+        self.home = home
+        self._ports = ports
+
+    @property
+    def layout(self) -> Layout:
+        if self._ports is not None:
+            return Layout(self.home, self._ports)
+        return remembered_layout(self.home)
+
+    @property
+    def is_running(self) -> bool:
+        return self.home.supervisor() is not None
+
+    def start(self) -> None:
+        """In the background; returns when everything is ready.
+
+        Raises:
+            AlreadyRunning: It is running here.
+            StackFailure: It cannot be started; nothing is left running.
+        """
+        if self.is_running:
+            raise AlreadyRunning(f"ArtStore is already running in {self.home.root}")
+        self.home.create()
+        reading, writing = os.pipe()
+        with (self.home.log / "supervisor.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603
+                self._daemon_command(writing),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.home.root,
+                env=base_environment(),
+                start_new_session=True,
+                pass_fds=[writing],
+            )
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            report = pipe.read()
+        if not report:
+            process.wait()
+            raise StackFailure(
+                f"the supervisor ended early; {self.home.log}/supervisor.log says why"
+            )
+        failure = json.loads(report)["failure"]
+        if failure is not None:
+            process.wait()
+            raise StackFailure(failure)
+
+    def stop(self) -> bool:
+        """Stop everything in good order. Says whether anything was running.
+
+        Raises:
+            StackFailure: It does not stop.
+        """
+        supervisor = self.home.supervisor()
+        if supervisor is None:
+            return bool(end_orphans(self.home.status_file, self.home.root, ORPHAN_GRACE_S))
+        supervisor.ask(signal.SIGTERM)
+        if not supervisor.wait_gone(STOP_LIMIT_S):
+            raise StackFailure(
+                f"the supervisor (pid {supervisor.pid}) does not stop. Its log, "
+                f"{self.home.log}/supervisor.log, says what it waits for; kill -9 is safe."
+            )
+        return True
+
+    def processes(self) -> list[ProcessReport]:
+        return asyncio.run(reports(self.layout))
+
+    def is_ready(self) -> bool:
+        found = self.processes()
+        return bool(found) and all(process.health is Health.READY for process in found)
+
+    def _daemon_command(self, report_to: int) -> list[str]:
+        ports = json.dumps(vars(self.layout.ports))
+        return [sys.executable, "-m", "artstore.local", str(self.home.root), ports, str(report_to)]
+
+
+def daemon(arguments: Sequence[str], clock: Clock) -> int:
+    """The process behind `Stack.start`. It reports through a pipe, and only once."""
+    root, ports, report_to = arguments
+    layout = Layout(Home.at(Path(root)), Ports(**json.loads(ports)))
+    with os.fdopen(int(report_to), "w") as pipe:
+        # Our children must not hold the other end open: whoever waits for it would wait on.
+        os.set_inheritable(pipe.fileno(), False)
+
+        def tell(failure: str | None) -> None:
+            json.dump({"failure": failure}, pipe)
+            pipe.close()
+
+        try:
+            run(layout, clock, lambda: tell(None))
+        except StackFailure as failure:
+            if not pipe.closed:
+                tell(str(failure))
+            return 1
+    return 0

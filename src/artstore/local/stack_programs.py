@@ -1,0 +1,173 @@
+"""The programs of the embedded stack, in the order in which people see them."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from artstore.local import edge, postgres, probes, valkey
+from artstore.local.account import launched
+from artstore.local.layout import EDGE, Layout
+from artstore.local.modules import ELEMENTS, Module, base_environment, module_environment
+from artstore.local.program import Program
+from artstore.local.secret_files import DATABASE_ADMIN, DATABASE_QUERY, KEY_ENCRYPTION_KEY, VALKEY
+
+POSTGRES: Final = "postgres"
+VALKEY_NAME: Final = "valkey"
+PREPARE: Final = "prepare"
+DATABASES, STORAGE, ADMIN, GATEWAYS, DOOR = range(5)
+"""Stages in the order of need."""
+MODULE_GRACE_S: Final = 25.0
+"""A little more than a module gives its running requests."""
+READY: Final = 200
+
+
+def stack_programs(layout: Layout) -> list[Program]:
+    context = probes.trusting(layout.certificates.authority_file)
+    return [
+        _postgres(layout),
+        _valkey(layout),
+        _prepare(layout),
+        *(_module(layout, module, context) for module in layout.modules.values()),
+        _edge(layout, context),
+    ]
+
+
+def _postgres(layout: Layout) -> Program:
+    server = layout.postgres
+
+    def before() -> None:
+        server.initialise(layout.superuser.password)
+        server.forget_dead_server()
+
+    def provision() -> None:
+        postgres.provision(server, layout.superuser, layout.database_owner, layout.database_reader)
+
+    async def is_ready(pid: int) -> bool:
+        return server.is_ready(pid)
+
+    return Program(
+        name=POSTGRES,
+        command=server.command(),
+        is_ready=is_ready,
+        environment=base_environment(),
+        stage=DATABASES,
+        socket=server.socket,
+        stop_signal=postgres.STOP,
+        before=_in_thread(before),
+        when_ready=_in_thread(provision),
+    )
+
+
+def _valkey(layout: Layout) -> Program:
+    server = layout.valkey
+
+    async def is_ready(_: int) -> bool:
+        return await asyncio.to_thread(server.is_ready, layout.secrets.read(VALKEY))
+
+    return Program(
+        name=VALKEY_NAME,
+        command=server.command(),
+        is_ready=is_ready,
+        environment=base_environment(),
+        stage=DATABASES,
+        socket=server.socket,
+        stop_signal=valkey.STOP,
+    )
+
+
+def _prepare(layout: Layout) -> Program:
+    """Migrations and the first accounts: before anyone reads the database."""
+    module = layout.modules["admin-1"]
+    plan = str(layout.home.config / "plan.json")
+
+    async def is_ready(_: int) -> bool:
+        return False
+
+    return Program(
+        name=PREPARE,
+        command=launched(module.command("prepare", "--plan", plan), parent_death=signal.SIGKILL),
+        is_ready=is_ready,
+        environment=_environment(layout, module),
+        after=frozenset({POSTGRES}),
+        stage=ADMIN,
+        once=True,
+    )
+
+
+def _module(layout: Layout, module: Module, context: ssl.SSLContext) -> Program:
+    async def is_ready(_: int) -> bool:
+        return await probes.http_status(module.port, "/health/ready", context) == READY
+
+    return Program(
+        name=module.instance,
+        command=launched(module.command(), parent_death=signal.SIGKILL),
+        is_ready=is_ready,
+        environment=_environment(layout, module),
+        after=frozenset({PREPARE, VALKEY_NAME}) if module.module == "admin" else frozenset(),
+        stage={"storage": STORAGE, "admin": ADMIN}.get(module.module, GATEWAYS),
+        port=module.port,
+        stop_grace_s=MODULE_GRACE_S,
+    )
+
+
+def _edge(layout: Layout, context: ssl.SSLContext) -> Program:
+    async def is_ready(_: int) -> bool:
+        return await probes.http_status(layout.ports.edge, "/", context) is not None
+
+    # Caddy would otherwise look for its folders in the caller's home.
+    folders = {"HOME": str(layout.edge.data), "XDG_DATA_HOME": str(layout.edge.data)}
+    return Program(
+        name=EDGE.instance.removesuffix("-1"),
+        command=layout.edge.command(),
+        is_ready=is_ready,
+        environment={**base_environment(), **folders},
+        stage=DOOR,
+        port=layout.ports.edge,
+        stop_signal=edge.STOP,
+    )
+
+
+def _environment(layout: Layout, module: Module) -> dict[str, str]:
+    files = layout.certificates.files(module.instance)
+    return module_environment(module, files, _settings(layout, module))
+
+
+def _settings(layout: Layout, module: Module) -> dict[str, object]:
+    match module.module:
+        case "storage":
+            return {
+                "element_id": module.instance,
+                "root": layout.home.data / module.instance,
+                "mode": ELEMENTS[module.instance],
+            }
+        case "admin":
+            return {
+                "database_url": layout.postgres.url_without_password(postgres.OWNER_ROLE),
+                "database_password_file": layout.secrets.file(DATABASE_ADMIN),
+                "valkey_url": layout.valkey.url,
+                "valkey_username": valkey.USERNAME,
+                "valkey_password_file": layout.secrets.file(VALKEY),
+                "key_encryption_key_file": layout.secrets.file(KEY_ENCRYPTION_KEY),
+                "issuer": layout.edge_url,
+            }
+        case "query":
+            return {
+                "database_url": layout.postgres.url_without_password(postgres.QUERY_ROLE),
+                "database_password_file": layout.secrets.file(DATABASE_QUERY),
+                **_callers_of_admin(layout),
+            }
+        case _:
+            return _callers_of_admin(layout)
+
+
+def _callers_of_admin(layout: Layout) -> dict[str, object]:
+    return {"admin_url": layout.modules["admin-1"].url, "issuer": layout.edge_url}
+
+
+def _in_thread(work: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        await asyncio.to_thread(work)
+
+    return run

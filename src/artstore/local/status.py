@@ -1,0 +1,60 @@
+"""How the processes of a stack are, seen from outside of it."""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from artstore.local import probes
+from artstore.local.home import Home
+from artstore.local.layout import Layout
+from artstore.local.ports import Ports
+from artstore.local.supervised import ProgramStatus
+from artstore.local.supervisor import read_status
+
+
+class Health(StrEnum):
+    READY = "ready"
+    NOT_READY = "not_ready"
+    """It runs, and says itself that it cannot do its work now."""
+    UNREACHABLE = "unreachable"
+    """It runs but does not answer."""
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class ProcessReport:
+    name: str
+    pid: int | None
+    port: int | None
+    """`None` for those that listen on a UNIX socket only."""
+    health: Health
+
+
+def remembered_layout(home: Home) -> Layout:
+    return Layout(home, Ports.remembered(home.ports_file) or Ports.from_base())
+
+
+async def reports(layout: Layout) -> list[ProcessReport]:
+    """One for each process, in the order of the stack; empty before the first start."""
+    entries = read_status(layout.home.status_file)
+    return list(await asyncio.gather(*(_report(layout, entry) for entry in entries)))
+
+
+async def _report(layout: Layout, entry: ProgramStatus) -> ProcessReport:
+    if entry.identity is None or not entry.identity.is_alive():
+        return ProcessReport(entry.name, None, entry.port, Health.STOPPED)
+    health = await _health(layout, entry)
+    return ProcessReport(entry.name, entry.pid, entry.port, health)
+
+
+async def _health(layout: Layout, entry: ProgramStatus) -> Health:
+    if entry.port is None:
+        found = entry.socket is not None and await probes.accepts(Path(entry.socket))
+        return Health.READY if found else Health.UNREACHABLE
+    context = probes.trusting(layout.certificates.authority_file)
+    status = await probes.http_status(entry.port, "/health/ready", context)
+    if status is None:
+        return Health.UNREACHABLE
+    # The edge has no such address of its own: that it answers is all there is to know.
+    return Health.READY if status == 200 or entry.name == "edge" else Health.NOT_READY
