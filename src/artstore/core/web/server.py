@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -54,7 +55,19 @@ class PeerProtocol(HttpToolsProtocol):
 
 def serve(app: FastAPI, settings: ModuleSettings) -> None:
     """Run until SIGTERM or SIGINT; running requests get `shutdown_grace_s` to end."""
-    uvicorn.Server(server_config(app, settings)).run()
+    _Server(server_config(app, settings), app).run()
+
+
+class _Server(uvicorn.Server):
+    """Tells the application that it is to stop: whoever waits in a long poll answers then."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.state.stopping = True
+        super().handle_exit(sig, frame)
 
 
 def server_config(app: FastAPI, settings: ModuleSettings) -> uvicorn.Config:

@@ -1,0 +1,35 @@
+"""`python -m artstore.storage`: one storage element."""
+
+import resource
+import sys
+
+from pydantic import ValidationError
+
+from artstore.core.web.server import serve
+from artstore.storage.app import create_app
+from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.refusals import ElementRefused
+from artstore.storage.settings import StorageSettings
+
+
+def main() -> None:
+    try:
+        settings = StorageSettings()
+    except ValidationError as error:
+        sys.exit(f"The settings of the storage element are not right. {error}")
+    _allow_many_files()
+    try:
+        engine = Engine.open(settings.engine_options())
+    except ElementRefused as refusal:
+        sys.exit(f"The storage element {settings.element_id} does not start. {refusal}")
+    serve(create_app(settings, engine), settings)
+
+
+def _allow_many_files() -> None:
+    """Connections and open files together soon pass the usual limit of 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

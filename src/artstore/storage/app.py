@@ -1,0 +1,54 @@
+"""The storage element's process: builds everything and passes it down."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from artstore.core.clock import SystemClock
+from artstore.core.web.application import create_application
+from artstore.storage.engine.engine import Engine
+from artstore.storage.routes import changes, content, element, files
+from artstore.storage.services.downloads import Downloads
+from artstore.storage.services.feed import ChangeFeed
+from artstore.storage.services.intake import Intake
+from artstore.storage.services.records import Records
+from artstore.storage.services.threads import Threads
+from artstore.storage.settings import StorageSettings
+
+WRITING_THREADS = 32
+READING_THREADS = 16
+
+
+def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
+    """`engine` is open; it runs while the application does, and is closed with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        reading = Threads(READING_THREADS, "reading")
+        writing = Threads(WRITING_THREADS, "writing")
+        app.state.engine = engine
+        app.state.feed = ChangeFeed(engine, reading, is_stopping=lambda: _is_stopping(app))
+        app.state.downloads = Downloads(engine, reading)
+        app.state.records = Records(engine, reading, writing)
+        app.state.intake = Intake(engine, writing, SystemClock(), settings.inline_bytes_max)
+        engine.start()
+        yield
+        await writing.run(engine.close)
+        reading.close()
+        writing.close()
+
+    async def check_volume() -> None:
+        engine.check()
+
+    return create_application(
+        settings,
+        service="storage",
+        routers=[*content.routes, files.router, changes.router, element.router],
+        lifespan=lifespan,
+        checks={"volume": check_volume},
+    )
+
+
+def _is_stopping(app: FastAPI) -> bool:
+    return bool(getattr(app.state, "stopping", False))

@@ -1,0 +1,37 @@
+"""What routes ask for."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from artstore.storage.engine.engine import Engine
+from artstore.storage.services.downloads import Downloads
+from artstore.storage.services.feed import ChangeFeed
+from artstore.storage.services.intake import Intake
+from artstore.storage.services.records import Records
+
+
+def intake_of(request: Request) -> Intake:
+    return cast(Intake, request.app.state.intake)
+
+
+def downloads_of(request: Request) -> Downloads:
+    return cast(Downloads, request.app.state.downloads)
+
+
+def _records(request: Request) -> Records:
+    return cast(Records, request.app.state.records)
+
+
+def _feed(request: Request) -> ChangeFeed:
+    return cast(ChangeFeed, request.app.state.feed)
+
+
+def _engine(request: Request) -> Engine:
+    return cast(Engine, request.app.state.engine)
+
+
+RecordsDep = Annotated[Records, Depends(_records)]
+FeedDep = Annotated[ChangeFeed, Depends(_feed)]
+EngineDep = Annotated[Engine, Depends(_engine)]

@@ -1,0 +1,464 @@
+"""The element as its services see it. Everything here blocks; call it from worker threads,
+except `put` and `info`, which only look at memory (and ask the volume twice a second)."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from queue import SimpleQueue
+from typing import Final, NamedTuple, Self
+
+from artstore import __version__
+from artstore.core.clock import Clock, SystemClock
+from artstore.core.errors import (
+    ArtStoreError,
+    FileDeleted,
+    FileExists,
+    RevisionConflict,
+    Unavailable,
+)
+from artstore.core.logging import get_logger
+from artstore.core.metrics import ELEMENT_WRITABLE
+from artstore.core.model.element import ElementInfo, StorageMode
+from artstore.core.model.event import TraceId
+from artstore.core.model.file import Deletion, FileChange, FileRecord, check_attr_size
+from artstore.core.model.ids import ElementId, FileId
+from artstore.storage.engine import identity, mode_rules, recovery
+from artstore.storage.engine.capacity import Room
+from artstore.storage.engine.claims import Claims
+from artstore.storage.engine.feed import Feed
+from artstore.storage.engine.fs import Fs, LocalFs, make_directories
+from artstore.storage.engine.keeper import Keeper
+from artstore.storage.engine.layout import Layout, extension_of
+from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
+from artstore.storage.engine.placement import Placement
+from artstore.storage.engine.reading import Content, Reading
+from artstore.storage.engine.record import NO_TRACE, Codec, RecordType, encode_checkpoint
+from artstore.storage.engine.refusals import ElementInUse, ElementRefused
+from artstore.storage.engine.segments import Segments
+from artstore.storage.engine.upload import Upload
+from artstore.storage.engine.writer import (
+    Done,
+    Entry,
+    Outcome,
+    Stored,
+    Writer,
+)
+
+SEGMENT_BYTES: Final = 32 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    root: str
+    element_id: ElementId
+    mode: StorageMode
+    """Of a new element; later the one in element.json holds."""
+    reserved_bytes: int
+    segment_bytes: int = SEGMENT_BYTES
+    checkpoint_interval_s: float = 5.0
+    unflushed_bytes_max: int = 256 << 20
+
+
+class Engine:
+    """One element. `open`, `start`, and at the end `close`."""
+
+    def __init__(
+        self, options: EngineOptions, fs: Fs, clock: Clock, layout: Layout, opened: "_OpenRoot"
+    ) -> None:
+        """Recovers. Use `open`."""
+        self._fs = fs
+        self._clock = clock
+        self._layout = layout
+        self._opened = opened
+        self._element = opened.element
+        self._mode_lock = threading.Lock()
+        self._claims = Claims()
+        self._room = Room(fs, options.root, options.reserved_bytes, clock)
+        self._placement = Placement(fs, layout)
+        self._reading = Reading(fs, layout, self._claims)
+        self._listeners: list[Callable[[], None]] = []
+        codec = Codec(self._element.log_id)
+        covered = self._recover(options, codec)
+        self._writer = Writer(
+            log=self._log,
+            placement=self._placement,
+            segments=self._segments,
+            claims=self._claims,
+            existing=self._existing,
+            on_durable=self._wake,
+        )
+        self._keeper = Keeper(
+            fs=fs,
+            layout=layout,
+            codec=codec,
+            segments=self._segments,
+            writer=self._writer,
+            placement=self._placement,
+            volume=opened.volume,
+            covered=covered,
+            interval_s=options.checkpoint_interval_s,
+            unflushed_bytes_max=options.unflushed_bytes_max,
+        )
+        self._feed = Feed(fs, self._segments, codec, lambda: self._writer.head)
+
+    @classmethod
+    def open(cls, options: EngineOptions, fs: Fs | None = None, clock: Clock | None = None) -> Self:
+        """Lock the root and bring it into the state of its log.
+
+        Raises:
+            ElementRefused: It must not be used like this; nothing was lost.
+        """
+        fs = fs or LocalFs()
+        clock = clock or SystemClock()
+        layout = Layout(options.root)
+        try:
+            with _OpenRoot.closed_on_failure(fs, layout, options, clock) as opened:
+                return cls(options, fs, clock, layout, opened)
+        except (OSError, LogFull, LogFailed) as error:
+            raise ElementRefused(f"{layout.root}: the volume cannot be used: {error}") from error
+
+    def start(self) -> None:
+        self._writer.start()
+        self._keeper.start()
+
+    def close(self) -> None:
+        """Finish what waits, and leave a checkpoint: the next start has nothing to replay."""
+        self._keeper.stop()
+        self._writer.close()
+        if self._writer.fault is None and self._keeper.is_due:
+            try:
+                self._checkpoint(self._writer.changed_head)
+            except (OSError, LogFull, LogFailed) as error:
+                self._writer.fail("no checkpoint at the end", error)
+        self._log.close()
+        self._opened.close(self._fs)
+
+    # --- writing ----------------------------------------------------------------------
+
+    def check_new(self, size: int) -> None:
+        """Refuse a file before its content is sent.
+
+        Raises:
+            ModeForbids, NoRoom, Unavailable: As the element stands now.
+        """
+        self._writer.check()
+        mode_rules.check_create(self._element.mode)
+        self._room.check(size)
+
+    def put(self, record: FileRecord, content: bytes, trace: TraceId | None, done: Done) -> None:
+        """Store a small file; `done` is called when it is durable. Does not block.
+
+        Raises:
+            ModeForbids, NoRoom, Unavailable, InvalidMetadata: Nothing was done, and `done`
+                is not called.
+        """
+        self.check_new(len(content))
+        entry = self._entry(RecordType.CREATED, record, trace, done)
+        entry.content = content
+        self._layout.directory(record.file_id)
+        self._claims.take_new(record.file_id)
+        try:
+            self._writer.submit(entry)
+        except ArtStoreError:
+            self._claims.release(record.file_id)
+            raise
+
+    def begin_upload(
+        self, file_id: FileId, size: int | None, sha256: str | None
+    ) -> Upload | Stored:
+        """Receive a large file; ends with `finish_upload` or `abort_upload`.
+
+        Args:
+            size, sha256: As far as the sender declares them.
+
+        Returns:
+            `Stored`, if exactly this file is there already: its bytes are not needed.
+
+        Raises:
+            ModeForbids, NoRoom, Unavailable, FileExists, FileDeleted: It is not wanted.
+        """
+        self.check_new(size or 0)
+        self._layout.directory(file_id)
+        self._claims.take_new(file_id)
+        try:
+            stored = self._known(file_id, size, sha256)
+            if stored is None:
+                return Upload(
+                    self._fs,
+                    self._layout,
+                    self._room,
+                    self._writer.fail,
+                    file_id=file_id,
+                    size=size,
+                )
+        except ArtStoreError:
+            self._claims.release(file_id)
+            raise
+        self._claims.release(file_id)
+        return stored
+
+    def finish_upload(self, upload: Upload, record: FileRecord, trace: TraceId | None) -> Stored:
+        """Give the received file its name. `upload.finish` was called.
+
+        Raises:
+            ModeForbids, Unavailable, FileExists, FileDeleted, InvalidMetadata.
+        """
+        stored: Stored | None = None
+        try:
+            mode_rules.check_create(self._element.mode)
+            stored = self._write(RecordType.CREATED, record, trace, present_name=upload.name)
+        finally:
+            # After a fault the outcome is open, and recovery may need the staged bytes.
+            if self._writer.fault is None and (stored is None or not stored.created):
+                upload.abort()
+            self._claims.release(upload.file_id)
+        return stored
+
+    def abort_upload(self, upload: Upload) -> None:
+        upload.abort()
+        self._claims.release(upload.file_id)
+
+    def change(self, file_id: FileId, change: FileChange, trace: TraceId | None) -> Stored:
+        """Raises:
+        UnknownFile, FileDeleted, RevisionConflict, ModeForbids, InvalidMetadata, Unavailable.
+        """
+        self._writer.check()
+        mode_rules.check_change(self._element.mode)
+        with self._claims.held(file_id):
+            current = self._reading.record(file_id)
+            if current.deleted is not None:
+                raise FileDeleted("this file was deleted")
+            expected = change.expected_revision
+            if expected is not None and expected != current.revision:
+                raise RevisionConflict(
+                    f"the record has revision {current.revision}", revision=current.revision
+                )
+            record = _changed(current, change)
+            former = _content_name(current)
+            return self._write(
+                RecordType.UPDATED,
+                record,
+                trace,
+                present_name=former if former != _content_name(record) else None,
+            )
+
+    def delete(self, file_id: FileId, *, by: str, reason: str, trace: TraceId | None) -> Stored:
+        """Remove the content; a tombstone stays. Again is the same as once.
+
+        Raises:
+            UnknownFile, ModeForbids, RetentionForbids, Unavailable.
+        """
+        self._writer.check()
+        with self._claims.held(file_id):
+            current = self._reading.record(file_id)
+            if current.deleted is not None:
+                return Stored(current, current.to_json(), created=False)
+            now = self._clock.now()
+            mode_rules.check_delete(self._element.mode, current, now)
+            tombstone = current.model_copy(
+                update={
+                    "revision": current.revision + 1,
+                    "deleted": Deletion(at=now, by=by, reason=reason),
+                }
+            )
+            return self._write(RecordType.DELETED, tombstone, trace)
+
+    def set_mode(self, mode: StorageMode) -> None:
+        """Durable on return. Requests that were accepted before end in the old mode.
+
+        Raises:
+            ModeForbids: The modes go one way.
+            Unavailable: The volume failed; the mode may be either after a restart.
+        """
+        with self._mode_lock:
+            self._writer.check()
+            mode_rules.check_mode_change(self._element.mode, mode)
+            element = self._element.model_copy(update={"mode": mode})
+            try:
+                identity.store(self._fs, self._layout, element)
+            except OSError as error:
+                self._writer.fail("element.json cannot be written", error)
+                raise Unavailable("the volume of the storage element failed") from error
+            self._element = element
+
+    # --- reading ----------------------------------------------------------------------
+
+    def record(self, file_id: FileId) -> FileRecord:
+        return self._reading.record(file_id)
+
+    def open_content(self, file_id: FileId) -> Content:
+        return self._reading.open_content(file_id)
+
+    def read_whole(self, content: Content) -> bytes:
+        """Of a small file. Raises `FileDamaged` if it is not what was stored."""
+        return self._reading.small_content(content)
+
+    def files(self, after: FileId | None, limit: int) -> list[bytes]:
+        return self._reading.files(after, limit)
+
+    def changes(self, after: int, limit: int) -> list[bytes]:
+        return self._feed.changes(after, limit)
+
+    def check(self) -> None:
+        """Raises `Unavailable` after a fault of the volume."""
+        self._writer.check()
+
+    @property
+    def head(self) -> int:
+        return self._writer.head
+
+    @property
+    def feed_id(self) -> str:
+        return self._element.feed_id
+
+    def info(self) -> ElementInfo:
+        mode = self._element.mode
+        writable = mode.accepts_files and self._writer.fault is None
+        ELEMENT_WRITABLE.set(writable)
+        return ElementInfo(
+            element_id=self._element.element_id,
+            mode=mode,
+            version=__version__,
+            writable=writable,
+            capacity=self._room.capacity(),
+            feed_id=self._element.feed_id,
+            head_seq=self._writer.head,
+            oldest_seq=self._feed.oldest,
+        )
+
+    def on_durable(self, listener: Callable[[], None]) -> None:
+        """Call `listener` from the writer thread whenever the feed has grown."""
+        self._listeners.append(listener)
+
+    # --- inside -----------------------------------------------------------------------
+
+    def _recover(self, options: EngineOptions, codec: Codec) -> int:
+        """Returns up to where a checkpoint reaches afterwards."""
+        fs, layout = self._fs, self._layout
+        found = recovery.read_log(fs, layout, self._element.log_id)
+        replayed = recovery.replay(fs, codec, found, self._placement)
+        self._segments = Segments(fs, layout, options.segment_bytes, found.history, found.raw)
+        self._log = Log(
+            fs,
+            self._segments,
+            self._element.log_id,
+            segment_bytes=options.segment_bytes,
+            next_sequence=found.next_sequence,
+            crc=found.crc,
+        )
+        covered = found.covered
+        if replayed:
+            get_logger().info("log replayed", changes=replayed)
+            covered = found.next_sequence - 1
+            self._checkpoint(covered)
+            self._placement.drop_staged(covered)
+        recovery.clear_staging(fs, layout)
+        return covered
+
+    def _checkpoint(self, covers: int) -> None:
+        """While no writer runs."""
+        self._fs.flush_volume(self._opened.volume)
+        self._log.append([Body(RecordType.CHECKPOINT, 0, encode_checkpoint(covers))])
+
+    def _existing(self, wanted: FileRecord) -> Stored | None:
+        return self._known(wanted.file_id, wanted.size, wanted.sha256)
+
+    def _known(self, file_id: FileId, size: int | None, sha256: str | None) -> Stored | None:
+        """The file of this id, if it is there and is the same as far as the caller knows.
+
+        Raises:
+            FileExists, FileDeleted, FileDamaged: It is there and is not.
+        """
+        found = self._reading.find(file_id)
+        if found is None:
+            return None
+        if found.deleted is not None:
+            raise FileDeleted("a file with this id was deleted")
+        if size not in (None, found.size) or sha256 not in (None, found.sha256):
+            raise FileExists("this file id is taken by other content")
+        if sha256 is None:
+            return None
+        return Stored(found, found.to_json(), created=False)
+
+    def _entry(
+        self, record_type: RecordType, record: FileRecord, trace: TraceId | None, done: Done
+    ) -> Entry:
+        return Entry(
+            record_type,
+            record,
+            check_attr_size(record),
+            done,
+            at_us=_microseconds(self._clock.now()),
+            trace=bytes.fromhex(trace) if trace else NO_TRACE,
+        )
+
+    def _write(
+        self,
+        record_type: RecordType,
+        record: FileRecord,
+        trace: TraceId | None,
+        present_name: str | None = None,
+    ) -> Stored:
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        entry = self._entry(record_type, record, trace, outcomes.put)
+        entry.present_name = present_name
+        self._writer.submit(entry)
+        outcome = self._outcome(outcomes)
+        if isinstance(outcome, ArtStoreError):
+            raise outcome
+        return outcome
+
+    def _outcome(self, outcomes: SimpleQueue[Outcome]) -> Outcome:
+        """Waits for the writer thread. (Tests without threads let the writer run here.)"""
+        return outcomes.get()
+
+    def _wake(self, _: int) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+class _OpenRoot(NamedTuple):
+    """What is held while the element is open."""
+
+    element: identity.ElementFile
+    lock: int
+    volume: int
+
+    @classmethod
+    @contextmanager
+    def closed_on_failure(
+        cls, fs: Fs, layout: Layout, options: EngineOptions, clock: Clock
+    ) -> Iterator[Self]:
+        make_directories(fs, layout.root)
+        try:
+            lock = fs.lock(layout.lock)
+        except BlockingIOError:
+            raise ElementInUse(f"another process serves the element in {layout.root}") from None
+        with ExitStack() as stack:
+            stack.callback(fs.close, lock)
+            volume = fs.open_directory(layout.root)
+            stack.callback(fs.close, volume)
+            element = identity.load_or_create(
+                fs, layout, element_id=options.element_id, mode=options.mode, now=clock.now()
+            )
+            yield cls(element, lock, volume)
+            stack.pop_all()
+
+    def close(self, fs: Fs) -> None:
+        fs.close(self.volume)
+        fs.close(self.lock)
+
+
+def _changed(current: FileRecord, change: FileChange) -> FileRecord:
+    fields = change.model_dump(exclude={"expected_revision"}, exclude_none=True)
+    return current.model_copy(update={**fields, "revision": current.revision + 1})
+
+
+def _content_name(record: FileRecord) -> str:
+    return record.file_id + extension_of(record.original_filename)
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)

@@ -1,0 +1,114 @@
+"""The background work: checkpoints, history, the spare segment.
+
+A checkpoint flushes the whole volume, so that thousands of small files cost one flush, and
+then says so in the log. What lies before it is never replayed again and leaves the log.
+"""
+
+import threading
+from typing import Final
+
+from artstore.core.logging import get_logger
+from artstore.storage.engine.fs import NO_ROOM_ERRORS, Fs
+from artstore.storage.engine.history import write_history
+from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.placement import Placement
+from artstore.storage.engine.record import BadRecord, Codec
+from artstore.storage.engine.segments import Segments
+from artstore.storage.engine.writer import Marker, Writer
+
+POLL_S: Final = 0.25
+
+
+class Keeper:
+    """Args:
+    volume: Handle of the root directory, opened before anything was written.
+    covered: Up to where the last checkpoint reaches.
+    """
+
+    def __init__(
+        self,
+        *,
+        fs: Fs,
+        layout: Layout,
+        codec: Codec,
+        segments: Segments,
+        writer: Writer,
+        placement: Placement,
+        volume: int,
+        covered: int,
+        interval_s: float,
+        unflushed_bytes_max: int,
+    ) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._codec = codec
+        self._segments = segments
+        self._writer = writer
+        self._placement = placement
+        self._volume = volume
+        self._covered = covered
+        self._interval_s = interval_s
+        self._unflushed_bytes_max = unflushed_bytes_max
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-keeper")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def is_due(self) -> bool:
+        return self._writer.changed_head > self._covered
+
+    def run_once(self) -> None:
+        """A checkpoint if there is something to cover, then tidying."""
+        if self.is_due:
+            marker = self.begin_checkpoint()
+            marker.answered.wait()
+            self.end_checkpoint(marker)
+        self.tidy()
+
+    def begin_checkpoint(self) -> Marker:
+        """Flush what is in place, and send the marker on its way into the log."""
+        marker = Marker(self._writer.changed_head)
+        self._writer.unflushed_bytes = 0
+        self._fs.flush_volume(self._volume)
+        self._writer.submit_marker(marker)
+        return marker
+
+    def end_checkpoint(self, marker: Marker) -> None:
+        if marker.durable:
+            self._covered = marker.covers
+            self._placement.drop_staged(marker.covers)
+
+    def tidy(self) -> None:
+        """Turn sealed segments into history; have a spare ready."""
+        for raw in self._segments.sealed_until(self._covered):
+            history = write_history(self._fs, self._layout, self._codec, raw)
+            self._segments.replace(raw, history)
+        self._segments.provide_spare()
+
+    def _run(self) -> None:
+        waited_s = 0.0
+        while not self._stopping.wait(POLL_S):
+            waited_s += POLL_S
+            due = (
+                waited_s >= self._interval_s
+                or self._writer.unflushed_bytes >= self._unflushed_bytes_max
+            )
+            if not due or self._writer.fault is not None:
+                continue
+            waited_s = 0.0
+            try:
+                self.run_once()
+            except OSError as error:
+                if error.errno not in NO_ROOM_ERRORS:
+                    self._writer.fail("the volume cannot be flushed", error)
+                else:
+                    get_logger().warning("no room to tidy the log", cause=str(error))
+            except BadRecord as error:
+                self._writer.fail("a sealed log segment is damaged", error)

@@ -1,0 +1,58 @@
+"""Where things are under the root. The path of a file follows from its id alone."""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+from artstore.core.errors import InvalidRequest
+from artstore.core.model.file import FileRecord
+from artstore.core.model.ids import FileId
+
+_EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,16})\Z")
+ATTR_SUFFIX: Final = ".attr.json"
+_HOUR_MS: Final = 3_600_000
+_YEAR_10000_HOURS: Final = 70_389_528
+
+
+def extension_of(filename: str) -> str:
+    """`.pdf`, or nothing: only what is safe in a path on any system."""
+    match = _EXTENSION.search(filename)
+    return match[0] if match else ""
+
+
+@lru_cache(maxsize=256)
+def _hour_path(hour: int) -> str:
+    return datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y/%m/%d/%H")
+
+
+class Layout:
+    def __init__(self, root: str) -> None:
+        self.root: Final = root
+        self.data: Final = f"{root}/data"
+        self.log: Final = f"{root}/log"
+        self.staging: Final = f"{root}/tmp"  # noqa: S108  inside the root, not the system's
+        self.element: Final = f"{root}/element.json"
+        self.lock: Final = f"{root}/lock"
+
+    def directory(self, file_id: FileId) -> str:
+        """Of the UTC hour in the id.
+
+        Raises:
+            InvalidRequest: The id's time lies behind the year 9999.
+        """
+        hour = int(file_id[:8] + file_id[9:13], 16) // _HOUR_MS
+        if hour >= _YEAR_10000_HOURS:
+            raise InvalidRequest("the time in the file id is out of range", field="file_id")
+        return f"{self.data}/{_hour_path(hour)}"
+
+    def content(self, record: FileRecord) -> str:
+        name = record.file_id + extension_of(record.original_filename)
+        return f"{self.directory(record.file_id)}/{name}"
+
+    def attr(self, file_id: FileId) -> str:
+        return f"{self.directory(file_id)}/{file_id}{ATTR_SUFFIX}"
+
+    def staged(self, name: str) -> str:
+        """Where a large file waits until its record is durable."""
+        return f"{self.staging}/{name}"

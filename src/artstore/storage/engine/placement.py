@@ -1,0 +1,184 @@
+"""Puts into place what the log holds: content and attr.json, or a tombstone instead.
+
+The record is durable before anything here runs, so nothing here is flushed: a checkpoint
+does that for all files at once, and until then recovery can do it again. Everything is
+therefore idempotent, and `replay` may find any state a crash can leave.
+
+Only the writer thread (or recovery, before there is one) calls this.
+"""
+
+import contextlib
+import hashlib
+from typing import Final, NamedTuple
+
+from artstore.core.logging import get_logger
+from artstore.core.model.file import FileRecord
+from artstore.storage.engine import sidecar
+from artstore.storage.engine.fs import Fs, make_directories, read_file, write_all
+from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.record import RecordType
+
+VERIFY_BYTES_MAX: Final = 1 << 28
+"""Recovery reads staged files up to this size again. Larger ones were flushed before their
+record was written; their size is looked at, the scrub does the rest, and a start stays short."""
+
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class Placeable(NamedTuple):
+    """A durable change, with its content or the name the content has until now (see
+    `record.ChangePayload`)."""
+
+    type: RecordType
+    sequence: int
+    record: FileRecord
+    record_json: bytes
+    content: bytes | None
+    present_name: str | None
+
+
+class Placement:
+    def __init__(self, fs: Fs, layout: Layout) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._staged: list[tuple[int, str]] = []
+
+    def apply(self, change: Placeable) -> None:
+        """For a change that was just made durable.
+
+        Raises:
+            OSError: It may be half in place. `replay` settles it.
+        """
+        if change.type is RecordType.CREATED and change.content is not None:
+            self._create(change, change.content)
+        else:
+            self.replay(change, verify=False)
+
+    def replay(self, change: Placeable, *, verify: bool = True) -> None:
+        """Bring the file into the state after `change`, whatever is there now.
+
+        Args:
+            verify: Believe nothing that is there already.
+        """
+        match change.type:
+            case RecordType.CREATED:
+                make_directories(self._fs, self._layout.directory(change.record.file_id))
+                if change.content is not None:
+                    self._settle(self._layout.content(change.record), change.content)
+                else:
+                    self._settle_staged(change, verify=verify)
+                self._settle_attr(change)
+            case RecordType.UPDATED:
+                self._rename_content(change, verify=verify)
+                self._settle_attr(change)
+            case RecordType.DELETED:
+                # The tombstone first: content without it would look like damage.
+                self._settle_attr(change)
+                self._remove(self._layout.content(change.record))
+            case RecordType.CHECKPOINT:
+                pass
+
+    def drop_staged(self, covered: int) -> None:
+        """A checkpoint made everything up to `covered` durable in its place: the names in
+        tmp/, kept until now so that no crash could lose both, may go."""
+        staged, self._staged = self._staged, []
+        for entry in staged:
+            if entry[0] <= covered:
+                self._remove(entry[1])
+            else:
+                self._staged.append(entry)
+
+    def _create(self, change: Placeable, content: bytes) -> None:
+        """The fast way: two new files, no reader can see them before they are whole."""
+        path = self._layout.content(change.record)
+        attr_path = self._layout.attr(change.record.file_id)
+        try:
+            self._put_new(path, content)
+        except FileNotFoundError:
+            make_directories(self._fs, self._layout.directory(change.record.file_id))
+            self._put_new(path, content)
+        except FileExistsError:
+            self._set_aside(path)
+            self._put_new(path, content)
+        self._put_new(attr_path, sidecar.seal(change.record_json))
+
+    def _put_new(self, path: str, data: bytes) -> None:
+        handle = self._fs.create(path)
+        try:
+            write_all(self._fs, handle, data, 0)
+        finally:
+            self._fs.close(handle)
+
+    def _settle(self, path: str, data: bytes) -> None:
+        try:
+            if read_file(self._fs, path, from_disk=True) == data:
+                return
+        except FileNotFoundError:
+            pass
+        self._replace(path, data)
+
+    def _settle_attr(self, change: Placeable) -> None:
+        self._settle(self._layout.attr(change.record.file_id), sidecar.seal(change.record_json))
+
+    def _replace(self, path: str, data: bytes) -> None:
+        neighbour = f"{self._layout.staging}/{path.rpartition('/')[2]}.new"
+        self._remove(neighbour)
+        self._put_new(neighbour, data)
+        self._fs.rename(neighbour, path)
+
+    def _settle_staged(self, change: Placeable, *, verify: bool) -> None:
+        """Link a large file from tmp/ to its place. A link never replaces anything, and
+        with both names no order in which a crash keeps them loses the file."""
+        path = self._layout.content(change.record)
+        assert change.present_name is not None
+        staged = self._layout.staged(change.present_name)
+        self._staged.append((change.sequence, staged))
+        taken = self._fs.exists(path)
+        if taken and verify and self._is_whole(path, change.record):
+            return
+        if not self._fs.exists(staged) or (verify and not self._is_whole(staged, change.record)):
+            # Deleted again by a later record, or lost by the disk: then reading says so.
+            get_logger().warning("logged content is gone", file_id=change.record.file_id)
+            return
+        if taken:
+            self._set_aside(path)
+        self._fs.link(staged, path)
+
+    def _is_whole(self, path: str, record: FileRecord) -> bool:
+        handle = self._fs.open(path)
+        try:
+            self._fs.forget(handle)
+            if self._fs.size(handle) != record.size:
+                return False
+            if record.size > VERIFY_BYTES_MAX:
+                return True
+            digest = hashlib.sha256()
+            for offset in range(0, record.size, _CHUNK_BYTES):
+                digest.update(self._fs.read(handle, _CHUNK_BYTES, offset))
+            return digest.hexdigest() == record.sha256
+        finally:
+            self._fs.close(handle)
+
+    def _rename_content(self, change: Placeable, *, verify: bool) -> None:
+        """A new name may have a new extension; the content follows it."""
+        if change.present_name is None:
+            return
+        path = self._layout.content(change.record)
+        directory = self._layout.directory(change.record.file_id)
+        former = f"{directory}/{change.present_name}"
+        if not self._fs.exists(former):
+            return
+        if not verify and self._fs.exists(path):
+            self._set_aside(path)
+        # In a replay, `path` may hold what this very step left before the crash; `former`
+        # was put there again by the replay and is known to be good.
+        self._fs.rename(former, path)
+
+    def _set_aside(self, path: str) -> None:
+        """Bytes nobody has a record of lie where a new file belongs. They are kept."""
+        get_logger().warning("unknown file set aside", name=path.rpartition("/")[2])
+        self._fs.rename(path, f"{path}.surplus")
+
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.unlink(path)

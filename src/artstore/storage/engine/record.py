@@ -1,0 +1,260 @@
+"""One record of the log, byte by byte. See docs/formats/log.md.
+
+A record can be checked on its own: it carries the CRC of the one before it, so the chain is
+verified without reading that one, and it says which records were durable when it was
+written. That tells a torn group (nothing behind it was ever promised) from damage
+(something behind it proves that it had been durable).
+"""
+
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import google_crc32c
+
+from artstore.core.model.event import ChangeType
+from artstore.storage.engine.fs import Fs
+
+MAGIC: Final = b"ArtR"
+FORMAT_VERSION: Final = 1
+HEADER: Final = struct.Struct(">4sIBBHIQQI")
+"""magic, crc, version, type, flags, payload length, sequence, durable, previous crc."""
+
+_CRC_COVERS: Final = 8
+"""The CRC is over everything behind itself."""
+
+PAYLOAD_BYTES_MAX: Final = 1 << 23
+"""A record of 1 MiB and an inlined content of at most 4 MiB fit; a larger length is damage."""
+
+_CHANGE: Final = struct.Struct(">q16sI")
+"""time in microseconds since 1970, trace id, length of the file's record."""
+
+_CHECKPOINT: Final = struct.Struct(">Q")
+
+FLAG_INLINE: Final = 1
+"""The content stands in the log record, behind the file's record."""
+
+NO_TRACE: Final = bytes(16)
+_WINDOW_BYTES: Final = 1 << 20
+
+
+class RecordType(IntEnum):
+    CREATED = 1
+    UPDATED = 2
+    DELETED = 3
+    CHECKPOINT = 16
+
+    @property
+    def is_change(self) -> bool:
+        return self is not RecordType.CHECKPOINT
+
+
+CHANGE_NAMES: Final = {
+    RecordType.CREATED: ChangeType.CREATED.value,
+    RecordType.UPDATED: ChangeType.UPDATED.value,
+    RecordType.DELETED: ChangeType.DELETED.value,
+}
+
+
+class Record(NamedTuple):
+    """`offset` and `end` are its place in the segment."""
+
+    type: RecordType
+    flags: int
+    sequence: int
+    durable: int
+    payload: bytes
+    crc: int
+    offset: int
+    end: int
+
+
+class BadRecord(Exception):
+    """There is no valid record at `offset`."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"no valid record at byte {offset}")
+        self.offset = offset
+
+
+class ChangePayload(NamedTuple):
+    at_us: int
+    trace: bytes
+    record_json: bytes
+    tail: bytes
+    """With `FLAG_INLINE`, the content. Else where it lies until now: for `created` its name
+    in tmp/, for `updated` its former name, if the change gave it another extension."""
+
+
+def encode_change(payload: ChangePayload) -> bytes:
+    head = _CHANGE.pack(payload.at_us, payload.trace, len(payload.record_json))
+    return b"".join((head, payload.record_json, payload.tail))
+
+
+def decode_change(data: bytes) -> ChangePayload:
+    at_us, trace, length = _CHANGE.unpack_from(data)
+    middle = _CHANGE.size + length
+    return ChangePayload(at_us, trace, data[_CHANGE.size : middle], data[middle:])
+
+
+def encode_checkpoint(covers: int) -> bytes:
+    return _CHECKPOINT.pack(covers)
+
+
+def decode_checkpoint(data: bytes) -> int:
+    (covers,) = _CHECKPOINT.unpack(data)
+    return int(covers)
+
+
+class Codec:
+    """Encodes and checks the records of one log.
+
+    The log's id is mixed into every CRC: a user who uploads a file that looks like log
+    records cannot make recovery take its content for some.
+    """
+
+    def __init__(self, log_id: bytes) -> None:
+        self._seed: int = google_crc32c.value(log_id)
+
+    def encode(
+        self,
+        record_type: RecordType,
+        flags: int,
+        payload: bytes,
+        *,
+        sequence: int,
+        durable: int,
+        previous_crc: int,
+    ) -> tuple[bytes, int]:
+        """The record's bytes and its CRC, which the next one carries."""
+        head = HEADER.pack(
+            MAGIC,
+            0,
+            FORMAT_VERSION,
+            record_type,
+            flags,
+            len(payload),
+            sequence,
+            durable,
+            previous_crc,
+        )
+        covered = head[_CRC_COVERS:] + payload
+        crc = google_crc32c.extend(self._seed, covered)
+        return b"".join((MAGIC, crc.to_bytes(4), covered)), crc
+
+    def decode(self, data: bytes, start: int, offset: int) -> tuple[Record, int]:
+        """The record at `data[start:]`, and the CRC it claims its predecessor had.
+
+        Args:
+            offset: Where that is in the segment.
+
+        Raises:
+            BadRecord: It is not valid on its own.
+        """
+        length = payload_length(data, start)
+        if length is None or start + HEADER.size + length > len(data):
+            raise BadRecord(offset)
+        _, crc, version, kind, flags, _, sequence, durable, previous = HEADER.unpack_from(
+            data, start
+        )
+        end = start + HEADER.size + length
+        covered = data[start + _CRC_COVERS : end]
+        known = version == FORMAT_VERSION and kind in _KNOWN_TYPES
+        if google_crc32c.extend(self._seed, covered) != crc or not known:
+            raise BadRecord(offset)
+        payload = covered[HEADER.size - _CRC_COVERS :]
+        record = Record(
+            RecordType(kind),
+            flags,
+            sequence,
+            durable,
+            payload,
+            crc,
+            offset,
+            offset + end - start,
+        )
+        return record, previous
+
+
+_KNOWN_TYPES: Final = frozenset(RecordType)
+
+
+def payload_length(data: bytes, start: int) -> int | None:
+    """What the header at `start` says; `None` if there is no believable one."""
+    if len(data) - start < HEADER.size or not data.startswith(MAGIC, start):
+        return None
+    length = int(HEADER.unpack_from(data, start)[5])
+    return length if length <= PAYLOAD_BYTES_MAX else None
+
+
+def read_records(
+    fs: Fs, handle: int, codec: Codec, *, offset: int, sequence: int, previous_crc: int | None
+) -> Iterator[Record]:
+    """The records from `offset` on, as far as they are one chain.
+
+    Holds one window of the segment in memory.
+
+    Args:
+        sequence: What the first one must have.
+        previous_crc: What the first one must continue; `None` in the middle of a segment,
+            where it is not known.
+
+    Raises:
+        BadRecord: The chain ends at its `offset`: end of the log, torn tail or damage.
+    """
+    window = b""
+    window_offset = offset
+    while True:
+        start = offset - window_offset
+        wanted = HEADER.size
+        if len(window) - start >= HEADER.size:
+            wanted += payload_length(window, start) or 0
+        if len(window) - start < wanted:
+            window = fs.read(handle, max(wanted, _WINDOW_BYTES), offset)
+            window_offset, start = offset, 0
+            if len(window) < wanted:
+                raise BadRecord(offset)
+            if wanted == HEADER.size:
+                continue
+        record, previous = codec.decode(window, start, offset)
+        if record.sequence != sequence or previous_crc not in (None, previous):
+            raise BadRecord(offset)
+        yield record
+        offset, sequence, previous_crc = record.end, sequence + 1, record.crc
+
+
+def find_later(data: bytes, codec: Codec, sequence: int) -> Record | None:
+    """A valid record anywhere in `data` which shows that `sequence` had been durable."""
+    start = data.find(MAGIC)
+    while start >= 0:
+        if payload_length(data, start) is not None:
+            durable = HEADER.unpack_from(data, start)[7]
+            # Cheap test first: a recycled segment is full of older records.
+            if durable >= sequence:
+                try:
+                    return codec.decode(data, start, start)[0]
+                except BadRecord:
+                    pass
+        start = data.find(MAGIC, start + 1)
+    return None
+
+
+def change_line(record_type: RecordType, sequence: int, payload: ChangePayload) -> bytes:
+    """The change as a line of the feed: the JSON of `core.model.event.Change`."""
+    at = format_time(payload.at_us)
+    trace = b"null" if payload.trace == NO_TRACE else b'"%b"' % payload.trace.hex().encode()
+    return b'{"seq":%d,"type":"%b","at":"%b","trace_id":%b,"record":%b}\n' % (
+        sequence,
+        CHANGE_NAMES[record_type].encode(),
+        at.encode(),
+        trace,
+        payload.record_json[:-1],
+    )
+
+
+def format_time(at_us: int) -> str:
+    seconds, microseconds = divmod(at_us, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds:06d}Z"

@@ -1,0 +1,307 @@
+"""Group commit: whoever waits shares one write and one flush of the log.
+
+While one group is being flushed the next one gathers, so the busier the element, the larger
+the groups. A change is answered when it is durable in the log *and* in its place.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from artstore.core.errors import ArtStoreError, NoRoom, Unavailable
+from artstore.core.logging import get_logger
+from artstore.core.model.file import FileRecord
+from artstore.storage.engine.claims import Claims
+from artstore.storage.engine.fs import NO_ROOM_ERRORS
+from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
+from artstore.storage.engine.placement import Placeable, Placement
+from artstore.storage.engine.record import (
+    FLAG_INLINE,
+    ChangePayload,
+    RecordType,
+    encode_change,
+    encode_checkpoint,
+)
+from artstore.storage.engine.segments import Segments
+
+GROUP_RECORDS_MAX: Final = 256
+GROUP_BYTES_MAX: Final = 4 << 20
+QUEUE_BYTES_MAX: Final = 64 << 20
+"""Beyond this the element is slower than its callers; more waiting would only use memory."""
+
+
+class Stored(NamedTuple):
+    """`created` is false when the same content was there already."""
+
+    record: FileRecord
+    record_json: bytes
+    created: bool
+
+
+Outcome = Stored | ArtStoreError
+Done = Callable[[Outcome], None]
+"""Called in the writer thread; must not block or raise. Only the first call counts."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A change that waits for its group; for the last two see `placement.Placeable`."""
+
+    type: RecordType
+    record: FileRecord
+    record_json: bytes
+    done: Done
+    at_us: int
+    trace: bytes
+    content: bytes | None = None
+    present_name: str | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.record_json) + len(self.content or b"")
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """What a checkpoint has to write for it."""
+        staged = self.type is RecordType.CREATED and self.content is None
+        return self.record.size if staged else self.size
+
+    def body(self) -> Body:
+        tail = self.content if self.content is not None else (self.present_name or "").encode()
+        flags = FLAG_INLINE if self.content is not None else 0
+        payload = ChangePayload(self.at_us, self.trace, self.record_json, tail)
+        return Body(self.type, flags, encode_change(payload))
+
+    def placeable(self, sequence: int) -> Placeable:
+        return Placeable(
+            self.type, sequence, self.record, self.record_json, self.content, self.present_name
+        )
+
+
+class Marker:
+    """A checkpoint on its way into the log: everything up to `covers` is in its place, durable."""
+
+    def __init__(self, covers: int) -> None:
+        self.covers = covers
+        self.answered = threading.Event()
+        self.durable = False
+
+    def body(self) -> Body:
+        return Body(RecordType.CHECKPOINT, 0, encode_checkpoint(self.covers))
+
+    def answer(self, *, durable: bool) -> None:
+        self.durable = durable
+        self.answered.set()
+
+
+class Writer:
+    """Owns the log and the placement while the element runs.
+
+    Args:
+        existing: The record of a file that has its attr.json already, or `None`.
+        on_durable: Called with the new head after each group, in the writer thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        placement: Placement,
+        segments: Segments,
+        claims: Claims,
+        existing: Callable[[FileRecord], Stored | None],
+        on_durable: Callable[[int], None],
+    ) -> None:
+        self._log = log
+        self._placement = placement
+        self._segments = segments
+        self._claims = claims
+        self._existing = existing
+        self._on_durable = on_durable
+        self._waiting: deque[Entry] = deque()
+        self._waiting_bytes = 0
+        self._marker: Marker | None = None
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="log-writer")
+        self.fault: str | None = None
+        """Why nothing is written any more; an operator has to look at the volume."""
+        self.head = log.next_sequence - 1
+        """The last change that is durable and in place."""
+        self.changed_head = 0
+        """The last one of this run that a checkpoint has to cover."""
+        self.unflushed_bytes = 0
+        """Written since the last checkpoint began, about."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, entry: Entry) -> None:
+        """Queue a change.
+
+        Raises:
+            Unavailable: The volume failed, the element stops, or too much waits already.
+        """
+        with self._changed:
+            self.check()
+            if self._closing:
+                raise Unavailable("the storage element is stopping")
+            if self._waiting_bytes + entry.size > QUEUE_BYTES_MAX and self._waiting:
+                raise Unavailable("the storage element is busy", retry_after_s=1)
+            self._waiting.append(entry)
+            self._waiting_bytes += entry.size
+            self._changed.notify_all()
+
+    def submit_marker(self, marker: Marker) -> None:
+        with self._changed:
+            self._marker = marker
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raises `Unavailable` after a fault."""
+        if self.fault is not None:
+            raise Unavailable("the volume of the storage element failed; it only reads")
+
+    def close(self) -> None:
+        """Finish what waits, then end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+        while self.run_once():
+            pass
+
+    def run_once(self) -> bool:
+        """Commit one group of what waits now; false if nothing does."""
+        group, marker = self._take()
+        if not group and marker is None:
+            return False
+        try:
+            self._commit(group, marker)
+        except Exception as error:  # noqa: BLE001  the edge of the loop: nobody may wait for ever
+            self.fail("the writer broke", error)
+            self._refuse(group, marker, self._unknown())
+        return True
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Stop writing for good. Reading goes on; recovery at the next start sees to the rest."""
+        self.fault = f"{what}: {error}"
+        get_logger().error("storage element turned read-only", cause=self.fault, exc_info=error)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._marker or self._closing)
+                if not self._waiting and not self._marker:
+                    return
+            self.run_once()
+
+    def _take(self) -> tuple[list[Entry], Marker | None]:
+        group: list[Entry] = []
+        size = 0
+        with self._changed:
+            while self._waiting and len(group) < GROUP_RECORDS_MAX:
+                size += self._waiting[0].size
+                if group and size > GROUP_BYTES_MAX:
+                    break
+                entry = self._waiting.popleft()
+                self._waiting_bytes -= entry.size
+                group.append(entry)
+            marker, self._marker = self._marker, None
+        return group, marker
+
+    def _commit(self, group: Sequence[Entry], marker: Marker | None) -> None:
+        if self.fault is not None:
+            self._refuse(group, marker, self._unknown())
+            return
+        new = [entry for entry in group if not self._answer_existing(entry)]
+        bodies = [entry.body() for entry in new]
+        if marker is not None:
+            bodies.append(marker.body())
+        if not bodies:
+            return
+        try:
+            first = self._log.append(bodies)
+        except LogFull as error:
+            get_logger().warning("no room for the log", cause=str(error))
+            self._refuse(new, marker, NoRoom("the storage element is full"))
+            return
+        except LogFailed as error:
+            self.fail("the log cannot be written", error)
+            self._refuse(new, marker, self._unknown())
+            return
+        if marker is not None:
+            marker.answer(durable=True)
+        self._place(first, new)
+
+    def _answer_existing(self, entry: Entry) -> bool:
+        """A file is created once; a repeated upload gets the record of the first."""
+        if entry.type is not RecordType.CREATED:
+            return False
+        try:
+            stored = self._existing(entry.record)
+        except ArtStoreError as error:
+            self._finish(entry, error)
+            return True
+        except OSError as error:
+            self.fail("a record cannot be read", error)
+            self._finish(entry, self._unknown())
+            return True
+        if stored is None:
+            return False
+        self._finish(entry, stored)
+        return True
+
+    def _place(self, first: int, group: Sequence[Entry]) -> None:
+        """They are durable. If one cannot be put into place, the next start will do it, so
+        nobody may be told that it was refused: the outcome is open."""
+        for position, entry in enumerate(group):
+            change = entry.placeable(first + position)
+            try:
+                self._apply(change)
+            except OSError as error:
+                self.fail("a logged change cannot be put in place", error)
+                self._publish(first + position - 1)
+                self._refuse(group[position:], None, self._unknown())
+                group = group[:position]
+                break
+            self.changed_head = change.sequence
+            self.unflushed_bytes += entry.unflushed_bytes
+        else:
+            self._publish(self._log.next_sequence - 1)
+        for entry in group:
+            self._finish(entry, Stored(entry.record, entry.record_json, created=True))
+
+    def _apply(self, change: Placeable) -> None:
+        try:
+            self._placement.apply(change)
+        except OSError as error:
+            # The reserve exists for this: what is promised gets its room.
+            if error.errno not in NO_ROOM_ERRORS or not self._segments.release_spare():
+                raise
+            get_logger().warning("volume full; the log's reserve is used")
+            self._placement.replay(change)
+
+    def _publish(self, head: int) -> None:
+        self.head = head
+        self._on_durable(head)
+
+    def _finish(self, entry: Entry, outcome: Outcome) -> None:
+        if entry.content is not None:
+            # Nobody waits in a thread for a small file; its claim ends here.
+            self._claims.release(entry.record.file_id)
+        entry.done(outcome)
+
+    def _refuse(
+        self, entries: Sequence[Entry], marker: Marker | None, error: ArtStoreError
+    ) -> None:
+        if marker is not None:
+            marker.answer(durable=False)
+        for entry in entries:
+            self._finish(entry, error)
+
+    def _unknown(self) -> Unavailable:
+        return Unavailable("the volume failed; whether the change was stored is not known")

@@ -1,0 +1,117 @@
+"""The body of an upload: 4 bytes of length (big-endian), a `FileDraft` in JSON, the content."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+from artstore.core.errors import BodyTooLarge, InvalidMetadata, InvalidRequest, SizeMismatch
+from artstore.core.model.file import ATTR_BYTES_MAX, FILE_BYTES_MAX, FileDraft
+
+_LENGTH_BYTES: Final = 4
+HEAD_BYTES_MAX: Final = 2 * ATTR_BYTES_MAX
+"""JSON may spell a text twice as long as the attr.json will."""
+
+BLOCK_BYTES: Final = 1 << 20
+SILENCE_MAX_S: Final = 60.0
+"""A sender that says nothing for so long is gone, whatever its connection says."""
+
+
+class Frame:
+    """Reads each part once, in order."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], length: int | None) -> None:
+        """`length`: of the whole body, if the sender said so."""
+        self._chunks = chunks
+        self._length = length
+        self._buffered = b""
+        self.content_size: int | None = None
+        """Known after `draft`, if anybody declared it."""
+
+    async def draft(self) -> FileDraft:
+        """Raises:
+        InvalidMetadata, InvalidRequest, SizeMismatch: The head is not what it should be.
+        """
+        prefix = await self._take(_LENGTH_BYTES)
+        head_length = int.from_bytes(prefix)
+        if head_length > HEAD_BYTES_MAX:
+            raise InvalidRequest("the head of the frame is too long", field="head")
+        draft = parse_draft(await self._take(head_length))
+        self.content_size = self._declared_size(draft, head_length)
+        return draft
+
+    async def small_content(self) -> bytes:
+        """All of it; for bodies whose length is known to be small."""
+        pieces = [self._buffered]
+        pieces.extend([chunk async for chunk in self._incoming()])
+        content = b"".join(pieces)
+        self._check_length(len(content))
+        return content
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """The content in blocks of about `BLOCK_BYTES`."""
+        gathered = [self._buffered]
+        size = len(self._buffered)
+        total = size
+        async for chunk in self._incoming():
+            gathered.append(chunk)
+            size += len(chunk)
+            total += len(chunk)
+            if total > FILE_BYTES_MAX:
+                raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
+            if size >= BLOCK_BYTES:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+        if size:
+            yield b"".join(gathered)
+        self._check_length(total)
+
+    def _declared_size(self, draft: FileDraft, head_length: int) -> int | None:
+        if self._length is None:
+            return draft.size
+        size = self._length - _LENGTH_BYTES - head_length
+        if size < 0 or draft.size not in (None, size):
+            raise SizeMismatch("the body does not have the declared length")
+        if size > FILE_BYTES_MAX:
+            raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
+        return size
+
+    def _check_length(self, size: int) -> None:
+        if self.content_size not in (None, size):
+            raise SizeMismatch(f"{size} bytes came instead of {self.content_size}")
+
+    async def _take(self, size: int) -> bytes:
+        pieces = [self._buffered]
+        missing = size - len(self._buffered)
+        while missing > 0:
+            chunk = await self._next()
+            if chunk is None:
+                raise InvalidRequest("the body ends within its head", field="head")
+            pieces.append(chunk)
+            missing -= len(chunk)
+        data = b"".join(pieces)
+        self._buffered = data[size:]
+        return data[:size]
+
+    async def _incoming(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._next()) is not None:
+            yield chunk
+
+    async def _next(self) -> bytes | None:
+        try:
+            async with asyncio.timeout(SILENCE_MAX_S):
+                return await anext(self._chunks, None)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+
+def parse_draft(head: bytes) -> FileDraft:
+    """Raises `InvalidMetadata`, naming the field and never its content."""
+    try:
+        return FileDraft.model_validate_json(head)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidMetadata(f"{field}: {first['msg']}", field=field) from None

@@ -1,0 +1,128 @@
+"""Takes files in: small ones in memory and through the log, large ones through tmp/."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime
+
+from artstore.core.clock import Clock
+from artstore.core.errors import ArtStoreError, DigestMismatch
+from artstore.core.model.file import Digest, FileDraft, FileRecord
+from artstore.core.model.ids import FileId
+from artstore.core.tracing import current_trace_id
+from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.upload import Upload
+from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.services.frame import HEAD_BYTES_MAX, Frame
+from artstore.storage.services.threads import Threads, finished
+
+
+class Intake:
+    def __init__(
+        self, engine: Engine, threads: Threads, clock: Clock, inline_bytes_max: int
+    ) -> None:
+        self._engine = engine
+        self._threads = threads
+        self._clock = clock
+        self._inline_bytes_max = inline_bytes_max
+
+    async def receive(
+        self, file_id: FileId, chunks: AsyncIterator[bytes], length: int | None
+    ) -> Stored:
+        """Store one file; durable on return.
+
+        Args:
+            chunks: The body, a frame. Not touched if the refusal needs none of it.
+            length: Of the body, if known.
+
+        Raises:
+            ModeForbids, NoRoom, FileExists, FileDeleted, Unavailable: It cannot be stored.
+            InvalidMetadata, InvalidRequest, SizeMismatch, DigestMismatch, BodyTooLarge: The
+                body is not good. Nothing is kept.
+        """
+        self._engine.check_new(max(0, (length or 0) - HEAD_BYTES_MAX))
+        frame = Frame(chunks, length)
+        draft = await frame.draft()
+        size = frame.content_size
+        if length is not None and size is not None and size <= self._inline_bytes_max:
+            return await self._put(file_id, draft, await frame.small_content())
+        return await self._upload(file_id, draft, frame)
+
+    async def _put(self, file_id: FileId, draft: FileDraft, content: bytes) -> Stored:
+        sha256 = hashlib.sha256(content).hexdigest()
+        record = new_record(file_id, draft, len(content), sha256, self._clock.now())
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Outcome] = loop.create_future()
+
+        def done(outcome: Outcome) -> None:
+            # RuntimeError: the loop is gone, and with it whoever asked.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_settle, answer, outcome)
+
+        self._engine.put(record, content, current_trace_id(), done)
+        outcome = await answer
+        if isinstance(outcome, ArtStoreError):
+            raise outcome
+        return outcome
+
+    async def _upload(self, file_id: FileId, draft: FileDraft, frame: Frame) -> Stored:
+        upload = await self._threads.run(
+            self._engine.begin_upload, file_id, frame.content_size, draft.expected_sha256
+        )
+        if isinstance(upload, Stored):
+            return upload
+        try:
+            await self._write(upload, frame)
+            sha256 = await self._threads.run(upload.finish)
+            record = new_record(file_id, draft, upload.size, sha256, self._clock.now())
+        except BaseException:
+            # Also when the request is cancelled: nothing may stay behind.
+            await self._threads.run(self._engine.abort_upload, upload)
+            raise
+        return await self._threads.run(
+            self._engine.finish_upload, upload, record, current_trace_id()
+        )
+
+    async def _write(self, upload: Upload, frame: Frame) -> None:
+        """One block is written and hashed while the next one comes in, and no more: the
+        sender waits for the disk."""
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for block in frame.blocks():
+                if writing is not None:
+                    await finished(writing)
+                writing = self._threads.begin(upload.write, block)
+        finally:
+            if writing is not None:
+                await finished(writing)
+
+
+def new_record(
+    file_id: FileId, draft: FileDraft, size: int, sha256: str, now: datetime
+) -> FileRecord:
+    """Raises:
+    DigestMismatch: The sender announced other content.
+    """
+    if draft.expected_sha256 not in (None, sha256):
+        raise DigestMismatch("the content does not have the announced SHA-256")
+    return FileRecord(
+        file_id=file_id,
+        collection=draft.collection,
+        original_filename=draft.original_filename,
+        size=size,
+        content_type=draft.content_type,
+        declared_content_type=draft.declared_content_type,
+        digests=(Digest(alg="sha256", value=sha256, computed_at=now),),
+        uploaded_at=now,
+        uploaded_by=draft.uploaded_by,
+        revision=1,
+        retention=draft.retention,
+        tags=draft.tags,
+        metadata=draft.metadata,
+    )
+
+
+def _settle(answer: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not answer.done():
+        answer.set_result(outcome)

@@ -1,0 +1,44 @@
+"""Settings of a storage element. Variables are `ARTSTORE_` and the field in capitals."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from artstore.core.model.element import StorageMode
+from artstore.core.model.ids import ElementId
+from artstore.core.settings import ModuleSettings
+from artstore.storage.engine.engine import EngineOptions
+
+
+class StorageSettings(ModuleSettings):
+    element_id: ElementId
+    root: Path
+    """Directory of the element, on a local volume: data, log and unfinished uploads."""
+    mode: StorageMode = StorageMode.EDIT
+    """Of a new element. Later the one in element.json holds and this is ignored."""
+    reserved_bytes: int = Field(default=256 << 20, ge=64 << 20)
+    """Stays free on the volume: the log and what it promises must always find room."""
+    inline_bytes_max: int = Field(default=64 << 10, ge=0, le=1 << 20)
+    """Files up to this size go through the log as a whole, with one flush for many."""
+    segment_bytes: int = Field(default=32 << 20, ge=8 << 20, le=1 << 30)
+    checkpoint_interval_s: float = Field(default=5.0, ge=0.25, le=3600)
+    """Bounds, with `checkpoint_bytes`, what a start after a crash has to do again."""
+    checkpoint_bytes: int = Field(default=256 << 20, ge=8 << 20)
+
+    @model_validator(mode="after")
+    def _root_is_absolute(self) -> Self:
+        if not self.root.is_absolute():
+            raise ValueError("root must be an absolute path")
+        return self
+
+    def engine_options(self) -> EngineOptions:
+        return EngineOptions(
+            root=str(self.root),
+            element_id=self.element_id,
+            mode=self.mode,
+            reserved_bytes=self.reserved_bytes,
+            segment_bytes=self.segment_bytes,
+            checkpoint_interval_s=self.checkpoint_interval_s,
+            unflushed_bytes_max=self.checkpoint_bytes,
+        )
