@@ -24,7 +24,7 @@ def login(
         Path | None, typer.Option(help="File with the secret; default: ask for it.")
     ] = None,
 ) -> None:
-    """Check an account's credentials and keep them for the next commands."""
+    """Check an account's credentials and remember them."""
     from artstore.cli.output import say
     from artstore.client.login import save_profile
     from artstore.client.settings import Profile, read_secret_file

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from artstore import __version__
-from artstore.cli import accounts, catalogue, elements, get, identity, put, records
+from artstore.cli import accounts, catalogue, elements, get, identity, put, records, stack
+from artstore.core.errors import ArtStoreError
 
 INTERRUPTED = 130
 
@@ -38,7 +39,7 @@ def _options(
     """Keep documents for decades, prove them unchanged and find them again."""
 
 
-for part in (put, get, records, identity, catalogue, accounts, elements):
+for part in (stack, put, get, records, identity, catalogue, accounts, elements):
     part.register(app)
 
 
@@ -60,10 +61,8 @@ def main() -> None:
 
 def _expected(failure: Exception) -> str | None:
     """What to tell of a failure that is nobody's bug."""
-    # Here, not above: `artstore --help` must not wait for them.
     from artstore.cli.output import error_text, printable
     from artstore.client.settings import ProfileError
-    from artstore.core.errors import ArtStoreError
 
     match failure:
         case ProfileError():

@@ -1,4 +1,7 @@
-"""How the command line speaks: data on stdout, everything else on stderr."""
+"""How the command line speaks: data on stdout, everything else on stderr.
+
+Every command imports this, so it must not import the SDK.
+"""
 
 import json
 import sys
@@ -6,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from artstore.client.problems import code_of, correlation_id_of
 from artstore.core.errors import ArtStoreError
 
 
@@ -67,6 +69,8 @@ def _escaped(char: str) -> str:
 
 def error_fields(failure: ArtStoreError | OSError) -> dict[str, Any]:
     """The `error` member of a JSON line."""
+    from artstore.client.problems import code_of, correlation_id_of
+
     if isinstance(failure, ArtStoreError):
         fields = {"code": code_of(failure), "detail": failure.detail}
         if correlation_id := correlation_id_of(failure):
@@ -76,6 +80,8 @@ def error_fields(failure: ArtStoreError | OSError) -> dict[str, Any]:
 
 
 def error_text(failure: ArtStoreError | OSError) -> str:
+    from artstore.client.problems import code_of, correlation_id_of
+
     if isinstance(failure, OSError):
         named = f"{failure.filename}: " if failure.filename else ""
         return f"{named}{failure.strerror or failure}"
