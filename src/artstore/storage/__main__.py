@@ -6,7 +6,7 @@ import sys
 from pydantic import ValidationError
 
 from artstore.core.web.server import serve
-from artstore.storage.app import create_app
+from artstore.storage.app import create_app, engine_options
 from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.refusals import ElementRefused
 from artstore.storage.settings import StorageSettings
@@ -19,7 +19,7 @@ def main() -> None:
         sys.exit(f"The settings of the storage element are not right. {error}")
     _allow_many_files()
     try:
-        engine = Engine.open(settings.engine_options())
+        engine = Engine.open(engine_options(settings))
     except ElementRefused as refusal:
         sys.exit(f"The storage element {settings.element_id} does not start. {refusal}")
     serve(create_app(settings, engine), settings)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from artstore.core.clock import SystemClock
 from artstore.core.web.application import create_application
-from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.engine import Engine, EngineOptions
 from artstore.storage.routes import changes, content, element, files
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
@@ -18,6 +18,18 @@ from artstore.storage.settings import StorageSettings
 
 WRITING_THREADS = 32
 READING_THREADS = 16
+
+
+def engine_options(settings: StorageSettings) -> EngineOptions:
+    return EngineOptions(
+        root=str(settings.root),
+        element_id=settings.element_id,
+        mode=settings.mode,
+        reserved_bytes=settings.reserved_bytes,
+        segment_bytes=settings.segment_bytes,
+        checkpoint_interval_s=settings.checkpoint_interval_s,
+        unflushed_bytes_max=settings.checkpoint_bytes,
+    )
 
 
 def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:

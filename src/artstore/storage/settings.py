@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from artstore.core.model.element import StorageMode
 from artstore.core.model.ids import ElementId
 from artstore.core.settings import ModuleSettings
-from artstore.storage.engine.engine import EngineOptions
 
 
 class StorageSettings(ModuleSettings):
@@ -31,14 +30,3 @@ class StorageSettings(ModuleSettings):
         if not self.root.is_absolute():
             raise ValueError("root must be an absolute path")
         return self
-
-    def engine_options(self) -> EngineOptions:
-        return EngineOptions(
-            root=str(self.root),
-            element_id=self.element_id,
-            mode=self.mode,
-            reserved_bytes=self.reserved_bytes,
-            segment_bytes=self.segment_bytes,
-            checkpoint_interval_s=self.checkpoint_interval_s,
-            unflushed_bytes_max=self.checkpoint_bytes,
-        )
