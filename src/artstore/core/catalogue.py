@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
@@ -92,16 +93,18 @@ files = Table(
         postgresql_using="gin",
         postgresql_ops={"metadata": "jsonb_path_ops"},
     ),
-    Index(
-        "files_name_trigrams",
-        text("lower(original_filename) gin_trgm_ops"),
-        postgresql_using="gin",
-    ),
     Index("files_collection", "collection", text("file_id DESC")),
     Index("files_sha256", "sha256"),
     Index("files_element", "element_id", "state"),
 )
 """Newest first is `ORDER BY file_id DESC`: ids are UUIDv7."""
+
+Index(
+    "files_name_trigrams",
+    func.lower(files.c.original_filename).label("name"),
+    postgresql_using="gin",
+    postgresql_ops={"name": "gin_trgm_ops"},
+)
 
 elements = Table(
     "elements",
