@@ -39,14 +39,13 @@ _LOG_FORMAT: Final = r"""
 				time_format rfc3339_nano
 				message_key event
 			}
-			# Neither secrets nor the names of documents belong into a log.
+			# Neither secrets nor the names of documents belong into a log, and of the headers
+			# only `trace_id` and `user_agent` (see the site) are worth their room.
 			request>uri regexp \?.*$ ?...
-			request>headers>Authorization delete
-			request>headers>Cookie delete
-			request>headers>Referer delete
+			request>headers delete
 			request>tls delete
-			resp_headers>Content-Disposition delete
-			resp_headers>Set-Cookie delete
+			resp_headers delete
+			user_id delete
 		}
 """.strip("\n")
 

@@ -78,10 +78,11 @@ def check_free(ports: Ports) -> None:
     if not taken:
         return
     lines = [f"port {port} ({name}) is taken{_holder_of(port)}" for name, port in taken]
-    way_out = "artstore up --port-base 18000 moves all of them"
+    free = free_ports()
+    way_out = f"To move all ports: artstore up --port-base {free.admin}"
     if [name for name, _ in taken] == ["edge"]:
-        way_out = f"artstore up --edge-port {ports.edge + 1000} chooses another"
-    raise PortTaken("; ".join(lines) + f". {way_out}.")
+        way_out = f"To choose another: artstore up --edge-port {free.edge}"
+    raise PortTaken(f"{'; '.join(lines)}. {way_out}")
 
 
 def is_free(port: int) -> bool:

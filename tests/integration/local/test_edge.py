@@ -185,11 +185,18 @@ def test_one_line_in_the_log_shows_the_trace_id_and_no_secret(site: Site) -> Non
 
     wait_until(lambda: bool(lines_about(site, "/api/v1/files/logged")), "the log line")
     (line,) = lines_about(site, "/api/v1/files/logged")
-    assert line["resp_headers"]["X-Correlation-Id"] == [CORRELATION_ID]
-    assert {"timestamp", "level", "event"} <= line.keys()
+    assert line["trace_id"] == CORRELATION_ID
+    assert {"timestamp", "level", "event", "status", "duration"} <= line.keys()
     text = (site.folder / "log").read_text()
     assert "hidden-token" not in text
     assert "confidential" not in text
+
+
+def test_an_answer_of_the_edge_itself_is_found_in_its_log_too(site: Site) -> None:
+    _, _, problem = site.ask("GET", "/not-here")
+    wait_until(lambda: bool(lines_about(site, "/not-here")), "the log line")
+    (line,) = lines_about(site, "/not-here")
+    assert line["trace_id"] == problem["correlation_id"]
 
 
 def lines_about(site: Site, path: str) -> list[dict[str, Any]]:
