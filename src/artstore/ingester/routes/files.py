@@ -74,18 +74,19 @@ def _read_raw(
     request: Request, ingester: Ingester, caller: Caller, content_type: str | None, fields: Fields
 ) -> _Upload:
     size = content_length(request)
+    limit_bytes = ingester.settings.upload_bytes_max
+    fits = size is None or size <= limit_bytes
     draft = draft_file(
         fields,
         caller=caller,
         now=ingester.clock.now(),
         content_type=content_type,
+        size=size if fits else None,
         expected_sha256=declared_sha256(_digest_headers(request.headers.items())),
     )
-    limit_bytes = ingester.settings.upload_bytes_max
-    if size is not None and size > limit_bytes:
+    if not fits:
         raise too_large(limit_bytes)
-    body = _body(request, ingester, limit_bytes)
-    return _Upload(draft.model_copy(update={"size": size}), body, size or 0)
+    return _Upload(draft, _body(request, ingester, limit_bytes), size or 0)
 
 
 async def _read_form(

@@ -99,7 +99,8 @@ class Intake:
     async def _store_small(
         self, candidates: Iterable[ElementReport], draft: FileDraft, content: Small
     ) -> Stored:
-        draft = draft.model_copy(update={"size": content.size})
+        if draft.size is None:
+            draft = draft.model_copy(update={"size": content.size})
         reasons: list[Exception] = []
         for element in candidates:
             try:

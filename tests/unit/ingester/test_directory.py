@@ -1,0 +1,147 @@
+"""The view of the elements: it follows what they say, and outlives those it asks."""
+
+import pytest
+
+from artstore.core.errors import InternalError, Unavailable
+from artstore.core.model.element import Capacity, ElementEntry, ElementInfo, StorageMode
+from artstore.ingester.services.elements import CachedDirectory
+
+
+class Source:
+    """Entries and answers as a test sets them; an absent answer means silence."""
+
+    def __init__(self) -> None:
+        self.entries: list[ElementEntry] | None = [entry("a", 1), entry("b", 2)]
+        self.infos: dict[str, ElementInfo | Exception] = {
+            "https://a": info("a"),
+            "https://b": info("b"),
+        }
+
+    async def registry(self) -> list[ElementEntry]:
+        if self.entries is None:
+            raise Unavailable
+        return self.entries
+
+    async def info(self, entry: ElementEntry) -> ElementInfo:
+        answer = self.infos.get(entry.url, Unavailable())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def entry(element_id: str, priority: int, url: str | None = None) -> ElementEntry:
+    return ElementEntry(
+        element_id=element_id, url=url or f"https://{element_id}", priority=priority
+    )
+
+
+def info(element_id: str, free: int = 100, *, writable: bool = True) -> ElementInfo:
+    return ElementInfo(
+        element_id=element_id,
+        mode=StorageMode.EDIT,
+        version="1",
+        writable=writable,
+        capacity=Capacity(total=1000, used=0, free=free, reserved=10),
+        feed_id="f",
+        head_seq=0,
+        oldest_seq=0,
+    )
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+async def directory(source: Source) -> CachedDirectory:
+    directory = CachedDirectory(source, registry_refresh_s=1, element_refresh_s=1)
+    await refreshed(directory)
+    return directory
+
+
+async def refreshed(directory: CachedDirectory) -> dict[str, tuple[bool, int]]:
+    await directory.refresh_registry()
+    await directory.refresh_elements()
+    return view(directory)
+
+
+def view(directory: CachedDirectory) -> dict[str, tuple[bool, int]]:
+    """(answers, available bytes) by element."""
+    return {r.element_id: (r.answers, r.available_bytes) for r in directory.reports()}
+
+
+async def test_reports_say_what_elements_say(directory: CachedDirectory) -> None:
+    assert view(directory) == {"a": (True, 90), "b": (True, 90)}
+    assert {report.mode for report in directory.reports()} == {StorageMode.EDIT}
+
+
+async def test_the_registry_outlives_the_admin_module(
+    directory: CachedDirectory, source: Source
+) -> None:
+    source.entries = None
+    source.infos["https://a"] = info("a", free=50)
+
+    assert await refreshed(directory) == {"a": (True, 40), "b": (True, 90)}
+
+
+@pytest.mark.parametrize("failure", [Unavailable(), InternalError(), TimeoutError()])
+async def test_a_silent_element_keeps_what_it_said(
+    directory: CachedDirectory, source: Source, failure: Exception
+) -> None:
+    source.infos["https://a"] = failure
+
+    assert await refreshed(directory) == {"a": (False, 90), "b": (True, 90)}
+    source.infos["https://a"] = info("a")
+    assert await refreshed(directory) == {"a": (True, 90), "b": (True, 90)}
+
+
+async def test_a_failed_element_is_passed_over_until_it_answers(
+    directory: CachedDirectory,
+) -> None:
+    directory.failed("a")
+    directory.failed("unknown")
+    assert view(directory)["a"] == (False, 90)
+
+    await directory.refresh_elements()
+    assert view(directory)["a"] == (True, 90)
+
+
+async def test_an_element_at_a_wrong_address_gets_nothing(
+    directory: CachedDirectory, source: Source
+) -> None:
+    source.infos["https://a"] = info("b")
+
+    assert (await refreshed(directory))["a"][0] is False
+
+
+async def test_a_registry_that_changes_is_followed(
+    directory: CachedDirectory, source: Source
+) -> None:
+    source.entries = [entry("b", 7), entry("c", 1)]
+    await directory.refresh_registry()
+
+    assert view(directory) == {"b": (True, 90), "c": (False, 0)}
+    assert [report.priority for report in directory.reports()] == [7, 1]
+
+
+async def test_a_new_address_is_a_new_element_until_it_answers(
+    directory: CachedDirectory, source: Source
+) -> None:
+    source.entries = [entry("a", 1, "https://elsewhere"), entry("b", 2)]
+    await directory.refresh_registry()
+
+    assert view(directory)["a"] == (False, 0)
+
+
+async def test_ready_while_somebody_can_take_a_file(
+    directory: CachedDirectory, source: Source
+) -> None:
+    source.infos = {"https://b": info("b")}
+    await refreshed(directory)
+    await directory.check()
+
+    source.infos = {"https://b": info("b", writable=False)}
+    await refreshed(directory)
+    with pytest.raises(Unavailable):
+        await directory.check()
