@@ -1,6 +1,7 @@
 """Serves an application: uvicorn with mutual TLS and the peer's identity in the scope."""
 
 import asyncio
+import resource
 import ssl
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class PeerProtocol(HttpToolsProtocol):
 
 def serve(app: FastAPI, settings: ModuleSettings) -> None:
     """Run until SIGTERM or SIGINT; running requests get `shutdown_grace_s` to end."""
+    _allow_many_files()
     _Server(server_config(app, settings), app).run()
 
 
@@ -68,6 +70,12 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._app.state.stopping = True
         super().handle_exit(sig, frame)
+
+
+def _allow_many_files() -> None:
+    """A thousand clients with a connection each soon pass the usual limit of 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def server_config(app: FastAPI, settings: ModuleSettings) -> uvicorn.Config:
