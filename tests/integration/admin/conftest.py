@@ -1,6 +1,8 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
 from tests.integration.admin.feed_element import FeedElement
 from tests.integration.admin.following import CatalogueUnderTest, catalogue_in
@@ -54,3 +56,20 @@ async def element(pki: Pki, catalogue: CatalogueUnderTest) -> AsyncIterator[Feed
     async with FeedElement(pki, "edit-1") as fake:
         await catalogue.register(fake.entry)
         yield fake
+
+
+@pytest.fixture
+async def fake(admin: Admin, pki: Pki) -> AsyncIterator[FeedElement]:
+    """Registered with the running admin module."""
+    async with FeedElement(pki, f"fake-{uuid4().hex[:8]}") as element:
+        with admin.as_account() as client:
+            body = {"element_id": element.element_id, "url": element.url, "priority": 5}
+            made = client.post("/api/v1/storage-elements", json=body)
+        assert made.status_code == 201, made.text
+        assert made.json()["state"] == "new"
+        yield element
+    with psycopg.connect(admin.installation.database.url) as connection:
+        for table in ("elements", "files"):
+            connection.execute(
+                f"DELETE FROM catalogue.{table} WHERE element_id = %s", (element.element_id,)
+            )

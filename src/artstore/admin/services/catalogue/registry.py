@@ -38,6 +38,8 @@ class Registry:
         return await repository.every(self._session)
 
     async def change(self, element_id: str, values: Mapping[str, object]) -> StorageElement:
+        if not values:
+            return await self.get(element_id)
         element = await repository.change(self._session, element_id, values)
         if element is None:
             raise UnknownElement

@@ -31,7 +31,9 @@ def check_password(password: str, username: str) -> None:
         raise WeakPassword(f"a password has at most {PASSWORD_CHARS_MAX} characters")
     if username.lower() in password.lower():
         raise WeakPassword("a password must not contain the user name")
-    estimate = zxcvbn(password[:_ESTIMATED_CHARS], user_inputs=[username, *_SYSTEM_WORDS])
+    # zxcvbn does not see repetitions of line ends and the like.
+    visible = "".join(char if char.isprintable() else " " for char in password)
+    estimate = zxcvbn(visible[:_ESTIMATED_CHARS], user_inputs=[username, *_SYSTEM_WORDS])
     if estimate["guesses"] < GUESSES_MIN:
         raise WeakPassword(
             "this password is easy to guess: it is common, repeats itself or follows the "

@@ -1,0 +1,116 @@
+"""Service accounts over HTTP."""
+
+from uuid import uuid4
+
+import pytest
+from tests.support.admin import Admin
+
+PATH = "/api/v1/service-accounts"
+
+
+def new_name() -> str:
+    return f"scanner-{uuid4().hex[:8]}"
+
+
+def test_a_new_account_gets_a_secret_once(admin: Admin) -> None:
+    name = new_name()
+    with admin.as_account() as client:
+        made = client.post(PATH, json={"client_id": name, "role": "user"})
+        assert made.status_code == 201
+        assert made.headers["cache-control"] == "no-store"
+        secret = made.json()["client_secret"]
+        assert len(secret) >= 43
+        read = client.get(f"{PATH}/{name}").json()
+    assert "secret" not in " ".join(key for key in read if key != "secret_changed_at")
+    assert read["role"] == "user"
+    with admin.as_account(name, secret) as client:
+        assert client.get(PATH).status_code == 403
+
+
+def test_a_name_is_given_once(admin: Admin) -> None:
+    with admin.as_account() as client:
+        answer = client.post(PATH, json={"client_id": "cli", "role": "user"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"client_id": "UPPER", "role": "user"},
+        {"client_id": "a/b", "role": "user"},
+        {"client_id": "x" * 64, "role": "user"},
+        {"client_id": "fine", "role": "root"},
+        {"role": "user"},
+    ],
+)
+def test_malformed_accounts_are_refused(admin: Admin, body: dict[str, str]) -> None:
+    with admin.as_account() as client:
+        assert client.post(PATH, json=body).status_code == 422
+
+
+def test_a_rotated_secret_replaces_the_old_one(admin: Admin) -> None:
+    name = new_name()
+    with admin.as_account() as client:
+        old = client.post(PATH, json={"client_id": name, "role": "user"}).json()["client_secret"]
+        admin.token(name, old)
+        new = client.post(f"{PATH}/{name}/rotate-secret").json()["client_secret"]
+    admin.token(name, new)
+    with admin.client() as client:
+        assert token_status(client, name, old) == 401
+
+
+def token_status(client: object, name: str, secret: str) -> int:
+    body = {"grant_type": "client_credentials", "client_id": name, "client_secret": secret}
+    status: int = client.post("/api/v1/auth/token", data=body).status_code  # type: ignore[attr-defined]
+    return status
+
+
+def test_a_suspended_account_gets_no_token_until_it_is_resumed(admin: Admin) -> None:
+    name = new_name()
+    with admin.as_account() as client:
+        secret = client.post(PATH, json={"client_id": name, "role": "user"}).json()["client_secret"]
+        admin.token(name, secret)
+        assert client.delete(f"{PATH}/{name}").json()["state"] == "suspended"
+        assert client.delete(f"{PATH}/{name}").status_code == 200
+        with admin.client() as stranger:
+            assert token_status(stranger, name, secret) == 401
+        assert client.post(f"{PATH}/{name}/resume").json()["state"] == "active"
+        admin.token(name, secret)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/nobody"),
+        ("DELETE", "/nobody"),
+        ("POST", "/nobody/rotate-secret"),
+        ("POST", "/nobody/resume"),
+    ],
+)
+def test_unknown_accounts_are_404(admin: Admin, method: str, path: str) -> None:
+    with admin.as_account() as client:
+        answer = client.request(method, PATH + path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_account")
+
+
+def test_lists_come_in_pages(admin: Admin) -> None:
+    with admin.as_account() as client:
+        for _ in range(3):
+            client.post(PATH, json={"client_id": new_name(), "role": "readonly"})
+        everyone = [item["client_id"] for item in client.get(PATH).json()["items"]]
+        paged: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = client.get(PATH, params={"limit": 2, "cursor": cursor}).json()
+            paged += [item["client_id"] for item in page["items"]]
+            cursor = page["next_cursor"]
+    assert paged == everyone == sorted(everyone)
+
+
+def test_reading_and_writing_need_their_scopes(admin: Admin) -> None:
+    with admin.as_account("reader", admin.installation.reader_secret) as client:
+        assert client.get(PATH).status_code == 403
+        body = {"client_id": new_name(), "role": "admin"}
+        answer = client.post(PATH, json=body)
+    assert answer.status_code == 403
+    assert answer.json()["required_scope"] == "admin:write"
