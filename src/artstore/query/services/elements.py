@@ -1,7 +1,7 @@
 """Storage elements as this module sees them: who has a file, and its bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -30,18 +30,20 @@ class Elements:
         self._catalogue = catalogue
         self._clock = clock
         self._admin_url = admin_url.rstrip("/")
-        self._entries: Sequence[ElementEntry] = ()
+        self._entries: Mapping[ElementId, ElementEntry] = {}
         self._read_at_s = float("-inf")
         self._log = get_logger()
 
     async def entry(self, element_id: ElementId) -> ElementEntry:
         """Raises `Unavailable` for an element that the registry does not know (any more)."""
-        for entries in (self._entries, await self._registry()):
-            for entry in entries:
-                if entry.element_id == element_id:
-                    return entry
-        self._log.error("element is not in the registry", element=element_id)
-        raise Unavailable("the file is temporarily not available")
+        age_s = self._clock.monotonic_s() - self._read_at_s
+        if age_s > REGISTRY_AGE_MAX_S or element_id not in self._entries:
+            await self._read_registry()
+        entry = self._entries.get(element_id)
+        if entry is None:
+            self._log.error("element is not in the registry", element=element_id)
+            raise Unavailable("the file is temporarily not available")
+        return entry
 
     async def find(self, file_id: FileId) -> tuple[FileRecord, ElementEntry] | None:
         """Asks all elements at once; the first that has the file answers.
@@ -49,7 +51,9 @@ class Elements:
         Raises:
             Unavailable: Nobody has it, but not everybody answered.
         """
-        entries = await self._registry()
+        # Read anew: the file may be the first of an element that was added just now.
+        await self._read_registry()
+        entries = self._entries.values()
         asking = [asyncio.create_task(self._ask(entry, file_id)) for entry in entries]
         failed = False
         try:
@@ -91,12 +95,10 @@ class Elements:
             raise InternalError from error
         return keys
 
-    async def _registry(self) -> Sequence[ElementEntry]:
-        now_s = self._clock.monotonic_s()
-        if now_s - self._read_at_s > REGISTRY_AGE_MAX_S:
-            self._entries = await self._catalogue.elements()
-            self._read_at_s = now_s
-        return self._entries
+    async def _read_registry(self) -> None:
+        entries = await self._catalogue.elements()
+        self._entries = {entry.element_id: entry for entry in entries}
+        self._read_at_s = self._clock.monotonic_s()
 
     async def _ask(
         self, entry: ElementEntry, file_id: FileId
