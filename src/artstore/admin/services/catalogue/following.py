@@ -25,7 +25,7 @@ from artstore.core.metrics import CATALOGUE_CHANGES, CATALOGUE_LAG, CATALOGUE_MI
 from artstore.core.model.event import Change
 from artstore.core.model.file import FileRecord
 
-LINES_PER_REQUEST: Final = 4 * BATCH_LINES_MAX
+LINES_PER_REQUEST: Final = 2 * BATCH_LINES_MAX
 
 
 class OtherElement(Exception):
