@@ -1,0 +1,131 @@
+"""Writes an export of the audit log: lines of JSON that anybody can check with public keys alone.
+
+Each line is one RFC 8785 object. In order:
+
+* the header, with the checkpoint that everything is proven against;
+* for each 256 records a line with their hashes and the proof that leads to that checkpoint, and
+  then the records, one a line;
+* between records, checkpoints that were signed when the log had just that many records;
+* the checkpoint once more.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from artstore.core.canonical_json import spell
+from artstore.core.model.audit import AuditEvent, Disclosures, moment_text
+from artstore.core.tlog.merkle.hashing import leaf_hash
+from artstore.core.tlog.notes.checkpoint import Checkpoint
+from artstore.core.tlog.notes.encoding import encode_base64
+from artstore.core.tlog.notes.note import Note
+from artstore.core.tlog.reader import TreeReader
+from artstore.core.tlog.tiles import TILE_WIDTH
+
+EXPORT_FORMAT = "artstore-audit-export/1"
+
+DisclosuresOf = Callable[[list[str]], Mapping[str, Disclosures]]
+"""Personal facts by event id, for up to 256 events. Those that were erased are left out."""
+
+
+def no_disclosures(_: list[str]) -> Mapping[str, Disclosures]:
+    return {}
+
+
+def export_lines(
+    reader: TreeReader,
+    note: Note,
+    *,
+    created_at: datetime,
+    earlier: Iterable[Note] = (),
+    disclosures_of: DisclosuresOf = no_disclosures,
+    first: int = 0,
+    end: int | None = None,
+) -> Iterator[bytes]:
+    """Records [first, end) of a log, with all that is needed to check them. Constant memory.
+
+    Args:
+        reader: The log at the size of the checkpoint in `note`.
+        note: With all cosignatures that there are.
+        earlier: Notes of earlier checkpoints, the smallest first. With witnesses' signatures
+            they show up to which record a history stands, should a later one be false.
+    """
+    end = reader.size if end is None else end
+    if not 0 <= first <= end <= reader.size:
+        raise ValueError(f"a log of {reader.size} records has no records {first} to {end}")
+    final = {"checkpoint": note.to_bytes().decode()}
+    yield _line(
+        {
+            "created_at": moment_text(created_at),
+            "end": end,
+            "first": first,
+            "format": EXPORT_FORMAT,
+            "size": reader.size,
+            **final,
+        }
+    )
+    pending = _Earlier(earlier)
+    yield from pending.up_to(first, seen=False)
+    for bundle in range(first // TILE_WIDTH, -(-end // TILE_WIDTH)):
+        yield _tile_line(reader, bundle)
+        start = max(first, bundle * TILE_WIDTH)
+        stop = min(end, (bundle + 1) * TILE_WIDTH)
+        for index, line in enumerate(_records(reader, start, stop, disclosures_of), start):
+            yield line
+            yield from pending.up_to(index + 1, seen=True)
+    yield _line(final)
+
+
+class _Earlier:
+    def __init__(self, notes: Iterable[Note]) -> None:
+        self._notes = iter(notes)
+        self._next = next(self._notes, None)
+
+    def up_to(self, size: int, *, seen: bool) -> Iterator[bytes]:
+        """Lines of the checkpoints of up to `size` records; none for those not `seen`, which
+        lie before the first record of the export."""
+        while self._next is not None:
+            stands_at = Checkpoint.parse(self._next.text).size
+            if stands_at > size:
+                return
+            if seen and stands_at == size:
+                yield _line({"earlier": self._next.to_bytes().decode()})
+            self._next = next(self._notes, None)
+
+
+def _tile_line(reader: TreeReader, bundle: int) -> bytes:
+    return _line(
+        {
+            "leaves": encode_base64(b"".join(reader.leaves(bundle))),
+            "proof": [encode_base64(item) for item in reader.bundle_proof(bundle)],
+            "tile": bundle,
+        }
+    )
+
+
+def _records(
+    reader: TreeReader, start: int, stop: int, disclosures_of: DisclosuresOf
+) -> Iterator[bytes]:
+    entries = list(reader.entries(start, stop))
+    events = [AuditEvent.from_entry(entry) for entry in entries]
+    facts = disclosures_of([event.event_id for event in events])
+    for index, (entry, event) in enumerate(zip(entries, events, strict=True), start):
+        yield record_line(index, entry, facts.get(event.event_id, {}))
+
+
+def record_line(index: int, entry: bytes, facts: Disclosures) -> bytes:
+    """One record as it stands in an export and in a proof bundle.
+
+    The entry is JSON in its one spelling already, so it is put in as it is.
+    """
+    personal = spell({field.value: fact.model_dump() for field, fact in facts.items()})
+    return b'{"event":%b,"hash":"%b","index":%d,"personal":%b}\n' % (
+        entry,
+        leaf_hash(entry).hex().encode(),
+        index,
+        personal,
+    )
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return spell(value) + b"\n"

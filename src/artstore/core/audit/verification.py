@@ -1,0 +1,285 @@
+"""Checks an export of the audit log, offline, with nothing but public keys.
+
+Reads line by line in constant memory and stops at the first thing that is wrong. What proves
+what: the checkpoint is signed; the hashes of each 256 records lead to the checkpoint; each
+record leads to its hash; each personal fact to its commitment. So a change of a record shows at
+that record, and a change of the hashes shows before any record is believed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import NoReturn
+
+from artstore.core.audit.defect import DefectFound, DefectKind
+from artstore.core.audit.diagnosis import Window, diagnose, missing
+from artstore.core.audit.lines import (
+    Earlier,
+    Final,
+    Hashes,
+    Header,
+    Record,
+    read_line,
+)
+from artstore.core.tlog.errors import InvalidNote, InvalidProof
+from artstore.core.tlog.merkle.frontier import Frontier
+from artstore.core.tlog.merkle.hashing import tree_root
+from artstore.core.tlog.merkle.proofs import inclusion_ranges, verify_inclusion
+from artstore.core.tlog.notes.checkpoint import Checkpoint
+from artstore.core.tlog.notes.policy import SignedCheckpoint, TrustPolicy
+from artstore.core.tlog.tiles import TILE_WIDTH
+
+
+@dataclass(frozen=True)
+class VerifiedExport:
+    """What an export has been shown to be."""
+
+    first: int
+    end: int
+    """Records [first, end) are in it, exactly as they were logged."""
+    state: SignedCheckpoint
+    """Of the whole log, with its size and who has confirmed it."""
+    disclosed: int
+    withheld: int
+    """Personal facts that are shown and true, and that are not shown."""
+    not_compared: tuple[Checkpoint, ...]
+    """Known states that lie before the first record of this export."""
+
+
+def verify_export(
+    lines: Iterable[bytes],
+    policy: TrustPolicy,
+    *,
+    known: Sequence[Checkpoint] = (),
+    allow_part: bool = False,
+) -> VerifiedExport:
+    """Check an export from its first line to its last.
+
+    Args:
+        lines: With their newlines; see `lines_of`.
+        policy: Which keys to believe. From anywhere but the export itself.
+        known: States that whoever verifies has seen and believed before. They catch a history
+            that was rewritten or cut even when all keys were stolen.
+        allow_part: Accept an export of a part of the log.
+
+    Raises:
+        DefectFound: The first thing that is wrong, with the records that it concerns.
+    """
+    verifier = ExportVerifier(policy, known=known, allow_part=allow_part)
+    for line, following in pairwise(chain(lines, (None,))):
+        assert line is not None
+        verifier.feed(line, following)
+    return verifier.finish()
+
+
+class ExportVerifier:
+    """The checks of `verify_export`, to be fed line by line.
+
+    A copy (`copy.copy`) may be fed on its own: nothing that two copies share is changed.
+    """
+
+    def __init__(
+        self, policy: TrustPolicy, *, known: Sequence[Checkpoint] = (), allow_part: bool = False
+    ) -> None:
+        self._policy = policy
+        self._known = tuple(sorted(known, key=lambda state: state.size))
+        self._allow_part = allow_part
+        self._header: Header | None = None
+        self._state: SignedCheckpoint | None = None
+        self._next = 0
+        self._window = Window(0, ())
+        # Of all hashes before the window; unknown until the first ones were proven.
+        self._frontier: Frontier | None = None
+        self._consistent = 0
+        self._confirmed = 0
+        self._disclosed = self._withheld = 0
+        self._ended = False
+
+    def feed(self, line: bytes, following: bytes | None = None) -> None:
+        """One line, and the one after it: it tells a changed record from an added one.
+
+        Raises `DefectFound`."""
+        parsed = read_line(line)
+        match parsed:
+            case Header() if self._header is None:
+                self._take_header(parsed)
+            case _ if self._header is None:
+                raise DefectFound(
+                    DefectKind.UNSIGNED, 0, "The first line is not the head of an export."
+                )
+            case _ if self._ended:
+                raise DefectFound(
+                    DefectKind.ADDED, self._next, "Something stands behind the end of the export."
+                )
+            case Hashes() if self._needs_hashes:
+                self._take_hashes(parsed)
+            case Earlier():
+                self._take_earlier(parsed)
+            case Final():
+                self._take_final(parsed)
+            case _ if self._needs_hashes:
+                self._unproven("The hashes that prove these records are missing")
+            case _ if self._next == self._header.end:
+                raise DefectFound(DefectKind.ADDED, self._next, "A record too many was added.")
+            case Record() if parsed.flaw is None and parsed.leaf == self._window.leaf_at(
+                self._next
+            ):
+                self._take_record(parsed)
+            case _:
+                after = read_line(following) if following is not None else None
+                raise diagnose(self._window, self._next, parsed, after)
+
+    def finish(self) -> VerifiedExport:
+        """Call it after the last line. Raises `DefectFound`."""
+        if self._header is None or self._state is None:
+            raise DefectFound(DefectKind.UNSIGNED, 0, "The export is empty.")
+        if not self._ended:
+            raise missing(self._next, self._header.end - 1, "the file ends before it")
+        if not self._policy.is_confirmed(self._state):
+            raise DefectFound(
+                DefectKind.UNCONFIRMED,
+                self._confirmed,
+                f"{len(self._state.witnesses)} of {self._policy.quorum} witnesses have confirmed "
+                f"this state of the log. Up to record {self._confirmed - 1} it was confirmed; "
+                f"record {self._confirmed} and all after it may be made up.",
+                self._state.checkpoint.size - 1,
+            )
+        first_proven = self._header.first - self._header.first % TILE_WIDTH
+        return VerifiedExport(
+            self._header.first,
+            self._header.end,
+            self._state,
+            self._disclosed,
+            self._withheld,
+            tuple(state for state in self._known if state.size < first_proven),
+        )
+
+    def _take_header(self, header: Header) -> None:
+        try:
+            state = self._policy.signed_checkpoint(header.note)
+        except InvalidNote as error:
+            sentence = f"The log has not signed this export, nothing in it is proven: {error}."
+            last = max(header.first, header.end - 1)
+            raise DefectFound(DefectKind.UNSIGNED, header.first, sentence, last) from None
+        self._check_extent(header, state.checkpoint.size)
+        self._header, self._state = header, state
+        self._next = header.first
+        self._compare_known()
+
+    def _check_extent(self, header: Header, size: int) -> None:
+        first, end = header.first, header.end
+        if header.size != size or not first <= end <= size:
+            sentence = "The head of the export does not fit its checkpoint."
+            raise DefectFound(DefectKind.UNPROVEN, first, sentence, size)
+        longest = max((state.size for state in self._known), default=0)
+        if longest > size:
+            raise missing(
+                size,
+                longest - 1,
+                f"this is an older state of the log, and you have seen it with {longest} records",
+            )
+        if not self._allow_part and first > 0:
+            raise missing(0, first - 1, "this file begins behind it")
+        if not self._allow_part and end < size:
+            raise missing(end, size - 1, "this file ends before it")
+
+    def _take_hashes(self, hashes: Hashes) -> None:
+        assert self._state is not None
+        tree = self._state.checkpoint
+        bundle = self._next // TILE_WIDTH
+        if hashes.bundle > bundle:
+            raise missing(self._next, hashes.bundle * TILE_WIDTH - 1, "the file goes on behind it")
+        try:
+            _verify_hashes(hashes, bundle, tree)
+        except InvalidProof as error:
+            self._unproven(f"The hashes that prove these records are not those of the log: {error}")
+        if self._frontier is None:
+            self._frontier = _frontier_before(bundle, tree.size, hashes.proof)
+        else:
+            # A copy: somebody may have kept this verifier as it was here.
+            self._frontier = self._frontier.copy()
+            self._frontier.push(tree_root(self._window.leaves), TILE_WIDTH)
+        self._window = Window(bundle * TILE_WIDTH, hashes.leaves)
+        self._compare_known()
+
+    def _take_record(self, record: Record) -> None:
+        if record.claimed != self._next:
+            raise DefectFound(
+                DefectKind.CHANGED,
+                self._next,
+                f"Record {self._next} says that it is record {record.claimed}.",
+            )
+        self._next += 1
+        self._disclosed += record.disclosed
+        self._withheld += record.withheld
+        self._compare_known()
+
+    def _take_earlier(self, line: Earlier) -> None:
+        try:
+            state = self._policy.signed_checkpoint(line.note)
+        except InvalidNote as error:
+            self._unproven(f"An earlier checkpoint, before record {self._next}, is false: {error}")
+        checkpoint = state.checkpoint
+        if checkpoint.size != self._next or self._frontier is None:
+            self._unproven(f"A checkpoint of {checkpoint.size} records stands in a wrong place")
+        self._compare(checkpoint, "The log itself signed another history")
+        if self._policy.is_confirmed(state):
+            self._confirmed = checkpoint.size
+
+    def _take_final(self, line: Final) -> None:
+        assert self._header is not None
+        if self._next != self._header.end:
+            raise missing(self._next, self._header.end - 1, "the export ends before it")
+        if line.note != self._header.note:
+            self._unproven("The checkpoint at the end is not the one at the beginning")
+        self._ended = True
+
+    def _unproven(self, sentence: str) -> NoReturn:
+        assert self._header is not None
+        start = self._next - self._next % TILE_WIDTH
+        last = min(start + TILE_WIDTH, self._header.end) - 1
+        raise DefectFound(DefectKind.UNPROVEN, self._next, f"{sentence}.", max(self._next, last))
+
+    def _compare_known(self) -> None:
+        for state in self._known:
+            if state.size == self._next and self._frontier is not None:
+                self._compare(state, "You have seen another history of this log")
+
+    def _compare(self, checkpoint: Checkpoint, sentence: str) -> None:
+        """Raises `DefectFound` unless the records up to here are those of `checkpoint`."""
+        assert self._frontier is not None
+        frontier = self._frontier.copy()
+        for leaf in self._window.leaves[: checkpoint.size - self._window.start]:
+            frontier.push(leaf)
+        if frontier.root() != checkpoint.root:
+            raise DefectFound(
+                DefectKind.FORKED,
+                self._consistent,
+                f"{sentence}: a state of {checkpoint.size} records does not agree with this "
+                f"export. Among records {self._consistent} to {checkpoint.size - 1} at least one "
+                "is not the same.",
+                checkpoint.size - 1,
+            )
+        self._consistent = checkpoint.size
+
+    @property
+    def _needs_hashes(self) -> bool:
+        """Whether the line with the hashes of the next record is due."""
+        assert self._header is not None
+        return self._next < self._header.end and self._next not in self._window
+
+
+def _verify_hashes(hashes: Hashes, bundle: int, tree: Checkpoint) -> None:
+    """Raises `InvalidProof` unless they are those of this bundle of the tree."""
+    width = min(TILE_WIDTH, tree.size - bundle * TILE_WIDTH)
+    if hashes.bundle != bundle or len(hashes.leaves) != width:
+        raise InvalidProof("they belong elsewhere")
+    bundles = -(-tree.size // TILE_WIDTH)
+    verify_inclusion(tree_root(hashes.leaves), bundle, bundles, hashes.proof, tree.root)
+
+
+def _frontier_before(bundle: int, size: int, proof: Sequence[bytes]) -> Frontier:
+    """All before a bundle: its proof, which has been checked, holds the subtrees to its left."""
+    ranges = inclusion_ranges(bundle, -(-size // TILE_WIDTH))
+    left = [root for (start, _), root in zip(ranges, proof, strict=True) if start < bundle]
+    return Frontier(bundle * TILE_WIDTH, left[::-1])

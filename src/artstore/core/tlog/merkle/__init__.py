@@ -1,0 +1,1 @@
+"""The tree of RFC 6962: hashes, proofs, growth. Pure computation."""

@@ -1,0 +1,1 @@
+"""Signed notes: keys, checkpoints, cosignatures, and whom to believe. Pure computation."""
