@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from artstore.client import ArtStore
+from artstore.client import ArtStore, load_profile
 
 BYTES_MIN, BYTES_MAX = 1 << 10, 8 << 10
 FILES_PER_FOLDER = 500
@@ -42,6 +42,7 @@ def put(root: Path, collection: str, jobs: int) -> tuple[list[dict[str, str]], f
     """The lines the command printed, its time, and its time on the processor."""
     command = [sys.executable, "-m", "artstore.cli", "put", str(root), "--json"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    load_profile()  # without one there is nothing to measure
     started = time.perf_counter()
     ran = subprocess.run(
         [*command, "--collection", collection, "--jobs", str(jobs)],

@@ -67,6 +67,8 @@ def _expected(failure: Exception) -> str | None:
     match failure:
         case ProfileError():
             return printable(str(failure))
+        case ArtStoreError() if failure.fields.get("unreachable"):
+            return f"{printable(failure.detail)}\nIs it running? See: artstore status"
         case ArtStoreError() | OSError():
             return printable(error_text(failure))
     return None

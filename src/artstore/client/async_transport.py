@@ -30,6 +30,8 @@ from artstore.client.transport import (
     KEEP_ALIVE_S,
     PARTIAL_OR_WHOLE,
     STALL_TIMEOUT_S,
+    certificate_failure_in,
+    certificate_refused,
     connection_failure,
     tls_context,
 )
@@ -96,8 +98,10 @@ class AsyncTransport:
         except TimeoutError as failure:
             raise connection_failure(exchange, "the server did not answer in time") from failure
         except aiohttp.ClientConnectorError as failure:
+            if certificate_failure := certificate_failure_in(failure):
+                raise certificate_refused(self._edge_url, certificate_failure) from failure
             text = f"no connection to {self._edge_url}: {failure.os_error.strerror}"
-            raise connection_failure(exchange, text) from failure
+            raise connection_failure(exchange, text, unreachable=True) from failure
         except aiohttp.ClientError as failure:
             if outgoing is not None and outgoing.failure is not None:
                 raise outgoing.failure from None

@@ -26,6 +26,8 @@ from artstore.client.transport import (
     KEEP_ALIVE_S,
     PARTIAL_OR_WHOLE,
     STALL_TIMEOUT_S,
+    certificate_failure_in,
+    certificate_refused,
     connection_failure,
     tls_context,
 )
@@ -36,6 +38,7 @@ class SyncTransport:
     """May be shared between threads."""
 
     def __init__(self, profile: Profile, calls: Calls) -> None:
+        self._edge_url = profile.edge_url
         self._calls = calls
         self._authorizing = threading.Lock()
         self._client = httpx2.Client(
@@ -90,9 +93,10 @@ class SyncTransport:
             ) as response:
                 return _receive(response, exchange.sink)
         except httpx2.ConnectError as failure:
-            raise connection_failure(
-                exchange, f"no connection to {self._client.base_url}: {failure}"
-            ) from failure
+            if certificate_failure := certificate_failure_in(failure):
+                raise certificate_refused(self._edge_url, certificate_failure) from failure
+            text = f"no connection to {self._edge_url}: {failure}"
+            raise connection_failure(exchange, text, unreachable=True) from failure
         except httpx2.TimeoutException as failure:
             raise connection_failure(exchange, "the server did not answer in time") from failure
         except httpx2.TransportError as failure:

@@ -28,6 +28,24 @@ def tls_context(profile: Profile) -> ssl.SSLContext | None:
         raise ProfileError(f"{profile.ca_file} cannot be used: {error.strerror}") from None
 
 
-def connection_failure(exchange: Exchange, text: str) -> Unavailable:
+def connection_failure(exchange: Exchange, text: str, *, unreachable: bool = False) -> Unavailable:
     """A failure before the answer. Names the trace, which the servers' logs carry too."""
-    return Unavailable(text, correlation_id=exchange.headers["traceparent"].split("-")[1])
+    trace_id = exchange.headers["traceparent"].split("-")[1]
+    return Unavailable(text, correlation_id=trace_id, unreachable=unreachable)
+
+
+def certificate_refused(edge_url: str, failure: ssl.SSLCertVerificationError) -> ProfileError:
+    """Trying again would not help: the server or the trusted authority is not the right one."""
+    return ProfileError(f"the certificate of {edge_url} is refused: {failure.verify_message}")
+
+
+def certificate_failure_in(failure: BaseException) -> ssl.SSLCertVerificationError | None:
+    """Why the server's certificate was refused, if that is what lies behind `failure`."""
+    found = None
+    cause: BaseException | None = failure
+    while cause is not None:
+        # The innermost: aiohttp's own failure is of this class too, but knows no reason.
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            found = cause
+        cause = cause.__cause__ or cause.__context__
+    return found

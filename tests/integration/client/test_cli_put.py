@@ -211,6 +211,17 @@ def test_no_profile_is_explained(
     assert "run `artstore up` or `artstore login`" in ran.err
 
 
+def test_an_absent_server_is_explained(artstore: Artstore, home: Path) -> None:
+    profile = json.loads((home / "profile.json").read_text())
+    (home / "profile.json").write_text(json.dumps({**profile, "edge": "https://127.0.0.1:9"}))
+
+    ran = artstore("ls")
+
+    assert ran.code == 1
+    assert "no connection to https://127.0.0.1:9" in ran.err
+    assert "artstore status" in ran.err
+
+
 # --- as a process: pipes and signals ---------------------------------------------------
 
 

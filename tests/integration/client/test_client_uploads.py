@@ -15,7 +15,7 @@ from artstore.client import code_of, correlation_id_of
 from artstore.client.async_store import AsyncArtStore
 from artstore.client.bodies import SMALL_BYTES_MAX
 from artstore.client.calls import ATTEMPTS_MAX
-from artstore.client.settings import Profile
+from artstore.client.settings import Profile, ProfileError
 from artstore.client.store import ArtStore
 from artstore.core.errors import (
     ArtStoreError,
@@ -274,19 +274,29 @@ async def test_a_file_cut_meanwhile_is_not_stored(
     assert fake.files == {}
 
 
-async def test_an_absent_server_is_unavailable(pki: Pki, profile: Profile) -> None:
+async def test_an_absent_server_is_unavailable(pki: Pki) -> None:
     absent = Profile("https://127.0.0.1:9", pki.ca_file, "cli", "secret")
-    async with AsyncArtStore.from_profile(absent) as store:
-        with pytest.raises(Unavailable, match=r"no connection to https://127\.0\.0\.1:9"):
-            await store.put(b"x", filename="x")
-
-
-async def test_a_stranger_s_certificate_is_refused(fake: FakeArtStore) -> None:
     with (
-        ArtStore(fake.url, None, "cli", "secret") as store,
-        pytest.raises(Unavailable, match="no connection"),
+        ArtStore.from_profile(absent) as store,
+        pytest.raises(Unavailable, match=r"no connection to https://127\.0\.0\.1:9: .*refused"),
     ):
         store.token()
+    async with AsyncArtStore.from_profile(absent) as async_store:
+        with pytest.raises(Unavailable, match=r"no connection to https://127\.0\.0\.1:9: "):
+            await async_store.token()
+
+
+async def test_a_stranger_s_certificate_is_refused_at_once(fake: FakeArtStore) -> None:
+    untrusting = Profile(fake.url, None, "cli", "secret")
+    with (
+        ArtStore.from_profile(untrusting) as store,
+        pytest.raises(ProfileError, match="certificate of https"),
+    ):
+        store.token()
+    async with AsyncArtStore.from_profile(untrusting) as async_store:
+        with pytest.raises(ProfileError, match="certificate of https"):
+            await async_store.token()
+    assert fake.seen == []
 
 
 async def test_progress_reaches_the_end(client: Client, tmp_path: Path) -> None:
