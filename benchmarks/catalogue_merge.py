@@ -38,10 +38,10 @@ from artstore.core.model.element import ElementEntry
 from artstore.core.model.file import Digest, FileRecord, Uploader
 from artstore.core.model.ids import FileIdSource
 
-WORDS = (
-    "договор отчёт акт письмо счёт приложение протокол копия смета заявка "
-    "invoice report letter budget minutes scan draft final archive contract"
-).split()
+WORDS = [
+    *("договор", "отчёт", "акт", "письмо", "счёт", "приложение", "протокол", "копия", "смета"),
+    *("invoice", "report", "letter", "budget", "minutes", "scan", "draft", "final", "archive"),
+]
 IDS = FileIdSource()
 
 
@@ -79,7 +79,7 @@ async def merge_alone(database: TestDatabase, records: list[FileRecord], batch: 
 @contextlib.asynccontextmanager
 async def element(pki: Pki, records: list[FileRecord]) -> AsyncIterator[str]:
     """Answers a listing from memory: what is measured is the follower."""
-    ids = [record.file_id for record in records]
+    ids: list[str] = [record.file_id for record in records]
     lines = [record.to_json() for record in records]
 
     async def info(_: web.Request) -> web.Response:
@@ -152,7 +152,8 @@ def show(what: str, rows: int, elapsed_s: float) -> None:
 @contextlib.contextmanager
 def database() -> Iterator[TestDatabase]:
     # The fixture of the tests, used as the plain generator that it is underneath.
-    with contextlib.contextmanager(postgres_server.__wrapped__)() as server:
+    start = postgres_server.__wrapped__  # type: ignore[attr-defined]
+    with contextlib.contextmanager(start)() as server:
         made = server.database("bench")
         migrate(made.admin_url, made.admin_password)
         yield made

@@ -83,7 +83,14 @@ class Installation:
             **self.settings,
         }
         environment = {f"ARTSTORE_{name}": str(value) for name, value in variables.items()}
-        command = [sys.executable, "-m", "artstore.admin", "prepare", "--plan", self.plan_file]
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "artstore.admin",
+            "prepare",
+            "--plan",
+            self.plan_file,
+        ]
         return subprocess.run(
             command, env=os.environ | environment, capture_output=True, text=True, check=False
         )

@@ -65,9 +65,9 @@ async def test_a_change_is_shown_when_it_is_answered(
 
 
 async def test_a_lost_update_is_refused(client: Caller, stored: FileRecord) -> None:
-    for options in ({"json": {"tags": [], "expected_revision": 7}}, {"json": {"tags": []}}):
-        headers = {} if "expected_revision" in options["json"] else {"If-Match": '"7"'}
-        answer = await client("PATCH", stored.file_id, headers=headers, **options)
+    in_body = await client("PATCH", stored.file_id, json={"tags": [], "expected_revision": 7})
+    in_header = await client("PATCH", stored.file_id, headers={"If-Match": '"7"'}, json={})
+    for answer in (in_body, in_header):
         assert (answer.status_code, answer.json()["code"]) == (409, "revision_conflict")
     fits = await client("PATCH", stored.file_id, headers={"If-Match": '"1"'}, json={"tags": ["x"]})
     assert fits.status_code == 200

@@ -17,7 +17,7 @@ from artstore.core.errors import Unavailable
 async def caught_up(catalogue: CatalogueUnderTest, element: FeedElement) -> None:
     async def condition() -> bool:
         state = await catalogue.element(element.element_id)
-        return (
+        return bool(
             state["state"] == "following"
             and state["feed_id"] == element.feed_id
             and state["position_seq"] == element.head_seq

@@ -71,7 +71,7 @@ def register(client: httpx2.Client, url: str) -> None:
 def is_quiet(client: httpx2.Client) -> bool:
     for progress in client.get("/api/v1/catalogue").json()["elements"]:
         if progress["element_id"] == ELEMENT:
-            return progress["state"] == "following" and progress["behind"] == 0
+            return bool(progress["state"] == "following" and progress["behind"] == 0)
     return False
 
 

@@ -44,7 +44,7 @@ def test_the_migrations_lead_to_the_declared_tables(migrated: TestDatabase) -> N
                 "compare_server_default": True,
             },
         )
-        differences = compare_metadata(context, ALL_METADATA)
+        differences = compare_metadata(context, ALL_METADATA)  # type: ignore[arg-type]
     engine.dispose()
     assert differences == []
 
