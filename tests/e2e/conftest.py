@@ -1,6 +1,7 @@
 """The whole system, through its edge, as a user's program sees it."""
 
 import secrets
+import ssl
 from collections.abc import Callable, Iterator
 
 import httpx2
@@ -21,7 +22,7 @@ def http(stack: RunningStack, store: ArtStore) -> Iterator[httpx2.Client]:
     """A plain client with a good token: what curl would send."""
     with httpx2.Client(
         base_url=stack.edge_url,
-        verify=str(stack.ca_file),
+        verify=ssl.create_default_context(cafile=stack.ca_file),
         headers={"Authorization": f"Bearer {store.token()}"},
         timeout=60,
     ) as client:
@@ -30,7 +31,9 @@ def http(stack: RunningStack, store: ArtStore) -> Iterator[httpx2.Client]:
 
 @pytest.fixture(scope="session")
 def stranger(stack: RunningStack) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=stack.edge_url, verify=str(stack.ca_file), timeout=60) as client:
+    with httpx2.Client(
+        base_url=stack.edge_url, verify=ssl.create_default_context(cafile=stack.ca_file), timeout=60
+    ) as client:
         yield client
 
 

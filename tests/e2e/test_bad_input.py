@@ -1,13 +1,19 @@
 """What users and strangers get wrong, through the edge: one clear answer each, nothing lost."""
 
 import base64
+import contextlib
 import hashlib
+import json
 import re
+import ssl
 from collections.abc import Callable
+from http import client as http_client
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from tests.support.stack import RunningStack
 
 pytestmark = pytest.mark.stack
 
@@ -114,25 +120,28 @@ def test_a_range_outside(http: httpx2.Client, file_id: str, window: str) -> None
     assert answer.headers["content-range"] == "bytes */10"
 
 
-def test_a_length_beyond_every_element(http: httpx2.Client) -> None:
-    check(announce(http, 7 << 40), 507, "no_room")
-
-
-def test_a_length_beyond_the_limit_is_refused_before_the_body(http: httpx2.Client) -> None:
-    check(announce(http, 9 << 40), 413, "body_too_large")
-
-
-def announce(http: httpx2.Client, length: int) -> httpx2.Response:
-    """Say how much will come and send nothing of it."""
-    request = http.build_request(
-        "POST",
-        "/api/v1/files",
-        params={"filename": "huge.bin"},
-        headers={"Content-Length": str(length)},
-        content=iter([b"x"]),
+@pytest.mark.parametrize(
+    ("length", "status", "code"),
+    [(7 << 40, 507, "no_room"), (9 << 40, 413, "body_too_large")],
+    ids=["beyond every element", "beyond the limit"],
+)
+def test_a_length_is_judged_before_the_body(
+    stack: RunningStack, http: httpx2.Client, length: int, status: int, code: str
+) -> None:
+    """Says how much will come, sends nothing of it, and has the answer."""
+    address = urlsplit(stack.edge_url)
+    connection = http_client.HTTPSConnection(
+        address.netloc, context=ssl.create_default_context(cafile=stack.ca_file), timeout=30
     )
-    request.headers.pop("transfer-encoding", None)
-    return http.send(request)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", "/api/v1/files?filename=huge.bin")
+        connection.putheader("Authorization", http.headers["authorization"])
+        connection.putheader("Content-Length", str(length))
+        connection.endheaders()
+        answer = connection.getresponse()
+        problem = json.loads(answer.read())
+
+    assert (answer.status, problem["code"]) == (status, code)
 
 
 @pytest.mark.parametrize("header", ["Repr-Digest", "Content-Digest"])

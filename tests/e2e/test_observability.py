@@ -4,6 +4,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -19,11 +20,12 @@ MODULES = ["admin-1", "edit-1", "rw-1", "ingester-1", "query-1"]
 
 
 @pytest.fixture(scope="module")
-def operator(stack: RunningStack) -> httpx2.Client:
+def operator(stack: RunningStack) -> Iterator[httpx2.Client]:
     """Somebody with a client certificate who looks at modules directly."""
     context = ssl.create_default_context(cafile=stack.ca_file)
     context.load_cert_chain(stack.operator.certificate, stack.operator.key)
-    return httpx2.Client(verify=context, timeout=30)
+    with httpx2.Client(verify=context, timeout=30) as client:
+        yield client
 
 
 def url(stack: RunningStack, name: str, path: str) -> str:
