@@ -1,5 +1,6 @@
 """`artstore up`, `down`, `status`, `doctor`: the embedded stack of this machine."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +148,7 @@ def _tell_ready(layout: "Layout", *, detached: bool) -> None:
     from artstore.local.secret_files import ADMIN_PASSWORD
 
     root, password_file = layout.home.root, layout.secrets.file(ADMIN_PASSWORD)
+    artstore = _own_name()
     lines = [
         "ArtStore is ready.",
         "",
@@ -156,13 +158,21 @@ def _tell_ready(layout: "Layout", *, detached: bool) -> None:
         f"  state: {root}   logs: {layout.home.log}",
         "",
         "Try:",
-        "  artstore put README.md",
-        "  artstore search readme",
-        "  artstore get <id> -o copy",
+        f"  {artstore} put README.md",
+        f"  {artstore} search readme",
+        f"  {artstore} get <id> -o copy",
     ]
     if root.name != ".artstore" or root.parent != Path.cwd().resolve():
         lines.insert(-3, f"  export ARTSTORE_HOME={root}")
     if detached:
-        lines += ["", "Stop it: artstore down"]
+        lines += ["", f"Stop it: {artstore} down"]
     for line in lines:
         print_line(line)
+
+
+def _own_name() -> str:
+    """How the person can call us again: in an environment that is not active, by path."""
+    called = Path(sys.argv[0])
+    if called.name != "artstore" or shutil.which("artstore") is not None:
+        return "artstore"
+    return str(called)

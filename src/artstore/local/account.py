@@ -37,6 +37,16 @@ class Account:
         if self.owner is not None:
             os.chown(path, *self.owner)
 
+    def take_over(self, folder: Path) -> None:
+        """Own all of a folder that an earlier start, as somebody else, left behind: whether
+        namespaces are allowed may change from one start to the next."""
+        uid, gid = self.owner or (os.geteuid(), os.getegid())
+        if not folder.exists() or folder.stat().st_uid == uid:
+            return
+        for place, _, names in os.walk(folder, topdown=False):
+            for path in (*(Path(place, name) for name in names), Path(place)):
+                os.chown(path, uid, gid, follow_symlinks=False)
+
     def open_way_to(self, folders: Sequence[Path]) -> None:
         """Let the owner pass through folders of ours; it still cannot list them."""
         if self.owner is not None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
+from cryptography import x509
+
 from artstore.core.clock import Clock
 from artstore.local import programs
 from artstore.local.account import OURSELVES, NoAccount, choose_account
@@ -170,11 +172,15 @@ def _permissions(home: Home) -> Iterator[Finding]:
 
 def _certificates(stack: Stack, clock: Clock) -> Iterator[Finding]:
     now, layout = clock.now(), stack.layout
+    certificates = layout.certificates
+    if certificates.certificate("ca") is None:
+        yield Finding("certificates", Verdict.WARNING, "not made yet", "artstore up")
+        return
     for identity in layout.identities:
-        certificate = layout.certificates.certificate(identity.instance)
+        certificate = certificates.certificate(identity.instance)
         name = f"certificate {identity.instance}"
         if certificate is None:
-            yield Finding(name, Verdict.WARNING, "not made yet", "artstore up")
+            yield Finding(name, Verdict.WARNING, "missing", "artstore up")
             continue
         left = certificate.not_valid_after_utc - now
         if now < certificate.not_valid_before_utc:
@@ -186,13 +192,10 @@ def _certificates(stack: Stack, clock: Clock) -> Iterator[Finding]:
             yield Finding(name, Verdict.WARNING, f"{_days(left)} left, renewal is overdue")
         else:
             yield Finding(name, Verdict.OK, f"{_days(left)} of {LEAF_LIFE.days} left")
-    yield _authority(stack, now)
+    yield _authority(certificates.authority(now).certificate, now)
 
 
-def _authority(stack: Stack, now: datetime) -> Finding:
-    certificate = stack.layout.certificates.certificate("ca")
-    if certificate is None:
-        return Finding("authority", Verdict.WARNING, "not made yet", "artstore up")
+def _authority(certificate: x509.Certificate, now: datetime) -> Finding:
     left = certificate.not_valid_after_utc - now
     verdict = Verdict.OK if left > AUTHORITY_WARNING else Verdict.WARNING
     return Finding("authority", verdict, f"{_days(left)} of {AUTHORITY_LIFE.days} left")

@@ -75,6 +75,7 @@ class Postgres:
             PostgresFailed: `initdb` failed, or the cluster is of another major version.
         """
         if self.data.exists():
+            self.account.take_over(self.data)
             self._check_version()
             return
         unfinished = self.data.with_name(f"{self.data.name}.new")

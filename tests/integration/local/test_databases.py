@@ -35,7 +35,7 @@ def cluster(folder: Path, account: Account | None = None) -> local_postgres.Post
     binaries = programs.postgres_folder()
     account = account or choose_account(binaries / "postgres", folder / "data")
     sockets = private_folder(folder / "s")
-    account.own(sockets)
+    account.take_over(sockets)
     account.open_way_to([folder])
     return local_postgres.Postgres(binaries, folder / "data", sockets, account)
 
@@ -210,3 +210,10 @@ def test_where_namespaces_are_refused_an_unprivileged_account_runs_postgres(fold
     assert owner == nobody.pw_uid
     assert (folder / "data").stat().st_mode & 0o777 == 0o700
     assert (folder / "data").stat().st_uid == nobody.pw_uid
+
+    # Namespaces are allowed again: the same data, now ours.
+    server = cluster(folder)
+    server.initialise(SUPERUSER.password)
+    with running(server.command(), server.is_ready, folder / "log", local_postgres.STOP):
+        psycopg.connect(server.url(OWNER)).close()
+    assert (folder / "data" / "PG_VERSION").stat().st_uid == os.geteuid()
