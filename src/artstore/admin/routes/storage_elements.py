@@ -11,18 +11,26 @@ from artstore.core.errors import ArtStoreError
 from artstore.core.model.account import Scope
 from artstore.core.model.element import ElementEntry, ElementInfo, ElementUrl
 from artstore.core.model.page import Page
-from artstore.core.web.authentication import authenticate, check_peer, check_scope, require_scope
+from artstore.core.web.authentication import (
+    authenticate,
+    check_peer,
+    check_scope,
+    peer_of,
+    require_scope,
+)
 
 router = APIRouter(prefix="/api/v1/storage-elements", tags=["storage elements"])
 _write = [Depends(require_scope(Scope.ADMIN_WRITE))]
 
 INFO_TIMEOUT_S = 2.0
+PLACERS = ("ingester", "query")
 
 
 async def _reader(request: Request) -> None:
     """Services that place and find files read this without a token, people with one."""
-    if "authorization" not in request.headers:
-        check_peer(request, "ingester", "query")
+    peer = peer_of(request.scope)
+    if peer is None or peer.module in PLACERS:
+        check_peer(request, *PLACERS)
         return
     check_scope(await authenticate(request), Scope.ADMIN_READ)
 
