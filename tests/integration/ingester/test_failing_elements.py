@@ -34,7 +34,8 @@ async def test_an_element_that_hangs_before_a_large_body_is_passed_over(world: W
 
 
 async def test_a_small_file_survives_a_cut_connection_and_is_stored_once(world: World) -> None:
-    world.edit.faults = [Fault.CUT_AFTER_STORING]
+    # The first cut is met by a second try of the HTTP client itself, the second by ours.
+    world.edit.faults = [Fault.CUT_AFTER_STORING] * 2
 
     status, body, _ = await world.post({"filename": "a"}, b"x")
 
@@ -65,16 +66,6 @@ async def test_a_failure_in_the_middle_of_a_large_file_asks_for_it_again(
     assert "Retry-After" in response.headers
     assert not world.spare.requests["put"]
     assert body["detail"].count("volume") == 0
-
-
-async def test_after_a_failure_the_next_upload_goes_elsewhere(world: World) -> None:
-    world.edit.faults = [Fault.CUT] * 6
-    await world.post({"filename": "a"}, b"x")
-    world.edit.faults.clear()
-
-    statuses = [(await world.post({"filename": "b"}, b"x"))[0] for _ in range(2)]
-
-    assert statuses == [201, 201]
 
 
 async def test_an_element_that_hangs_in_a_small_file_is_given_up(world: World) -> None:

@@ -137,8 +137,9 @@ class Intake:
             try:
                 record = await self._writer.put_flowing(element, self._new_id(), draft, content)
             except NotReached as error:
-                self._pass_over(element, error)
-                reasons.append(error.__cause__ if isinstance(error.__cause__, PASS_ON) else error)
+                reason = error.__cause__ if isinstance(error.__cause__, PASS_ON) else error
+                self._pass_over(element, reason)
+                reasons.append(reason)
                 continue
             except SENDERS_FAULT:
                 raise
