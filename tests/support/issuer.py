@@ -47,11 +47,18 @@ class Issuer:
             raise web.HTTPServiceUnavailable
         return web.json_response({"keys": [self._key.as_dict(private=False)]})
 
-    async def _registry(self, _: web.Request) -> web.Response:
+    async def _registry(self, request: web.Request) -> web.Response:
+        """Two elements a page, as the real one with its hundred."""
         if self.away:
             raise web.HTTPServiceUnavailable
-        items = [entry.model_dump() for entry in self.elements]
-        return web.json_response({"items": items, "next_cursor": None})
+        after = request.query.get("cursor", "")
+        found = sorted(
+            (entry for entry in self.elements if entry.element_id > after),
+            key=lambda entry: entry.element_id,
+        )
+        items = [entry.model_dump() for entry in found[:2]]
+        cursor = items[-1]["element_id"] if len(found) > 2 else None
+        return web.json_response({"items": items, "next_cursor": cursor})
 
     def token(self, scopes: Iterable[str] = ("files:read", "files:write"), **claims: Any) -> str:
         """An access token of the account `archivist`; `claims` replace those it would have."""

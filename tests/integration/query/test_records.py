@@ -28,6 +28,8 @@ async def test_the_record_is_the_attr_json(world: World) -> None:
     assert status == 200
     assert body == record.to_json()
     assert response.headers["ETag"] == '"1"'
+    async with world.request("HEAD", path_of(record.file_id)) as head:
+        assert (head.status, head.headers["Content-Length"]) == (200, str(len(body)))
     again = await world.get(path_of(record.file_id), {"If-None-Match": '"1"'})
     assert again[0] == 304
 

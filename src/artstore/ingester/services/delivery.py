@@ -2,25 +2,25 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from artstore.core.errors import ArtStoreError, InternalError, Unavailable
 from artstore.core.http import Transport
 from artstore.core.model.element import ElementEntry, ElementInfo
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
+from artstore.core.model.page import Page
 from artstore.ingester.services.content import Flowing
 from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft
 
 FRAME_CONTENT_TYPE: Final = "application/vnd.artstore.file"
 _LENGTH: Final = struct.Struct(">I")
-_ENTRIES: Final = TypeAdapter(list[ElementEntry])
 
 
 class NotReached(Exception):
@@ -37,11 +37,23 @@ class Elements:
         self._timeout_s = timeout_s
 
     async def registry(self) -> Sequence[ElementEntry]:
+        """All of it, page by page."""
+        entries: list[ElementEntry] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._registry_page(cursor)
+            entries += page.items
+            if page.next_cursor == cursor:
+                raise InternalError("the registry repeats a page")
+            cursor = page.next_cursor
+        return entries
+
+    async def _registry_page(self, cursor: str) -> Page[ElementEntry]:
         url = f"{self._admin_url}/api/v1/storage-elements"
-        page = await self._get_json(url, "admin")
+        answer = await self._get_json(url, "admin", {"cursor": cursor})
         try:
-            return _ENTRIES.validate_python(page["items"])
-        except (ValidationError, KeyError, TypeError) as error:
+            return Page[ElementEntry].model_validate(answer)
+        except ValidationError as error:
             raise InternalError from error
 
     async def info(self, entry: ElementEntry) -> ElementInfo:
@@ -57,8 +69,8 @@ class Elements:
         )
         return keys
 
-    async def _get_json(self, url: str, peer: str) -> Any:
-        async with self._transport.request("GET", url, peer=peer) as response:
+    async def _get_json(self, url: str, peer: str, params: Mapping[str, str] | None = None) -> Any:
+        async with self._transport.request("GET", url, peer=peer, params=params) as response:
             body = await response.read()
         try:
             return orjson.loads(body)

@@ -24,11 +24,11 @@ CACHE_CONTROL: Final = "private, no-cache"
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
 
 
-@router.get(
-    "/{file_id}",
-    response_model=FileRecord,
-    dependencies=[Depends(require_scope(Scope.FILES_READ))],
-)
+_reader = [Depends(require_scope(Scope.FILES_READ))]
+
+
+@router.head("/{file_id}", dependencies=_reader, include_in_schema=False)
+@router.get("/{file_id}", dependencies=_reader, response_model=FileRecord)
 async def read_record(file_id: FileIdField, files: FilesDep, request: Request) -> Response:
     """Metadata of one file, as its attr.json holds it. The ETag is its revision."""
     located = await files.locate(file_id)
