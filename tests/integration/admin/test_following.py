@@ -11,6 +11,8 @@ from tests.integration.admin.feed_element import FeedElement, make_record
 from tests.integration.admin.following import CatalogueUnderTest, eventually
 from tests.support.pki import Pki
 
+from artstore.admin.repository.catalogue_files import connection_of
+from artstore.admin.services.catalogue.rows import row_of, write_rows
 from artstore.core.errors import Unavailable
 
 
@@ -243,6 +245,22 @@ async def test_files_that_come_during_a_listing_are_not_missing(
         element.records[during.file_id] = during
         await caught_up(catalogue, element)
     assert set((await catalogue.states()).values()) == {"present"}
+
+
+async def test_a_row_written_during_a_listing_for_a_later_file_is_not_missing(
+    catalogue: CatalogueUnderTest, element: FeedElement
+) -> None:
+    """A route shows a change at once; the listing that runs has never heard of the file."""
+    element.create("before.txt")
+    element.listing_gate = asyncio.Event()
+    async with catalogue.following():
+        await eventually(lambda: _state_is(catalogue, "listing"), "the listing beginning")
+        later = make_record("later.txt")
+        async with catalogue.pool.session() as session:
+            await write_rows(await connection_of(session), [row_of(later, "edit-1", 0)])
+        element.listing_gate.set()
+        await caught_up(catalogue, element)
+    assert (await catalogue.states())[later.file_id] == "present"
 
 
 async def _state_is(catalogue: CatalogueUnderTest, state: str) -> bool:

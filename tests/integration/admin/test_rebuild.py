@@ -2,13 +2,16 @@
 
 import asyncio
 import random
+from uuid import UUID
 
 import pytest
 from tests.integration.admin.feed_element import FeedElement
 from tests.integration.admin.following import CatalogueUnderTest, eventually
 from tests.integration.admin.test_following import caught_up
 
+from artstore.admin.repository.positions import Positions, Superseded, connect
 from artstore.admin.services.catalogue.status import Catalogue
+from artstore.core.clock import SystemClock
 
 
 def status_of(catalogue: CatalogueUnderTest) -> Catalogue:
@@ -106,6 +109,28 @@ async def test_a_rebuild_goes_on_after_a_crash_in_its_middle(
         await caught_up(catalogue, element)
     assert await catalogue.rows() == before
     assert (await catalogue.element())["generation"] == 2, "it went on, it did not begin again"
+
+
+async def test_a_follower_that_missed_the_order_cannot_write(
+    catalogue: CatalogueUnderTest, element: FeedElement
+) -> None:
+    connection = await connect(catalogue.database.admin_url, catalogue.database.admin_password)
+    async with connection:
+        positions = Positions(connection, element.element_id)
+        known = await positions.read()
+        now = SystemClock().now()
+        await positions.advance(known, 1, now)
+        await status_of(catalogue).rebuild(from_scratch=False, ordered_by="test")
+        writes = (
+            positions.advance(known, 2, now),
+            positions.advance_listing(known, UUID(int=1), now),
+            positions.end_listing(known, now),
+            positions.begin_listing(known, "feed", 3, now),
+        )
+        for write in writes:
+            with pytest.raises(Superseded):
+                await write
+    assert (await catalogue.element())["state"] == "new"
 
 
 async def has_rows(catalogue: CatalogueUnderTest, number: int) -> bool:

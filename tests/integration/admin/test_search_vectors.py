@@ -51,7 +51,7 @@ async def test_tags_and_metadata_are_found(
 
 def _many_words(chance: random.Random, length: int) -> str:
     letters = string.ascii_lowercase + "абвгдежзиклмнопрстуфхцчшщэюя" + string.digits
-    return " ".join("".join(chance.choices(letters, k=length)) for _ in range(300_000 // length))
+    return " ".join("".join(chance.choices(letters, k=length)) for _ in range(900_000 // length))
 
 
 @pytest.mark.parametrize("length", [2, 3, 5, 9, 40, 2500])
