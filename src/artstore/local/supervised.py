@@ -14,7 +14,7 @@ from artstore.local.logs import RotatingLog
 from artstore.local.process_identity import ProcessIdentity
 from artstore.local.program import Program, Run
 
-POLL_S: Final = 0.05
+POLL_S: Final = 0.1
 RESTART_DELAY_FIRST_S: Final = 0.1
 RESTART_DELAY_MAX_S: Final = 10.0
 STEADY_S: Final = 30.0

@@ -70,7 +70,7 @@ class EchoModule:
                 return size, digest.hexdigest()
 
     async def _drip(self, send: Send) -> None:
-        await self._start(send, 200)
+        await self._start(send, 200, (b"content-length", b"11"))
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         await asyncio.to_thread(self.go_on.wait)
         await send({"type": "http.response.body", "body": b"second"})

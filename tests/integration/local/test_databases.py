@@ -4,6 +4,8 @@ import os
 import pwd
 import secrets
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,13 +140,18 @@ def test_a_stale_pid_file_naming_a_living_stranger_does_not_stop_the_start(folde
         pid_file = (folder / "data" / "postmaster.pid").read_text()
         process.kill()
         process.wait()
-    stale = pid_file.replace(pid_file.splitlines()[0], str(os.getpid()), 1)
+    # Not ourselves: PostgreSQL knows that its own ancestors are no servers.
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    stale = pid_file.replace(pid_file.splitlines()[0], str(stranger.pid), 1)
     (folder / "data" / "postmaster.pid").write_text(stale)
 
-    server.forget_dead_server()
-
-    with running(server.command(), server.is_ready, folder / "log", local_postgres.STOP):
-        psycopg.connect(server.url(SUPERUSER, "postgres")).close()
+    try:
+        server.forget_dead_server()
+        with running(server.command(), server.is_ready, folder / "log", local_postgres.STOP):
+            psycopg.connect(server.url(SUPERUSER, "postgres")).close()
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_a_running_server_is_not_taken_for_dead(folder: Path) -> None:

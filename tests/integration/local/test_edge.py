@@ -253,9 +253,11 @@ def test_a_download_reaches_the_client_while_it_is_still_being_made(site: Site) 
     module.go_on.clear()
     with closing(site.connect()) as connection:
         connection.request("GET", "/api/v1/files/17/content", headers={"X-Do": "drip"})
-        answer = connection.getresponse()
-        assert answer.read(5) == b"first"
-        module.go_on.set()
+        try:
+            answer = connection.getresponse()
+            assert answer.read(5) == b"first"
+        finally:
+            module.go_on.set()
         assert answer.read() == b"second"
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,9 @@ SHOW = "import os; print(os.getuid(), os.getgid(), os.getgroups(), os.getppid())
 needs_root = pytest.mark.skipif(not ROOT, reason="only root has an identity to give up")
 
 
-def run(who: Account, script: str = SHOW, parent: int | None = None) -> subprocess.CompletedProcess:
+def run(
+    who: Account, script: str = SHOW, parent: int | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     command = launched(
         ["/usr/bin/env", "python3", "-I", "-S", "-c", script],
         parent_death=signal.SIGKILL,
@@ -35,7 +38,7 @@ def run(who: Account, script: str = SHOW, parent: int | None = None) -> subproce
     )
     if parent is not None:
         command[command.index(str(os.getpid()))] = str(parent)
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def test_a_child_keeps_its_number_through_the_launch() -> None:
@@ -92,7 +95,7 @@ def test_without_namespaces_an_unprivileged_account_runs_it(
     who = choose_account(PYTHON, tmp_path)
 
     assert who.launch_arguments[0] == "--account"
-    done = run(who)
+    done = run(who, extra_groups=[4711])
     assert done.stdout.split()[:3] == [*who.launch_arguments[1:], "[]"]
 
 

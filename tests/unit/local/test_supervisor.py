@@ -125,6 +125,19 @@ async def test_what_dies_is_started_again(tmp_path: Path, signal_number: signal.
         assert pid_of(tmp_path, "two") == two
 
 
+async def test_what_dies_again_and_again_is_given_longer_pauses(tmp_path: Path) -> None:
+    async with started(tmp_path, program("one")):
+        pid = None
+        for _ in range(3):
+            pid = await new_pid(tmp_path, "one", pid)
+            os.kill(pid, signal.SIGKILL)
+        await new_pid(tmp_path, "one", pid)
+
+    lines = [json.loads(line) for line in (tmp_path / "supervisor.log").read_text().splitlines()]
+    pauses = [line["restart_in_s"] for line in lines if line["event"] == "process died"]
+    assert pauses == [0.1, 0.2, 0.4]
+
+
 async def test_a_program_that_never_gets_ready_fails_the_start_with_its_last_words(
     tmp_path: Path,
 ) -> None:
