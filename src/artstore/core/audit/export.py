@@ -6,15 +6,17 @@ Each line is one RFC 8785 object. In order:
 * for each 256 records a line with their hashes and the proof that leads to that checkpoint, and
   then the records, one a line;
 * between records, checkpoints that were signed when the log had just that many records;
-* the checkpoint once more.
+* the checkpoint once more, and a digest of all before it: it shows a transmission error even
+  where nothing that is proven was hit.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from artstore.core.canonical_json import spell
-from artstore.core.model.audit import AuditEvent, Disclosures, moment_text
+from artstore.core.model.audit import AuditEvent, Disclosures
 from artstore.core.tlog.merkle.hashing import leaf_hash
 from artstore.core.tlog.notes.checkpoint import Checkpoint
 from artstore.core.tlog.notes.encoding import encode_base64
@@ -36,7 +38,6 @@ def export_lines(
     reader: TreeReader,
     note: Note,
     *,
-    created_at: datetime,
     earlier: Iterable[Note] = (),
     disclosures_of: DisclosuresOf = no_disclosures,
     first: int = 0,
@@ -53,18 +54,25 @@ def export_lines(
     end = reader.size if end is None else end
     if not 0 <= first <= end <= reader.size:
         raise ValueError(f"a log of {reader.size} records has no records {first} to {end}")
-    final = {"checkpoint": note.to_bytes().decode()}
-    yield _line(
-        {
-            "created_at": moment_text(created_at),
-            "end": end,
-            "first": first,
-            "format": EXPORT_FORMAT,
-            "size": reader.size,
-            **final,
-        }
-    )
-    pending = _Earlier(earlier)
+    checkpoint = note.to_bytes().decode()
+    head = {"end": end, "first": first, "format": EXPORT_FORMAT, "size": reader.size}
+    digest = sha256()
+    for line in chain(
+        [_line({"checkpoint": checkpoint, **head})],
+        _body(reader, _Earlier(earlier), disclosures_of, first, end),
+    ):
+        digest.update(line)
+        yield line
+    yield _line({"checkpoint": checkpoint, "sha256": digest.hexdigest()})
+
+
+def _body(
+    reader: TreeReader,
+    pending: "_Earlier",
+    disclosures_of: DisclosuresOf,
+    first: int,
+    end: int,
+) -> Iterator[bytes]:
     yield from pending.up_to(first, seen=False)
     for bundle in range(first // TILE_WIDTH, -(-end // TILE_WIDTH)):
         yield _tile_line(reader, bundle)
@@ -73,7 +81,6 @@ def export_lines(
         for index, line in enumerate(_records(reader, start, stop, disclosures_of), start):
             yield line
             yield from pending.up_to(index + 1, seen=True)
-    yield _line(final)
 
 
 class _Earlier:

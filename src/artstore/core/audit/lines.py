@@ -56,6 +56,8 @@ class Earlier:
 @dataclass(frozen=True, slots=True)
 class Final:
     note: bytes
+    digest: str
+    """Hex of SHA-256 over all lines before this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,9 @@ def _read(value: dict[str, Any]) -> Line:
             return _read_hashes(value)
         case ("earlier",):
             return Earlier(value["earlier"].encode())
-        case ("checkpoint",):
-            return Final(value["checkpoint"].encode())
-        case ("checkpoint", "created_at", "end", "first", "format", "size"):
+        case ("checkpoint", "sha256"):
+            return Final(value["checkpoint"].encode(), value["sha256"])
+        case ("checkpoint", "end", "first", "format", "size"):
             return _read_header(value)
         case _:
             return Unreadable()

@@ -8,6 +8,7 @@ that record, and a change of the hashes shows before any record is believed.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain, pairwise
 from typing import NoReturn
 
@@ -66,10 +67,13 @@ def verify_export(
         DefectFound: The first thing that is wrong, with the records that it concerns.
     """
     verifier = ExportVerifier(policy, known=known, allow_part=allow_part)
+    digest = sha256()
     for line, following in pairwise(chain(lines, (None,))):
         assert line is not None
         verifier.feed(line, following)
-    return verifier.finish()
+        if following is not None:
+            digest.update(line)
+    return verifier.finish(digest.hexdigest())
 
 
 class ExportVerifier:
@@ -93,7 +97,7 @@ class ExportVerifier:
         self._consistent = 0
         self._confirmed = 0
         self._disclosed = self._withheld = 0
-        self._ended = False
+        self._digest: str | None = None
 
     def feed(self, line: bytes, following: bytes | None = None) -> None:
         """One line, and the one after it: it tells a changed record from an added one.
@@ -107,7 +111,7 @@ class ExportVerifier:
                 raise DefectFound(
                     DefectKind.UNSIGNED, 0, "The first line is not the head of an export."
                 )
-            case _ if self._ended:
+            case _ if self._digest is not None:
                 raise DefectFound(
                     DefectKind.ADDED, self._next, "Something stands behind the end of the export."
                 )
@@ -129,12 +133,19 @@ class ExportVerifier:
                 after = read_line(following) if following is not None else None
                 raise diagnose(self._window, self._next, parsed, after)
 
-    def finish(self) -> VerifiedExport:
-        """Call it after the last line. Raises `DefectFound`."""
+    def finish(self, digest: str) -> VerifiedExport:
+        """Call it after the last line. Raises `DefectFound`.
+
+        Args:
+            digest: Hex of SHA-256 over all lines but the last.
+        """
         if self._header is None or self._state is None:
             raise DefectFound(DefectKind.UNSIGNED, 0, "The export is empty.")
-        if not self._ended:
+        if self._digest is None:
             raise missing(self._next, self._header.end - 1, "the file ends before it")
+        if self._digest != digest:
+            sentence = "The file was changed, though not in a record: its digest is another."
+            raise DefectFound(DefectKind.CHANGED, self._header.first, sentence, self._next - 1)
         if not self._policy.is_confirmed(self._state):
             raise DefectFound(
                 DefectKind.UNCONFIRMED,
@@ -232,7 +243,7 @@ class ExportVerifier:
             raise missing(self._next, self._header.end - 1, "the export ends before it")
         if line.note != self._header.note:
             self._unproven("The checkpoint at the end is not the one at the beginning")
-        self._ended = True
+        self._digest = line.digest
 
     def _unproven(self, sentence: str) -> NoReturn:
         assert self._header is not None

@@ -112,13 +112,13 @@ def _as_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def moment_text(moment: datetime) -> str:
+def _moment_text(moment: datetime) -> str:
     """Always with microseconds: one spelling, and texts sort as times do."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 Moment = Annotated[
-    datetime, AfterValidator(_as_utc), PlainSerializer(moment_text, when_used="json")
+    datetime, AfterValidator(_as_utc), PlainSerializer(_moment_text, when_used="json")
 ]
 
 EventId = FileIdField

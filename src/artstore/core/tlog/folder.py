@@ -1,33 +1,37 @@
 """A log in a folder of a local disk: plain files that are written once.
 
-A file is written beside its place under a temporary name, flushed, and then given its name with
-link(2), which unlike rename(2) never replaces. Then the folder is flushed, and every folder that
-was newly made, up to the first that was there before. Only `replace` renames over an old file,
-and only the checkpoint is written that way.
+A file is written beside its place under a temporary name, flushed, and then given its name by a
+link, which unlike a rename never replaces. Then the folder is flushed, and every folder above it
+that was newly made. Only `replace` renames over an old file, and only what may change, the
+checkpoint, is written that way.
 """
 
-import fcntl
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from artstore.core.tlog.errors import LogStopped, ObjectConflict, ObjectMissing
+from artstore.core.tlog.files import Files, LocalFiles, read_file, write_new_file
 
 ASIDE = "set-aside"
 TEMPORARY = ".incoming-"
 LOCK = "lock"
-FOLDER_MODE = 0o750
-FILE_MODE = 0o640
+
+DURABLE_FOLDERS_MAX = 1000
+"""How many are remembered; forgetting one costs a flush."""
 
 
 class FolderStore:
-    """Implements `LogStore`. One process at a time may write: `lock` makes sure."""
+    """Implements `LogStore`. One process at a time may write: see `lock`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files: Files | None = None) -> None:
         """`root` must exist."""
-        self._root = root
+        self._root = str(root)
+        self._files: Files = files or LocalFiles()
         self._lock: int | None = None
+        # Folders whose own names are durable, as far as this process has seen to it. After a
+        # crash a folder may be there and not be on the disk yet.
+        self._durable: set[str] = {self._root}
 
     def lock(self) -> Self:
         """Keep other writers out until `close`, or until this process ends, however it does.
@@ -35,106 +39,105 @@ class FolderStore:
         Raises:
             LogStopped: Another process writes to this log.
         """
-        handle = os.open(self._root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = self._files.lock(self._path(LOCK))
         except BlockingIOError:
-            os.close(handle)
-            raise LogStopped(f"another process writes to {self._root}") from None
-        self._lock = handle
+            raise LogStopped("another process writes to this log") from None
         return self
 
     def close(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._files.close(self._lock)
             self._lock = None
 
     def read(self, path: str) -> bytes:
         try:
-            return (self._root / path).read_bytes()
+            return read_file(self._files, self._path(path))
         except (FileNotFoundError, NotADirectoryError):
             raise ObjectMissing(path) from None
 
     def publish(self, objects: Mapping[str, bytes]) -> None:
-        touched: set[Path] = set()
+        changed: set[str] = set()
         for path, data in objects.items():
-            target = self._root / path
-            touched.update(self._make_folders(target.parent))
-            touched.add(target.parent)
-            self._publish_one(path, target, data)
-        self._flush_folders(touched)
-
-    def _publish_one(self, path: str, target: Path, data: bytes) -> None:
-        temporary = _write_beside(target, data)
-        try:
-            target.hardlink_to(temporary)
-        except FileExistsError:
-            if target.read_bytes() != data:
-                raise ObjectConflict(path) from None
-        finally:
-            temporary.unlink()
+            changed |= self._opened(_folder_of(self._path(path)))
+            temporary = self._write_beside(path, data)
+            try:
+                self._files.link(temporary, self._path(path))
+            except FileExistsError:
+                if self.read(path) != data:
+                    raise ObjectConflict(path) from None
+            finally:
+                self._files.unlink(temporary)
+        self._flush(changed)
 
     def replace(self, path: str, data: bytes) -> None:
-        target = self._root / path
-        touched = self._make_folders(target.parent) | {target.parent}
-        _write_beside(target, data).replace(target)
-        self._flush_folders(touched)
+        changed = self._opened(_folder_of(self._path(path)))
+        self._files.rename(self._write_beside(path, data), self._path(path))
+        self._flush(changed)
 
-    def remove(self, path: str) -> None:
-        """Not flushed: when a crash brings the object back, no harm is done."""
-        (self._root / path).unlink(missing_ok=True)
+    def remove_folder(self, folder: str) -> None:
+        """Not flushed: should a crash bring objects back, no harm is done."""
+        path = self._path(folder)
+        if not self._files.exists(path):
+            return
+        for name in list(self._files.names(path)):
+            self._files.unlink(f"{path}/{name}")
+        self._files.remove_directory(path)
+        self._durable.discard(path)
 
     def set_aside(self, path: str) -> None:
-        source = self._root / path
-        if not source.exists():
+        source = self._path(path)
+        if not self._files.exists(source):
             return
-        folder = self._root / ASIDE
-        touched = self._make_folders(folder)
+        aside = self._path(ASIDE)
+        changed = self._opened(aside) | self._opened(_folder_of(source))
         name = path.replace("/", "_")
-        # A second crash may leave another file of this name: none of them is lost.
-        number = sum(1 for other in folder.iterdir() if other.name.startswith(f"{name}~"))
-        source.rename(folder / f"{name}~{number}")
-        self._flush_folders(touched | {folder, source.parent})
+        # An earlier crash may have left one of this name: none of them is lost.
+        number = sum(other.startswith(f"{name}~") for other in self._files.names(aside))
+        self._files.rename(source, f"{aside}/{name}~{number}")
+        self._flush(changed)
 
     def names(self, folder: str) -> list[str]:
         try:
-            found = [entry.name for entry in os.scandir(self._root / folder) if entry.is_file()]
+            found = list(self._files.names(self._path(folder)))
         except FileNotFoundError:
             return []
         return [name for name in found if not name.startswith(TEMPORARY)]
 
-    def _make_folders(self, folder: Path) -> set[Path]:
-        """Folders whose list of names changed: the parents of those that were made."""
-        changed: set[Path] = set()
-        missing = folder
-        while not missing.is_dir():
-            changed.add(missing.parent)
-            missing = missing.parent
-        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        return changed
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}"
 
-    def _flush_folders(self, folders: Iterable[Path]) -> None:
-        # The deepest first: a name is durable only when all above it are.
-        for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+    def _write_beside(self, path: str, data: bytes) -> str:
+        """Write and flush `data` under a temporary name in the same folder."""
+        folder, _, name = self._path(path).rpartition("/")
+        temporary = f"{folder}/{TEMPORARY}{name}"
+        # What a crash left may be a second name of a published file: never write into it.
+        if self._files.exists(temporary):
+            self._files.unlink(temporary)
+        write_new_file(self._files, temporary, data)
+        return temporary
+
+    def _opened(self, folder: str) -> set[str]:
+        """Make `folder` and those above it, as far as they are missing. Returns what has to be
+        flushed to make new names in it last."""
+        unsure: list[str] = []
+        above = folder
+        while above not in self._durable:
+            unsure.append(above)
+            above = _folder_of(above)
+        for new in reversed(unsure):
+            if not self._files.exists(new):
+                self._files.make_directory(new)
+        return {folder, *(_folder_of(new) for new in unsure)}
+
+    def _flush(self, folders: set[str]) -> None:
+        """`folders`: from `_opened`, so that each one's own name lasts when this returns."""
+        for folder in sorted(folders):
+            self._files.flush_directory(folder)
+        if len(self._durable) > DURABLE_FOLDERS_MAX:
+            self._durable = {self._root}
+        self._durable |= folders
 
 
-def _write_beside(target: Path, data: bytes) -> Path:
-    """Write and flush `data` under a temporary name in the folder of `target`."""
-    temporary = target.parent / f"{TEMPORARY}{target.name}"
-    # What a crash left may be a second name of a published file: unlink it, never truncate it.
-    temporary.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    handle = os.open(temporary, flags, FILE_MODE)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return temporary
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]

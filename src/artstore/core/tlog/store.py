@@ -33,8 +33,9 @@ class LogStore(Protocol):
         on return."""
         ...
 
-    def remove(self, path: str) -> None:
-        """Forget an object that another one makes superfluous; no error when it is gone."""
+    def remove_folder(self, folder: str) -> None:
+        """Forget a folder without folders in it, and its objects: others make them superfluous.
+        No error when it is gone."""
         ...
 
     def set_aside(self, path: str) -> None:
@@ -42,7 +43,7 @@ class LogStore(Protocol):
         ...
 
     def names(self, folder: str) -> list[str]:
-        """Names of the objects in a folder, without the folder; empty when there is none."""
+        """What a folder holds, objects and folders, by name; empty when there is no folder."""
         ...
 
 
@@ -67,8 +68,9 @@ class MemoryStore:
     def replace(self, path: str, data: bytes) -> None:
         self.objects[path] = data
 
-    def remove(self, path: str) -> None:
-        self.objects.pop(path, None)
+    def remove_folder(self, folder: str) -> None:
+        for name in self.names(folder):
+            del self.objects[f"{folder}/{name}"]
 
     def set_aside(self, path: str) -> None:
         data = self.objects.pop(path, None)
@@ -77,5 +79,5 @@ class MemoryStore:
 
     def names(self, folder: str) -> list[str]:
         prefix = f"{folder}/"
-        found = [path[len(prefix) :] for path in self.objects if path.startswith(prefix)]
-        return [name for name in found if "/" not in name]
+        inside = (path[len(prefix) :] for path in self.objects if path.startswith(prefix))
+        return list({path.partition("/")[0] for path in inside})

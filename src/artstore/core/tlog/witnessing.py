@@ -10,7 +10,7 @@ from typing import Self
 
 from artstore.core.tlog.errors import InvalidNote, LogRolledBack, MalformedRequest
 from artstore.core.tlog.merkle.proofs import PROOF_HASHES_MAX
-from artstore.core.tlog.notes.checkpoint import parse_hash, parse_size
+from artstore.core.tlog.notes.checkpoint import Checkpoint, parse_hash, parse_size
 from artstore.core.tlog.notes.encoding import encode_base64
 from artstore.core.tlog.notes.keys import VerifierKey
 from artstore.core.tlog.notes.note import Note, SignatureLine, parse_signatures
@@ -41,6 +41,10 @@ class AddCheckpoint:
     proof: tuple[bytes, ...]
     note: Note
 
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint.parse(self.note.text)
+
     def to_bytes(self) -> bytes:
         lines = (f"{encode_base64(item)}\n" for item in self.proof)
         return f"old {self.old_size}\n{''.join(lines)}\n".encode() + self.note.to_bytes()
@@ -54,6 +58,7 @@ class AddCheckpoint:
             keyword, _, old_size = first.partition(" ")
             proof = tuple(parse_hash(line) for line in lines)
             request = cls(parse_size(old_size), proof, Note.parse(note))
+            Checkpoint.parse(request.note.text)
         except (UnicodeDecodeError, InvalidNote) as error:
             raise MalformedRequest(str(error)) from None
         if keyword != "old" or len(proof) > PROOF_HASHES_MAX:

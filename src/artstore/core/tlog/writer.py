@@ -75,7 +75,7 @@ class TreeWriter:
     def remove_superseded(self) -> None:
         """Remove partial tiles whose full tile is there. Call it when a checkpoint covers that."""
         for tile in self._completed:
-            self._remove_partials(tile)
+            self._store.remove_folder(tile.partial_folder)
         self._completed.clear()
 
     def remove_leftovers(self) -> None:
@@ -85,7 +85,7 @@ class TreeWriter:
         for level in range(ENTRIES, LEVELS_MAX):
             edge, width = divmod(self._size >> (8 * max(level, 0)), TILE_WIDTH)
             if edge:
-                self._remove_partials(TileId(level, edge - 1))
+                self._store.remove_folder(TileId(level, edge - 1).partial_folder)
             for tile in self._beyond(level, edge, width):
                 self._store.set_aside(tile.path)
 
@@ -125,10 +125,6 @@ class TreeWriter:
                 self._entries = list(reader.entries(self._size - tile.width, self._size))
             else:
                 self._levels[tile.level] = reader.hashes(tile)
-
-    def _remove_partials(self, tile: TileId) -> None:
-        for name in self._store.names(tile.partial_folder):
-            self._store.remove(f"{tile.partial_folder}/{name}")
 
     def _beyond(self, level: int, edge: int, width: int) -> Iterator[TileId]:
         """Tiles of a level that reach beyond the size.
