@@ -30,6 +30,9 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     after: frozenset[str] = frozenset()
     """Programs that have to be ready before this one is started."""
+    relies_on: frozenset[str] = frozenset()
+    """Programs without which it cannot become ready: it starts beside them, but is not asked
+    before they are. Each question costs a handshake, just when everybody is busy."""
     stage: int = 0
     """Stopped from the highest to the lowest, those of one stage together."""
     port: int | None = None

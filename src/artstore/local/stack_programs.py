@@ -16,6 +16,7 @@ from artstore.local.secret_files import DATABASE_ADMIN, DATABASE_QUERY, KEY_ENCR
 POSTGRES: Final = "postgres"
 VALKEY_NAME: Final = "valkey"
 PREPARE: Final = "prepare"
+ADMIN_NAME: Final = "admin-1"
 DATABASES, STORAGE, ADMIN, GATEWAYS, DOOR = range(5)
 """Stages in the order of need."""
 MODULE_GRACE_S: Final = 25.0
@@ -79,7 +80,7 @@ def _valkey(layout: Layout) -> Program:
 
 def _prepare(layout: Layout) -> Program:
     """Migrations and the first accounts: before anyone reads the database."""
-    module = layout.modules["admin-1"]
+    module = layout.modules[ADMIN_NAME]
     plan = str(layout.home.config / "plan.json")
 
     async def is_ready(_: int) -> bool:
@@ -100,12 +101,18 @@ def _module(layout: Layout, module: Module, context: ssl.SSLContext) -> Program:
     async def is_ready(_: int) -> bool:
         return await probes.http_status(module.port, "/health/ready", context) == READY
 
+    needs = {"admin": frozenset({PREPARE, VALKEY_NAME})}
+    relies_on = {
+        "ingester": frozenset({ADMIN_NAME, *ELEMENTS}),
+        "query": frozenset({ADMIN_NAME}),
+    }
     return Program(
         name=module.instance,
         command=launched(module.command(), parent_death=signal.SIGKILL),
         is_ready=is_ready,
         environment=_environment(layout, module),
-        after=frozenset({PREPARE, VALKEY_NAME}) if module.module == "admin" else frozenset(),
+        after=needs.get(module.module, frozenset()),
+        relies_on=relies_on.get(module.module, frozenset()),
         stage={"storage": STORAGE, "admin": ADMIN}.get(module.module, GATEWAYS),
         port=module.port,
         stop_grace_s=MODULE_GRACE_S,
@@ -163,7 +170,7 @@ def _settings(layout: Layout, module: Module) -> dict[str, object]:
 
 
 def _callers_of_admin(layout: Layout) -> dict[str, object]:
-    return {"admin_url": layout.modules["admin-1"].url, "issuer": layout.edge_url}
+    return {"admin_url": layout.modules[ADMIN_NAME].url, "issuer": layout.edge_url}
 
 
 def _in_thread(work: Callable[[], None]) -> Callable[[], Awaitable[None]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -82,17 +82,16 @@ class Supervised:
         self._failures = 0
         self._delay_s = RESTART_DELAY_FIRST_S
 
-    async def keep(self, needed: Sequence["Supervised"]) -> None:
-        """Run it, again and again, once those it needs are ready.
+    async def keep(self, others: Mapping[str, "Supervised"]) -> None:
+        """Run it, again and again, once those of the others that it needs are ready.
 
         Raises:
             StartFailed: It ended `FIRST_STARTS_MAX` times before it was ready once.
         """
-        for other in needed:
-            await other.ready.wait()
+        await _all_ready(others, self.program.after)
         while not self._stopping.is_set():
             started_s = self._clock.monotonic_s()
-            code = await self._run_once()
+            code = await self._run_once(others)
             if self.program.once and code == 0:
                 self._become(State.READY)
                 return
@@ -140,14 +139,14 @@ class Supervised:
             stop_signal=int(self.program.stop_signal),
         )
 
-    async def _run_once(self) -> int:
+    async def _run_once(self, others: Mapping[str, "Supervised"]) -> int:
         if self.program.before is not None:
             await self.program.before()
         if self._stopping.is_set():
             return 0
         self._run = Run(self.program, self._folder, self._log)
         self._become(State.STARTING)
-        watch = asyncio.create_task(self._watch(self._run))
+        watch = asyncio.create_task(self._watch(self._run, others))
         end = asyncio.create_task(self._run.wait())
         await asyncio.wait({watch, end}, return_when=asyncio.FIRST_COMPLETED)
         if watch.done():
@@ -157,9 +156,10 @@ class Supervised:
         self.ready.clear()
         return code
 
-    async def _watch(self, run: Run) -> None:
+    async def _watch(self, run: Run, others: Mapping[str, "Supervised"]) -> None:
         if self.program.once:
             return
+        await _all_ready(others, self.program.relies_on)
         # Another process becomes ready: nothing here could set an event for it.
         while not await self.program.is_ready(run.pid):  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
@@ -194,3 +194,8 @@ class Supervised:
     def _last_words(self, code: int) -> str:
         lines = "\n  ".join(self._log.tail(_TAIL_LINES))
         return f"{self.program.name} ended with code {code}. {self._log.path} says:\n  {lines}"
+
+
+async def _all_ready(others: Mapping[str, Supervised], names: Iterable[str]) -> None:
+    for name in names:
+        await others[name].ready.wait()

@@ -57,8 +57,7 @@ class Supervisor:
             StartFailed: One cannot be started, or not within `limit_s`. `stop` has to follow.
         """
         for child in self._children.values():
-            needed = [self._children[name] for name in sorted(child.program.after)]
-            task = asyncio.create_task(child.keep(needed), name=child.program.name)
+            task = asyncio.create_task(child.keep(self._children), name=child.program.name)
             task.add_done_callback(self._on_task_end)
             self._tasks.append(task)
         if not await self._or_failure(self._all_ready(), limit_s):

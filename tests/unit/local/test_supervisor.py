@@ -96,6 +96,26 @@ async def test_what_others_need_is_ready_before_they_start(tmp_path: Path) -> No
     )
 
 
+async def test_who_relies_on_others_starts_beside_them_and_is_asked_after_them(
+    tmp_path: Path,
+) -> None:
+    both_run = tmp_path / "second-runs"
+
+    async def second_runs(_: int) -> bool:
+        return both_run.exists()
+
+    first = program("first", is_ready=second_runs)
+    second = program(
+        "second", f"open({str(both_run)!r}, 'w'); {STAY}", relies_on=frozenset({"first"})
+    )
+    async with started(tmp_path, first, second):
+        pass
+
+    assert events(tmp_path).index(("first", "process ready")) < events(tmp_path).index(
+        ("second", "process ready")
+    )
+
+
 async def test_the_hook_runs_before_those_that_wait(tmp_path: Path) -> None:
     order: list[str] = []
 
