@@ -95,7 +95,7 @@ files = Table(
     ),
     Index("files_collection", "collection", text("file_id DESC")),
     Index("files_sha256", "sha256"),
-    Index("files_element", "element_id", "state"),
+    Index("files_element", "element_id", "state", "file_id"),
 )
 """Newest first is `ORDER BY file_id DESC`: ids are UUIDv7."""
 

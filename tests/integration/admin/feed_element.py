@@ -72,6 +72,8 @@ class FeedElement:
     """Before each line."""
     repeat_lines: bool = False
     requests: list[str] = field(default_factory=list)
+    feed_is_silent: bool = False
+    """Changes happen, and the feed does not tell of them."""
     listing_gate: asyncio.Event | None = None
     """Listings wait here before they answer."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -181,7 +183,8 @@ class FeedElement:
             raise PositionGone
         if after == self.head_seq:
             await self._wait(float(request.query["wait"]))
-        lines = [c.model_dump_json().encode() + b"\n" for c in self.changes if c.seq > after]
+        told = [] if self.feed_is_silent else self.changes
+        lines = [c.model_dump_json().encode() + b"\n" for c in told if c.seq > after]
         headers = {"X-ArtStore-Feed-Id": self.feed_id, "X-ArtStore-Head-Seq": str(self.head_seq)}
         return await self._send(request, lines[:limit], headers)
 

@@ -55,8 +55,9 @@ async def stored(admin: Admin, fake: FeedElement) -> FileRecord:
 
 
 async def test_a_change_is_shown_when_it_is_answered(
-    admin: Admin, client: Caller, stored: FileRecord
+    admin: Admin, client: Caller, fake: FeedElement, stored: FileRecord
 ) -> None:
+    fake.feed_is_silent = True
     answer = await client("PATCH", stored.file_id, json={"tags": ["a", "b"]})
     assert answer.status_code == 200, answer.text
     assert answer.json()["revision"] == 2

@@ -68,27 +68,21 @@ WHERE CASE
 END
 """  # noqa: S608
 
-# A file that came while the listing ran may lie behind it; the feed tells of it.
+# Plain bounds: with `OR bound IS NULL` a prepared statement would walk the whole element.
 _MARK_MISSING: Final = """
 UPDATE catalogue.files SET state = 'missing', generation = %(generation)s
 WHERE element_id = %(element_id)s AND state = 'present' AND generation < %(generation)s
-  AND (%(after)s::uuid IS NULL OR file_id > %(after)s)
-  AND (%(last)s::uuid IS NULL OR file_id <= %(last)s)
-  AND (%(last)s::uuid IS NOT NULL OR uuid_extract_timestamp(file_id) < %(before)s)
+  AND file_id > %(after)s AND file_id <= %(last)s
 """
 
 
 class Stretch(NamedTuple):
-    """Ids of one element that a listing has covered: behind `after`, up to `last`.
-
-    `last` is `None` for the rest, as far as it was there `before` the listing began.
-    """
+    """Ids of one element that a listing has covered: behind `after`, up to `last`."""
 
     element_id: str
     generation: int
-    after: UUID | None
-    last: UUID | None
-    before: datetime
+    after: UUID
+    last: UUID
 
 
 async def merge(connection: Connection, rows: Iterable[FileRow]) -> None:

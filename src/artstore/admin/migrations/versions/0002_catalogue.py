@@ -68,7 +68,7 @@ def _index_files() -> None:
     btree: dict[str, list[str | sa.TextClause]] = {
         "files_collection": ["collection", sa.text("file_id DESC")],
         "files_sha256": ["sha256"],
-        "files_element": ["element_id", "state"],
+        "files_element": ["element_id", "state", "file_id"],
     }
     for name, columns in gin.items():
         op.create_index(name, "files", columns, schema="catalogue", postgresql_using="gin")

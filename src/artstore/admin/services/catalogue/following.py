@@ -105,16 +105,18 @@ class Following:
         async with connection.transaction():
             await self._positions.advance_listing(position, last, self._clock.now())
             await write_rows(connection, rows)
-            await mark_missing(connection, self._stretch(position, after, last))
+            await mark_missing(connection, _stretch(position, after, last))
         self._show_lag(position.element_id, position.listing_started_at)
         self._log.info("files listed", element=position.element_id, files=len(rows))
         return last
 
     async def _end_listing(self, position: Position) -> None:
         connection = self._positions.connection
+        # A file that came while the listing ran may lie behind its end; the feed tells of it.
+        rest = id_from(position.listing_started_at or self._clock.now())
         async with connection.transaction():
             await self._positions.end_listing(position, self._clock.now())
-            await mark_missing(connection, self._stretch(position, position.listing_after, None))
+            await mark_missing(connection, _stretch(position, position.listing_after, rest))
         missing = await self.count_missing(position.element_id)
         self._log.info("listing ends", element=position.element_id, missing=missing)
 
@@ -171,9 +173,14 @@ class Following:
         lag_s = (self._clock.now() - since).total_seconds() if since else 0
         CATALOGUE_LAG.labels(element_id).set(max(lag_s, 0))
 
-    def _stretch(self, position: Position, after: UUID | None, last: UUID | None) -> Stretch:
-        before = position.listing_started_at or self._clock.now()
-        return Stretch(position.element_id, position.generation, after, last, before)
+
+def _stretch(position: Position, after: UUID | None, last: UUID) -> Stretch:
+    return Stretch(position.element_id, position.generation, after or UUID(int=0), last)
+
+
+def id_from(moment: datetime) -> UUID:
+    """Below all ids that were made since `moment`, above those made before."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def _check_order(rows: list[FileRow], after: UUID | None) -> None:
