@@ -10,6 +10,7 @@ from typing import Final
 
 from artstore.core.clock import Clock
 from artstore.core.settings import ConfigurationError
+from artstore.core.tls import PeerIdentity
 from artstore.local import edge
 from artstore.local.failures import StackFailure
 from artstore.local.layout import EDGE, Layout
@@ -21,6 +22,8 @@ from artstore.local.supervisor import Supervisor, end_orphans
 START_LIMIT_S: Final = 90.0
 """Longest time from the first process to readiness; a slow disk needs most of it once."""
 ORPHAN_GRACE_S: Final = 15.0
+RESTART_LIMIT_S: Final = 120.0
+"""So long the renewal of the others waits for one that was restarted."""
 RENEWAL_CHECK_INTERVAL: Final = timedelta(minutes=10)
 
 
@@ -91,13 +94,28 @@ async def _keep_certificates_fresh(
     while True:
         await asyncio.sleep(RENEWAL_CHECK_INTERVAL.total_seconds())
         for identity in layout.identities:
-            if not layout.certificates.renew(identity, clock.now()):
+            try:
+                renewed = layout.certificates.renew(identity, clock.now())
+            except OSError as error:
+                # A third of its life is left for the disk to find room again.
+                events.warning("certificate not renewed", identity=identity.uri, cause=error)
                 continue
-            events.info("certificate renewed", identity=identity.uri)
-            if identity == EDGE:
-                supervisor.signal("edge", edge.RELOAD)
-            elif identity.instance in layout.modules:
+            if renewed:
+                events.info("certificate renewed", identity=identity.uri)
+                await _show(identity, layout, supervisor, events)
+
+
+async def _show(
+    identity: PeerIdentity, layout: Layout, supervisor: Supervisor, events: EventLog
+) -> None:
+    if identity == EDGE:
+        supervisor.signal("edge", edge.RELOAD)
+    elif identity.instance in layout.modules:
+        try:
+            async with asyncio.timeout(RESTART_LIMIT_S):
                 await supervisor.restart(identity.instance)
+        except TimeoutError:
+            events.warning("not ready after its certificate was renewed", identity=identity.uri)
 
 
 def _listen_for_signals(stop: asyncio.Event, supervisor: Supervisor) -> None:

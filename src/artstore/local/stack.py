@@ -68,18 +68,21 @@ class Stack:
                 pass_fds=[writing],
             )
         os.close(writing)
-        with os.fdopen(reading) as pipe:
-            report = pipe.read()
+        try:
+            with os.fdopen(reading) as pipe:
+                report = pipe.read()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
         if not report:
             process.wait()
-            raise StackFailure(
-                f"the supervisor ended early; {self.home.log}/supervisor.log says why"
-            )
+            log_file = self.home.log / "supervisor.log"
+            raise StackFailure(f"the supervisor ended early; {log_file} says why")
         failure = json.loads(report)["failure"]
         if failure is not None:
             process.wait()
             raise StackFailure(failure)
-        self._daemon = process
 
     def stop(self) -> bool:
         """Stop everything in good order. Says whether anything was running.
@@ -113,21 +116,34 @@ class Stack:
 
 
 def daemon(arguments: Sequence[str], clock: Clock) -> int:
-    """The process behind `Stack.start`. It reports through a pipe, and only once."""
+    """The process behind `Stack.start`."""
     root, ports, report_to = arguments
     layout = Layout(Home.at(Path(root)), Ports(**json.loads(ports)))
-    with os.fdopen(int(report_to), "w") as pipe:
-        # Our children must not hold the other end open: whoever waits for it would wait on.
-        os.set_inheritable(pipe.fileno(), False)
-
-        def tell(failure: str | None) -> None:
-            json.dump({"failure": failure}, pipe)
-            pipe.close()
-
-        try:
-            run(layout, clock, lambda: tell(None))
-        except StackFailure as failure:
-            if not pipe.closed:
-                tell(str(failure))
-            return 1
+    report = _Report(int(report_to))
+    try:
+        run(layout, clock, lambda: report.send(None))
+    except StackFailure as failure:
+        report.send(str(failure))
+        return 1
     return 0
+
+
+class _Report:
+    """Tells whoever waits for the start how it went; once."""
+
+    def __init__(self, pipe: int) -> None:
+        # Our children must not hold the other end open: whoever waits would wait on.
+        os.set_inheritable(pipe, False)
+        self._pipe: int | None = pipe
+
+    def send(self, failure: str | None) -> None:
+        if self._pipe is None:
+            return
+        try:
+            os.write(self._pipe, json.dumps({"failure": failure}).encode())
+        except BrokenPipeError:
+            # Nobody waits any more. That is no reason to stop.
+            pass
+        finally:
+            os.close(self._pipe)
+            self._pipe = None

@@ -4,16 +4,20 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from artstore.local import probes
 from artstore.local.home import Home
 from artstore.local.layout import Layout
 from artstore.local.ports import Ports
-from artstore.local.supervised import ProgramStatus
+from artstore.local.supervised import ProgramStatus, State
 from artstore.local.supervisor import read_status
+
+_ON_THE_WAY: Final = frozenset({State.WAITING, State.STARTING, State.DIED})
 
 
 class Health(StrEnum):
+    STARTING = "starting"
     READY = "ready"
     NOT_READY = "not_ready"
     """It runs, and says itself that it cannot do its work now."""
@@ -38,14 +42,20 @@ def remembered_layout(home: Home) -> Layout:
 async def reports(layout: Layout) -> list[ProcessReport]:
     """One for each process, in the order of the stack; empty before the first start."""
     entries = read_status(layout.home.status_file)
-    return list(await asyncio.gather(*(_report(layout, entry) for entry in entries)))
+    is_supervised = layout.home.supervisor() is not None
+    return list(await asyncio.gather(*(_report(layout, each, is_supervised) for each in entries)))
 
 
-async def _report(layout: Layout, entry: ProgramStatus) -> ProcessReport:
-    if entry.identity is None or not entry.identity.is_alive():
-        return ProcessReport(entry.name, None, entry.port, Health.STOPPED)
-    health = await _health(layout, entry)
-    return ProcessReport(entry.name, entry.pid, entry.port, health)
+async def _report(layout: Layout, entry: ProgramStatus, is_supervised: bool) -> ProcessReport:
+    is_alive = entry.identity is not None and entry.identity.is_alive()
+    pid = entry.pid if is_alive else None
+    if is_supervised and entry.state in _ON_THE_WAY:
+        health = Health.STARTING
+    elif is_alive:
+        health = await _health(layout, entry)
+    else:
+        health = Health.STOPPED
+    return ProcessReport(entry.name, pid, entry.port, health)
 
 
 async def _health(layout: Layout, entry: ProgramStatus) -> Health:
