@@ -1,8 +1,9 @@
 """Private files and folders of the state directory."""
 
 import os
-import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 PRIVATE_FILE: Final = 0o600
@@ -14,19 +15,34 @@ def write_private(path: Path, content: str | bytes) -> None:
 
     Durable on return: these files hold keys that nothing can make again.
     """
-    data = content.encode() if isinstance(content, str) else content
-    neighbour = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    write_private_together({path: content})
+
+
+def write_private_together(contents: Mapping[Path, str | bytes]) -> None:
+    """The same for files of one folder that belong together.
+
+    A volume that is full fails this before the first of them is replaced. A crash may come
+    between two replacements; who reads them has to notice.
+    """
+    neighbours = {path: path.with_name(f".{path.name}.{token_hex(4)}") for path in contents}
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        neighbour.replace(path)
+        for path, content in contents.items():
+            _write_new(neighbours[path], content.encode() if isinstance(content, str) else content)
+        for path, neighbour in neighbours.items():
+            neighbour.replace(path)
     except OSError:
-        neighbour.unlink(missing_ok=True)
+        for neighbour in neighbours.values():
+            neighbour.unlink(missing_ok=True)
         raise
-    flush_folder(path.parent)
+    flush_folder(next(iter(contents)).parent)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

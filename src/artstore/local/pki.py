@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from artstore.core.tls import PeerIdentity, TlsFiles, server_name
-from artstore.local.files import write_private
+from artstore.local.files import write_private, write_private_together
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=7)
@@ -122,22 +122,31 @@ class CertificateStore:
         """Issue a certificate if there is none, or if it is due. Says whether it did."""
         present = self.certificate(identity.instance)
         authority = self.authority(now)
-        if present is not None and self._is_good(present, authority, now):
+        files = self.files(identity.instance)
+        if present is not None and self._is_good(present, files.key, authority, now):
             return False
         leaf = issue(authority, identity, now)
-        files = self.files(identity.instance)
-        # Key first: who reads between the two renames finds a pair that does not match
-        # and fails at once, and the old certificate says the same as the new one.
-        write_private(files.key, leaf.key_pem)
-        write_private(files.certificate, leaf.certificate_pem)
+        write_private_together({files.key: leaf.key_pem, files.certificate: leaf.certificate_pem})
         return True
 
-    def _is_good(self, present: x509.Certificate, authority: Authority, now: datetime) -> bool:
+    def _is_good(
+        self, present: x509.Certificate, key_file: Path, authority: Authority, now: datetime
+    ) -> bool:
+        """Of our authority, with its own key beside it, and far enough from its end."""
         return (
-            present.issuer == authority.certificate.subject
-            and _authority_key_id(present) == _subject_key_id(authority.certificate)
+            _authority_key_id(present) == _subject_key_id(authority.certificate)
+            and _holds_key_of(present, key_file)
             and now < renewal_due(present, now)
         )
+
+
+def _holds_key_of(certificate: x509.Certificate, key_file: Path) -> bool:
+    """A crash between two renames can leave a certificate beside another one's key."""
+    try:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    except (FileNotFoundError, ValueError):
+        return False
+    return key.public_key() == certificate.public_key()
 
 
 def _builder(

@@ -1,9 +1,11 @@
 """The authority and its certificates: what is in them, and that real handshakes agree."""
 
+import os
 import socket
 import ssl
 import threading
 from datetime import UTC, datetime, timedelta
+from errno import ENOSPC
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -130,6 +132,47 @@ def test_certificates_of_a_lost_authority_are_replaced(tmp_path: Path) -> None:
     certificate = store.certificate("edit-1")
     assert certificate is not None
     certificate.verify_directly_issued_by(store.authority(NOW).certificate)
+
+
+@pytest.mark.parametrize("damage", ["another's", "missing", "garbage"])
+def test_a_certificate_beside_a_key_that_is_not_its_own_is_replaced(
+    tmp_path: Path, damage: str
+) -> None:
+    store = pki.CertificateStore(tmp_path)
+    store.renew(IDENTITY, NOW)
+    key_file = store.files("edit-1").key
+    if damage == "missing":
+        key_file.unlink()
+    else:
+        store.renew(PeerIdentity("storage", "rw-1"), NOW)
+        other = store.files("rw-1").key.read_bytes()
+        key_file.write_bytes(other if damage == "another's" else b"garbage")
+
+    assert store.renew(IDENTITY, NOW)
+    assert not store.renew(IDENTITY, NOW)
+
+
+def test_a_full_disk_leaves_key_and_certificate_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = pki.CertificateStore(tmp_path)
+    store.renew(IDENTITY, NOW)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    flushed = os.fsync
+    calls = 0
+
+    def full_at_the_second_file(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(ENOSPC, "No space left on device")
+        flushed(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_at_the_second_file)
+    with pytest.raises(OSError, match="No space"):
+        store.renew(IDENTITY, NOW + timedelta(days=5))
+
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_keys_are_for_their_owner_only_and_match(tmp_path: Path) -> None:

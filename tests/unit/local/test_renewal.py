@@ -76,13 +76,13 @@ async def test_a_disk_that_is_full_puts_renewal_off_and_does_not_end_it(
     layout.write(clock.now())
     clock.late = timedelta(days=5)
     tried = asyncio.Event()
-    write = pki.write_private
+    write = pki.write_private_together
 
-    def full(path: Path, content: str | bytes) -> None:
+    def full(contents: object) -> None:
         tried.set()
         raise OSError(ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pki, "write_private", full)
+    monkeypatch.setattr(pki, "write_private_together", full)
     events = EventLog(RotatingLog(layout.home.log / "supervisor.log"), clock)
     task = asyncio.create_task(
         run._keep_certificates_fresh(layout, clock, recorder, events)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ async def test_a_disk_that_is_full_puts_renewal_off_and_does_not_end_it(
     await asyncio.wait_for(tried.wait(), 30)
     assert recorder.asked == []
 
-    monkeypatch.setattr(pki, "write_private", write)
+    monkeypatch.setattr(pki, "write_private_together", write)
     await asyncio.wait_for(recorder.all_asked.wait(), 30)
     task.cancel()
     events.close()
