@@ -15,9 +15,14 @@ from typing import Final
 
 from artstore.storage.engine.fs import Fs, write_all
 from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.record import Codec, change_line, decode_change, read_records
+from artstore.storage.engine.record import (
+    BLOCK_BYTES,
+    Codec,
+    change_line,
+    decode_change,
+    read_records,
+)
 from artstore.storage.engine.segments import (
-    SEGMENT_HEADER,
     HistorySegment,
     RawSegment,
     history_name,
@@ -75,7 +80,7 @@ def _lines(fs: Fs, codec: Codec, raw: RawSegment, last: int) -> Iterator[bytes]:
         if last < raw.first:
             return
         records = read_records(
-            fs, handle, codec, offset=SEGMENT_HEADER.size, sequence=raw.first, previous_crc=None
+            fs, handle, codec, offset=BLOCK_BYTES, sequence=raw.first, previous_crc=None
         )
         for record in records:
             if record.type.is_change:

@@ -6,13 +6,8 @@ from typing import NamedTuple
 
 from artstore.core.metrics import WAL_FSYNC_DURATION, WAL_GROUP_SIZE
 from artstore.storage.engine.fs import NO_ROOM_ERRORS, Fs, write_all
-from artstore.storage.engine.record import Codec, RecordType
-from artstore.storage.engine.segments import (
-    SEGMENT_HEADER,
-    RawSegment,
-    SegmentHeader,
-    Segments,
-)
+from artstore.storage.engine.record import BLOCK_BYTES, FLAG_GROUP_END, Codec, RecordType, block_end
+from artstore.storage.engine.segments import RawSegment, SegmentHeader, Segments
 
 
 class LogFull(Exception):
@@ -66,6 +61,8 @@ class Log:
         """
         first = self._next_sequence
         data, crc, places = self._encode(bodies)
+        # Padded to whole blocks: a part of one would have to be read from the disk first.
+        data = data.ljust(block_end(len(data)), b"\0")
         segment = self._segment_for(len(data))
         try:
             write_all(self._fs, self._handle, data, self._offset)
@@ -91,10 +88,11 @@ class Log:
         pieces: list[bytes] = []
         places: list[int] = []
         length = 0
+        last = self._next_sequence + len(bodies) - 1
         for sequence, body in enumerate(bodies, self._next_sequence):
             piece, crc = self._codec.encode(
                 body.type,
-                body.flags,
+                body.flags | FLAG_GROUP_END if sequence == last else body.flags,
                 body.payload,
                 sequence=sequence,
                 durable=durable,
@@ -108,7 +106,7 @@ class Log:
     def _segment_for(self, size: int) -> RawSegment:
         if self._segment is not None and self._offset + size <= self._segment_bytes:
             return self._segment
-        if SEGMENT_HEADER.size + size > self._segment_bytes:
+        if BLOCK_BYTES + size > self._segment_bytes:
             raise LogFull(f"a group of {size} bytes does not fit into a log segment")
         header = SegmentHeader(self._next_sequence, self._crc)
         try:
@@ -121,7 +119,7 @@ class Log:
             raise LogFailed(str(error)) from error
         if self._segment is not None:
             self._fs.close(self._handle)
-        self._segment, self._handle, self._offset = segment, handle, SEGMENT_HEADER.size
+        self._segment, self._handle, self._offset = segment, handle, BLOCK_BYTES
         return segment
 
     def _flush(self, records: int) -> None:

@@ -36,6 +36,13 @@ _CHECKPOINT: Final = struct.Struct(">Q")
 FLAG_INLINE: Final = 1
 """The content stands in the log record, behind the file's record."""
 
+FLAG_GROUP_END: Final = 2
+"""The last record of a group: the next one begins with the next block."""
+
+BLOCK_BYTES: Final = 4096
+"""What a disk writes at once, at most. A group begins in a block of its own, so no block
+that holds promised records is ever written again, and none can be torn."""
+
 NO_TRACE: Final = bytes(16)
 _WINDOW_BYTES: Final = 1 << 20
 
@@ -59,7 +66,7 @@ CHANGE_NAMES: Final = {
 
 
 class Record(NamedTuple):
-    """`offset` and `end` are its place in the segment."""
+    """`offset` is its place in the segment, `next` that of the one behind it."""
 
     type: RecordType
     flags: int
@@ -68,7 +75,7 @@ class Record(NamedTuple):
     payload: bytes
     crc: int
     offset: int
-    end: int
+    next: int
 
 
 class BadRecord(Exception):
@@ -165,6 +172,7 @@ class Codec:
         if google_crc32c.extend(self._seed, covered) != crc or not known:
             raise BadRecord(offset)
         payload = covered[HEADER.size - _CRC_COVERS :]
+        behind = offset + end - start
         record = Record(
             RecordType(kind),
             flags,
@@ -173,7 +181,7 @@ class Codec:
             payload,
             crc,
             offset,
-            offset + end - start,
+            block_end(behind) if flags & FLAG_GROUP_END else behind,
         )
         return record, previous
 
@@ -207,7 +215,7 @@ def read_records(
     window = b""
     window_offset = offset
     while True:
-        start = offset - window_offset
+        start = min(offset - window_offset, len(window))
         wanted = HEADER.size
         if len(window) - start >= HEADER.size:
             wanted += payload_length(window, start) or 0
@@ -222,7 +230,12 @@ def read_records(
         if record.sequence != sequence or previous_crc not in (None, previous):
             raise BadRecord(offset)
         yield record
-        offset, sequence, previous_crc = record.end, sequence + 1, record.crc
+        offset, sequence, previous_crc = record.next, sequence + 1, record.crc
+
+
+def block_end(offset: int) -> int:
+    """The first block boundary at or behind `offset`."""
+    return -(-offset // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def find_later(data: bytes, codec: Codec, sequence: int) -> Record | None:

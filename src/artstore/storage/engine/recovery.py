@@ -15,6 +15,7 @@ from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.placement import Placeable, Placement
 from artstore.storage.engine.record import (
+    BLOCK_BYTES,
     FLAG_INLINE,
     BadRecord,
     Codec,
@@ -175,7 +176,7 @@ def _verify(
                 fs,
                 handle,
                 codec,
-                offset=SEGMENT_HEADER.size,
+                offset=BLOCK_BYTES,
                 sequence=header.first,
                 previous_crc=header.previous_crc,
             ),
@@ -228,7 +229,7 @@ def _records(fs: Fs, codec: Codec, segment: RawSegment) -> Iterator[Record]:
     handle = fs.open(segment.path)
     try:
         yield from read_records(
-            fs, handle, codec, offset=SEGMENT_HEADER.size, sequence=segment.first, previous_crc=None
+            fs, handle, codec, offset=BLOCK_BYTES, sequence=segment.first, previous_crc=None
         )
     finally:
         fs.close(handle)

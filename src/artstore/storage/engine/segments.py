@@ -20,11 +20,13 @@ import google_crc32c
 
 from artstore.storage.engine.fs import Fs, write_all
 from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.record import BLOCK_BYTES
 from artstore.storage.engine.refusals import LogCorrupt
 
 FORMAT_VERSION: Final = 1
 SEGMENT_HEADER: Final = struct.Struct(">8sI16sQII")
-"""magic, format version, log id, first sequence, CRC of the record before it, CRC of this."""
+"""magic, format version, log id, first sequence, CRC of the record before it, CRC of this.
+It has the first block for itself; records begin in the second."""
 
 _MAGIC: Final = b"ArtStLog"
 _RAW_SUFFIX: Final = ".log"
@@ -51,7 +53,7 @@ class RawSegment:
     def place_before(self, sequence: int) -> tuple[int, int]:
         """Sequence and offset of a remembered record, at or before `sequence`."""
         position = bisect.bisect_right(self.index, (sequence, 1 << 62)) - 1
-        return self.index[position] if position >= 0 else (self.first, SEGMENT_HEADER.size)
+        return self.index[position] if position >= 0 else (self.first, BLOCK_BYTES)
 
 
 class HistorySegment(NamedTuple):

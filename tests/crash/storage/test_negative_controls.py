@@ -1,0 +1,206 @@
+"""Goal: show that the power-cut tests would notice. A search that finds nothing proves
+something only if it finds the bugs that are there.
+
+Method: put one deliberate bug at a time into the engine or the disk, run the same search,
+and demand that it fails.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from tests.support.power_cut import Explorer
+from tests.support.simulated_fs import SimulatedFs
+from tests.support.workloads import WORKLOADS
+
+from artstore.storage.engine import fs as engine_fs
+from artstore.storage.engine import log, placement, record, recovery, segments, upload, writer
+
+Patch = pytest.MonkeyPatch
+pytestmark = pytest.mark.usefixtures("quiet_logs")
+
+
+def no_flush_of_the_log(patch: Patch) -> None:
+    patch.setattr(log.Log, "_flush", lambda self, records: None)
+
+
+def no_flush_of_large_files(patch: Patch) -> None:
+    def finish(self: upload.Upload) -> str:
+        self._fs.flush_directory(self._layout.staging)
+        self._close()
+        return self._digest.hexdigest()
+
+    patch.setattr(upload.Upload, "finish", finish)
+
+
+def no_flush_of_directories(patch: Patch) -> None:
+    patch.setattr(SimulatedFs, "flush_directory", lambda self, path: None)
+
+
+def no_flush_of_ancestors(patch: Patch) -> None:
+    patch.setattr("artstore.storage.engine.identity.flush_everything", lambda fs, layout: None)
+
+
+def no_flush_of_the_volume(patch: Patch) -> None:
+    """A checkpoint that only says so."""
+    patch.setattr(SimulatedFs, "flush_volume", lambda self, handle: None)
+
+
+def answer_before_the_flush(patch: Patch) -> None:
+    commit = writer.Writer._commit
+
+    def early(self: writer.Writer, group: Sequence[writer.Entry], marker: Any) -> None:
+        for entry in group:
+            entry.done(writer.Stored(entry.record, entry.record_json, created=True))
+        commit(self, group, marker)
+
+    patch.setattr(writer.Writer, "_commit", early)
+
+
+def place_before_the_log(patch: Patch) -> None:
+    commit = writer.Writer._commit
+
+    def early(self: writer.Writer, group: Sequence[writer.Entry], marker: Any) -> None:
+        for entry in group:
+            if entry.type is not record.RecordType.CREATED:
+                self._placement.replay(entry.placeable(0))
+        commit(self, group, marker)
+
+    patch.setattr(writer.Writer, "_commit", early)
+
+
+def staged_names_dropped_at_once(patch: Patch) -> None:
+    apply = placement.Placement.apply
+
+    def eager(self: placement.Placement, change: placement.Placeable) -> None:
+        apply(self, change)
+        self.drop_staged(change.sequence)
+
+    patch.setattr(placement.Placement, "apply", eager)
+
+
+def short_writes_ignored(patch: Patch) -> None:
+    def once(fs: engine_fs.Fs, handle: int, data: bytes, offset: int) -> None:
+        fs.write(handle, data, offset)
+
+    def short(self: SimulatedFs, handle: int, data: bytes, offset: int) -> int:
+        return write(self, handle, data[:2000], offset)
+
+    write = SimulatedFs.write
+    patch.setattr(SimulatedFs, "write", short)
+    for module in (log, placement, segments, upload):
+        patch.setattr(module, "write_all", once)
+
+
+def crc_off(patch: Patch) -> None:
+    def trusting(self: record.Codec, data: bytes, start: int, offset: int) -> Any:
+        """As `decode`, without the comparison."""
+        length = record.payload_length(data, start)
+        end = start + record.HEADER.size + (length or 0)
+        if length is None or end > len(data):
+            raise record.BadRecord(offset)
+        _, crc, _, kind, flags, _, sequence, durable, previous = record.HEADER.unpack_from(
+            data, start
+        )
+        behind = offset + end - start
+        following = record.block_end(behind) if flags & record.FLAG_GROUP_END else behind
+        payload = data[start + record.HEADER.size : end]
+        found = record.Record(
+            record.RecordType(kind), flags, sequence, durable, payload, crc, offset, following
+        )
+        return found, previous
+
+    patch.setattr(record.Codec, "decode", trusting)
+
+
+def redo_only_once(patch: Patch) -> None:
+    """A replay that takes it for granted that nothing is there."""
+
+    def replay(
+        self: placement.Placement, change: placement.Placeable, *, verify: bool = True
+    ) -> None:
+        original(self, change, verify=False)
+
+    def settle(self: placement.Placement, path: str, data: bytes) -> None:
+        self._put_new(path, data)
+
+    original = placement.Placement.replay
+    patch.setattr(placement.Placement, "replay", replay)
+    patch.setattr(placement.Placement, "_settle", settle)
+
+
+def replay_trusts_what_is_there(patch: Patch) -> None:
+    def settle(self: placement.Placement, path: str, data: bytes) -> None:
+        if not self._fs.exists(path):
+            self._replace(path, data)
+
+    patch.setattr(placement.Placement, "_settle", settle)
+
+
+def killed_log_not_flushed(patch: Patch) -> None:
+    """A start that builds on records which are only in memory."""
+
+    class Unflushed:
+        def __init__(self, fs: engine_fs.Fs) -> None:
+            self._fs = fs
+
+        def __getattr__(self, name: str) -> Any:
+            return (lambda handle: None) if name == "flush" else getattr(self._fs, name)
+
+    read_log = recovery.read_log
+    patch.setattr(
+        recovery, "read_log", lambda fs, layout, log_id: read_log(Unflushed(fs), layout, log_id)
+    )
+
+
+def staging_cleared_before_the_checkpoint(patch: Patch) -> None:
+    replay = recovery.replay
+
+    def hasty(fs: Any, codec: Any, found: Any, placement_: Any) -> int:
+        count = replay(fs, codec, found, placement_)
+        recovery.clear_staging(fs, placement_._layout)
+        return count
+
+    patch.setattr(recovery, "replay", hasty)
+
+
+def unlink_before_the_tombstone_is_durable(patch: Patch) -> None:
+    def delete(self: Any, file_id: Any, **fields: Any) -> Any:
+        current = self._reading.record(file_id)
+        if current.deleted is None:
+            self._fs.unlink(self._layout.content(current))
+        return original(self, file_id, **fields)
+
+    from artstore.storage.engine.engine import Engine
+
+    original = Engine.delete
+    patch.setattr(Engine, "delete", delete)
+
+
+BUGS: Mapping[Callable[[Patch], None], str] = {
+    no_flush_of_the_log: "one_file",
+    no_flush_of_large_files: "large_files",
+    no_flush_of_directories: "one_file",
+    no_flush_of_ancestors: "one_file",
+    no_flush_of_the_volume: "one_file",
+    answer_before_the_flush: "one_file",
+    place_before_the_log: "changes",
+    staged_names_dropped_at_once: "large_files",
+    short_writes_ignored: "group_of_eight",
+    crc_off: "group_of_eight",
+    redo_only_once: "one_file",
+    replay_trusts_what_is_there: "one_file",
+    killed_log_not_flushed: "kills_in_the_middle",
+    staging_cleared_before_the_checkpoint: "large_files",
+    unlink_before_the_tombstone_is_durable: "deletions",
+}
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_the_search_finds(bug: Callable[[Patch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    bug(monkeypatch)
+    name = BUGS[bug]
+    explorer = Explorer(seed=zlib.crc32(name.encode()), states_max=3000)
+    with pytest.raises(AssertionError):
+        explorer.run(WORKLOADS[name])

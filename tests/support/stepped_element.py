@@ -1,0 +1,257 @@
+"""An element without threads, and a dictionary that says what it must hold.
+
+`SteppedElement` runs the writer and the keeper when told, so a simulated crash can be put
+between any two steps and every run is the same.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
+from typing import Any
+
+import orjson
+
+from artstore.core.errors import ArtStoreError, FileDeleted, UnknownFile
+from artstore.core.model.element import StorageMode
+from artstore.core.model.file import Digest, FileChange, FileDraft, FileRecord, Uploader
+from artstore.core.model.ids import FileId, FileIdSource
+from artstore.core.model.retention import Retention
+from artstore.storage.engine.engine import Engine, EngineOptions
+from artstore.storage.engine.fs import Fs
+from artstore.storage.engine.upload import Upload
+from artstore.storage.engine.writer import Outcome, Stored
+
+SEGMENT_BYTES = 48 << 10
+ELEMENT_ROOT = "/srv/element"
+UPLOADER = Uploader(subject="person-1", name="clerk", via="ingester-1")
+
+
+class FixedClock:
+    """Time moves when told."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 11, 22, 19, 30, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic_s(self) -> float:
+        return self.moment.timestamp()
+
+    def advance(self, **span: float) -> None:
+        self.moment += timedelta(**span)
+
+
+class Ids:
+    """The same ids in every run."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        self._clock = clock
+        self._source = FileIdSource()
+        self._count = 0
+
+    def new(self) -> FileId:
+        self._count += 1
+        return self._source.new(self._clock.now(), hashlib.sha256(b"%d" % self._count).digest())
+
+
+def make_record(
+    file_id: FileId,
+    content: bytes,
+    clock: FixedClock,
+    name: str = "letter.pdf",
+    retention: Retention | None = None,
+) -> FileRecord:
+    now = clock.now()
+    return FileRecord(
+        file_id=file_id,
+        collection="default",
+        original_filename=name,
+        size=len(content),
+        content_type="application/pdf",
+        digests=(Digest(alg="sha256", value=hashlib.sha256(content).hexdigest(), computed_at=now),),
+        uploaded_at=now,
+        uploaded_by=UPLOADER,
+        revision=1,
+        retention=retention or Retention(),
+    )
+
+
+def options(root: str = ELEMENT_ROOT, **changes: Any) -> EngineOptions:
+    values: dict[str, Any] = {
+        "root": root,
+        "element_id": "edit-1",
+        "mode": StorageMode.EDIT,
+        "reserved_bytes": 0,
+        "segment_bytes": SEGMENT_BYTES,
+        **changes,
+    }
+    return EngineOptions(**values)
+
+
+class SteppedEngine(Engine):
+    def _outcome(self, outcomes: "SimpleQueue[Outcome]") -> Outcome:
+        while outcomes.empty():
+            assert self._writer.run_once(), "somebody waits for nothing"
+        return outcomes.get()
+
+    def step(self) -> None:
+        while self._writer.run_once():
+            pass
+
+    def checkpoint(self) -> None:
+        """What the keeper does from time to time."""
+        if self._keeper.is_due:
+            marker = self._keeper.begin_checkpoint()
+            self.step()
+            self._keeper.end_checkpoint(marker)
+        self._keeper.tidy()
+
+    @property
+    def fault(self) -> str | None:
+        return self._writer.fault
+
+
+State = tuple[bytes, bytes | None] | None
+"""A file: its record and its content, no content after deletion; or no file."""
+
+
+@dataclass
+class Oracle:
+    """`settled`: what was acknowledged. `open`: what was asked for and not yet answered; it
+    may have happened or not, but nothing in between."""
+
+    settled: dict[FileId, State] = field(default_factory=dict)
+    open: dict[FileId, State] = field(default_factory=dict)
+
+    def may_be(self, file_id: FileId) -> list[State]:
+        states: list[State] = [self.settled.get(file_id)]
+        if file_id in self.open:
+            states.append(self.open[file_id])
+        return states
+
+    def settle(self, file_id: FileId) -> None:
+        self.settled[file_id] = self.open.pop(file_id)
+
+    @property
+    def ids(self) -> list[FileId]:
+        return sorted({*self.settled, *self.open})
+
+
+class Element:
+    """Drives an engine and tells the oracle."""
+
+    def __init__(self, fs: Fs, oracle: Oracle, clock: FixedClock, **changes: Any) -> None:
+        self.fs = fs
+        self.oracle = oracle
+        self.clock = clock
+        self.engine = SteppedEngine.open(options(**changes), fs, clock)
+
+    def put(self, *files: tuple[FileId, bytes, str]) -> None:
+        """One group of small files."""
+        for file_id, content, name in files:
+            self.submit(file_id, content, name)
+        self.engine.step()
+
+    def submit(self, file_id: FileId, content: bytes, name: str = "letter.pdf") -> None:
+        record = make_record(file_id, content, self.clock, name)
+        self.oracle.open.setdefault(file_id, (record.to_json(), content))
+        self.engine.put(record, content, None, lambda outcome: self._answer(file_id, outcome))
+
+    def upload(self, file_id: FileId, content: bytes, name: str = "film.mp4") -> None:
+        """A large file, in three pieces."""
+        upload = self.engine.begin_upload(file_id, len(content), None)
+        assert isinstance(upload, Upload)
+        third = -(-len(content) // 3)
+        for start in range(0, len(content), third):
+            upload.write(content[start : start + third])
+        record = make_record(file_id, content, self.clock, name)
+        assert upload.finish() == record.sha256
+        self.oracle.open[file_id] = (record.to_json(), content)
+        self._answer(file_id, self.engine.finish_upload(upload, record, None))
+
+    def abort_upload(self, file_id: FileId, content: bytes) -> None:
+        upload = self.engine.begin_upload(file_id, len(content), None)
+        assert isinstance(upload, Upload)
+        upload.write(content[:-1])
+        self.engine.abort_upload(upload)
+
+    def change(self, file_id: FileId, **fields: Any) -> None:
+        record_json, content = self.state(file_id)
+        record = FileRecord.from_json(record_json)
+        changed = record.model_copy(update={**fields, "revision": record.revision + 1})
+        self.oracle.open[file_id] = (changed.to_json(), content)
+        self._answer(file_id, self.engine.change(file_id, FileChange(**fields), None))
+
+    def delete(self, file_id: FileId) -> None:
+        record = FileRecord.from_json(self.state(file_id)[0])
+        tombstone = record.model_dump(mode="json")
+        tombstone["revision"] += 1
+        tombstone["deleted"] = {"at": self.clock.now(), "by": "clerk", "reason": "wish"}
+        self.oracle.open[file_id] = (FileRecord.from_json(orjson.dumps(tombstone)).to_json(), None)
+        self._answer(file_id, self.engine.delete(file_id, by="clerk", reason="wish", trace=None))
+
+    def state(self, file_id: FileId) -> tuple[bytes, bytes | None]:
+        state = self.oracle.settled[file_id]
+        assert state is not None
+        return state
+
+    def _answer(self, file_id: FileId, outcome: Outcome) -> None:
+        if isinstance(outcome, Stored) and file_id in self.oracle.open:
+            self.oracle.settle(file_id)
+
+
+def read_state(engine: Engine, file_id: FileId) -> State:
+    """What readers get; damage raises."""
+    try:
+        record_json = engine.record(file_id).to_json()
+    except UnknownFile:
+        return None
+    try:
+        content = engine.open_content(file_id)
+    except FileDeleted:
+        return record_json, None
+    try:
+        return record_json, engine.read_whole(content)
+    finally:
+        content.close()
+
+
+def check_element(engine: SteppedEngine, oracle: Oracle) -> dict[FileId, State]:
+    """Everything that was promised is there, nothing is there by half, and the feed, the
+    listing and the files tell the same. Returns what is there."""
+    found: dict[FileId, State] = {}
+    for file_id in oracle.ids:
+        try:
+            state = read_state(engine, file_id)
+        except ArtStoreError as error:
+            raise AssertionError(f"{file_id} cannot be read: {error!r}") from error
+        assert state in oracle.may_be(file_id), f"{file_id} is not what was promised: {state}"
+        if state is not None:
+            found[file_id] = state
+    records = [state[0] for state in found.values() if state is not None]
+    assert engine.files(None, 1000) == records, "the listing differs from the files"
+    assert last_records(engine) == found_records(found), "the feed differs from the files"
+    return found
+
+
+def last_records(engine: Engine) -> dict[str, Any]:
+    """The last record of each file, as the feed tells it; checks its order on the way."""
+    result: dict[str, Any] = {}
+    after = engine.info().oldest_seq
+    while lines := engine.changes(after, 3):
+        for line in lines:
+            change = orjson.loads(line)
+            assert change["seq"] > after, "the feed is not in order"
+            after = change["seq"]
+            result[change["record"]["file_id"]] = change["record"]
+    return result
+
+
+def found_records(found: dict[FileId, State]) -> dict[str, Any]:
+    return {file_id: orjson.loads(state[0]) for file_id, state in found.items() if state}
+
+
+def draft(name: str = "letter.pdf", **fields: Any) -> FileDraft:
+    return FileDraft(original_filename=name, uploaded_by=UPLOADER, **fields)
