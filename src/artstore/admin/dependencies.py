@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
@@ -23,7 +23,6 @@ from artstore.core.model.account import Caller, Scope
 from artstore.core.web.authentication import authenticate, peer_of, require_scope
 
 PAGE_ITEMS_MAX: Final = 1000
-CURSOR_CHARS_MAX: Final = 128
 
 
 @dataclass(frozen=True)
@@ -99,5 +98,7 @@ AddressDep = Annotated[str, Depends(client_address)]
 CallerDep = Annotated[Caller, Depends(authenticate)]
 AdminDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]
 
-AfterParam = Annotated[str, Query(alias="cursor", max_length=CURSOR_CHARS_MAX)]
+NamePath = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""Client ids and element ids."""
+AfterParam = Annotated[str, Query(alias="cursor", pattern=r"^[a-z0-9._-]{0,63}$")]
 LimitParam = Annotated[int, Query(ge=1, le=PAGE_ITEMS_MAX)]

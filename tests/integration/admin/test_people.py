@@ -105,6 +105,7 @@ def test_changing_needs_the_present_password(http: httpx2.Client, one_time: str)
 
 def test_all_refusals_look_the_same(http: httpx2.Client, one_time: str) -> None:
     answers = [log_in(http, "wrong"), log_in(http, one_time, "nobody"), log_in(http, "", "cli")]
+    answers += [log_in(http, "x", "ad\0min"), log_in(http, "\0", "Кто-то")]
     bodies = {
         tuple(sorted((k, v) for k, v in answer.json().items() if k != "correlation_id"))
         for answer in answers

@@ -93,6 +93,14 @@ def test_unknown_accounts_are_404(admin: Admin, method: str, path: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_account")
 
 
+@pytest.mark.parametrize("path", ["/%00", "/UPPER", "/a%2Fb", "?cursor=%00", "?limit=0"])
+def test_malformed_names_are_refused(admin: Admin, path: str) -> None:
+    with admin.as_account() as client:
+        answer = client.get(PATH + path)
+    assert answer.status_code in (404, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_lists_come_in_pages(admin: Admin) -> None:
     with admin.as_account() as client:
         for _ in range(3):

@@ -168,7 +168,10 @@ def test_all_refusals_look_the_same(http: httpx2.Client, body: dict[str, str]) -
         {**body, "client_id": "nobody"},
         {**body, "client_id": "admin"},
         {**body, "client_id": "x' OR 1=1 --"},
+        {**body, "client_id": "cli\0"},
+        {**body, "client_id": "клиент"},
         {**body, "client_secret": "w" * 5000},
+        {**body, "client_secret": "\0"},
         {"grant_type": "client_credentials"},
         {"grant_type": "client_credentials", "client_id": "cli"},
     ]

@@ -23,6 +23,8 @@ def _account(row: Row[Any]) -> ServiceAccount:
 
 
 async def find(session: AsyncSession, client_id: str) -> AccountWithSecret | None:
+    if "\0" in client_id:
+        return None  # PostgreSQL cannot even be asked for it.
     statement = select(service_accounts).where(service_accounts.c.client_id == client_id)
     row = (await session.execute(statement)).one_or_none()
     return AccountWithSecret(_account(row), row.secret_hash) if row else None

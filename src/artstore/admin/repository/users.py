@@ -19,6 +19,8 @@ class UserWithPassword:
 
 
 async def find(session: AsyncSession, username: str) -> UserWithPassword | None:
+    if "\0" in username:
+        return None  # PostgreSQL cannot even be asked for it.
     return await _one(session, select(users).where(users.c.username == username.lower()))
 
 

@@ -3,7 +3,13 @@
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
-from artstore.admin.dependencies import AdminDep, AfterParam, LimitParam, ServiceAccountsDep
+from artstore.admin.dependencies import (
+    AdminDep,
+    AfterParam,
+    LimitParam,
+    NamePath,
+    ServiceAccountsDep,
+)
 from artstore.admin.model import ServiceAccount
 from artstore.admin.services.identity.service_accounts import NewSecret
 from artstore.core.model.account import AccountRole, ClientId, Scope
@@ -41,26 +47,26 @@ async def list_accounts(
 
 
 @router.get("/{client_id}", dependencies=_read)
-async def read_account(client_id: str, accounts: ServiceAccountsDep) -> ServiceAccount:
+async def read_account(client_id: NamePath, accounts: ServiceAccountsDep) -> ServiceAccount:
     return await accounts.get(client_id)
 
 
 @router.post("/{client_id}/rotate-secret", dependencies=_write)
 async def rotate_secret(
-    client_id: str, accounts: ServiceAccountsDep, response: Response
+    client_id: NamePath, accounts: ServiceAccountsDep, response: Response
 ) -> AccountWithSecret:
     """The old secret is refused from now on; the new one is shown this once."""
     return _shown_once(await accounts.rotate_secret(client_id), response)
 
 
 @router.delete("/{client_id}", dependencies=_write)
-async def suspend(client_id: str, accounts: ServiceAccountsDep) -> ServiceAccount:
+async def suspend(client_id: NamePath, accounts: ServiceAccountsDep) -> ServiceAccount:
     """Accounts are never erased: records of decades name them."""
     return await accounts.set_state(client_id, "suspended")
 
 
 @router.post("/{client_id}/resume", dependencies=_write)
-async def resume(client_id: str, accounts: ServiceAccountsDep) -> ServiceAccount:
+async def resume(client_id: NamePath, accounts: ServiceAccountsDep) -> ServiceAccount:
     return await accounts.set_state(client_id, "active")
 
 

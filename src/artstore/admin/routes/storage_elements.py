@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from artstore.admin.dependencies import AfterParam, LimitParam, RegistryDep, ResourcesDep
+from artstore.admin.dependencies import AfterParam, LimitParam, NamePath, RegistryDep, ResourcesDep
 from artstore.admin.model import StorageElement
 from artstore.core.errors import ArtStoreError
 from artstore.core.model.account import Scope
@@ -62,7 +62,7 @@ async def add_element(body: ElementEntry, registry: RegistryDep) -> StorageEleme
 
 @router.get("/{element_id}", dependencies=[Depends(require_scope(Scope.ADMIN_READ))])
 async def read_element(
-    element_id: str, registry: RegistryDep, parts: ResourcesDep
+    element_id: NamePath, registry: RegistryDep, parts: ResourcesDep
 ) -> ElementDetails:
     element = await registry.get(element_id)
     try:
@@ -74,6 +74,6 @@ async def read_element(
 
 @router.patch("/{element_id}", dependencies=_write)
 async def change_element(
-    element_id: str, body: ElementChange, registry: RegistryDep
+    element_id: NamePath, body: ElementChange, registry: RegistryDep
 ) -> StorageElement:
     return await registry.change(element_id, body.model_dump(exclude_none=True))
