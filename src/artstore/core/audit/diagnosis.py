@@ -40,7 +40,8 @@ def diagnose(window: Window, index: int, found: Line, following: Line | None) ->
     if place is None or place == index:
         sentence = f"Record {index} was changed: it is not what was logged."
         return DefectFound(DefectKind.CHANGED, index, sentence)
-    if place > index and comes_next not in (expected, window.leaf_at(index + 1)):
+    says_so = isinstance(found, Record) and found.claimed == place
+    if place > index and says_so and comes_next not in (expected, window.leaf_at(index + 1)):
         return missing(index, place - 1, f"record {place} stands in its place")
     sentence = f"Record {place} stands where record {index} belongs."
     return DefectFound(DefectKind.MOVED, index, sentence)

@@ -74,7 +74,8 @@ def _body(
     end: int,
 ) -> Iterator[bytes]:
     yield from pending.up_to(first, seen=False)
-    for bundle in range(first // TILE_WIDTH, -(-end // TILE_WIDTH)):
+    past_last = -(-end // TILE_WIDTH) if first < end else 0
+    for bundle in range(first // TILE_WIDTH, past_last):
         yield _tile_line(reader, bundle)
         start = max(first, bundle * TILE_WIDTH)
         stop = min(end, (bundle + 1) * TILE_WIDTH)

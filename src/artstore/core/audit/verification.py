@@ -94,8 +94,9 @@ class ExportVerifier:
         self._window = Window(0, ())
         # Of all hashes before the window; unknown until the first ones were proven.
         self._frontier: Frontier | None = None
-        self._consistent = 0
-        self._confirmed = 0
+        # Up to where the records agree with states that were known, were signed by the log,
+        # and were confirmed by witnesses.
+        self._known_agree = self._signed_agree = self._confirmed = 0
         self._disclosed = self._withheld = 0
         self._digest: str | None = None
 
@@ -233,7 +234,9 @@ class ExportVerifier:
         checkpoint = state.checkpoint
         if checkpoint.size != self._next or self._frontier is None:
             self._unproven(f"A checkpoint of {checkpoint.size} records stands in a wrong place")
-        self._compare(checkpoint, "The log itself signed another history")
+        since = max(self._signed_agree, self._known_agree)
+        self._compare(checkpoint, since, "The log itself signed another history")
+        self._signed_agree = checkpoint.size
         if self._policy.is_confirmed(state):
             self._confirmed = checkpoint.size
 
@@ -254,10 +257,15 @@ class ExportVerifier:
     def _compare_known(self) -> None:
         for state in self._known:
             if state.size == self._next and self._frontier is not None:
-                self._compare(state, "You have seen another history of this log")
+                # States inside the export do not narrow it down: whoever forged the records
+                # may have forged those too.
+                since = self._known_agree
+                self._compare(state, since, "You have seen another history of this log")
+                self._known_agree = state.size
 
-    def _compare(self, checkpoint: Checkpoint, sentence: str) -> None:
-        """Raises `DefectFound` unless the records up to here are those of `checkpoint`."""
+    def _compare(self, checkpoint: Checkpoint, since: int, sentence: str) -> None:
+        """Raises `DefectFound` unless the records up to here are those of `checkpoint`. Up to
+        `since` they are known to be true."""
         assert self._frontier is not None
         frontier = self._frontier.copy()
         for leaf in self._window.leaves[: checkpoint.size - self._window.start]:
@@ -265,13 +273,12 @@ class ExportVerifier:
         if frontier.root() != checkpoint.root:
             raise DefectFound(
                 DefectKind.FORKED,
-                self._consistent,
+                since,
                 f"{sentence}: a state of {checkpoint.size} records does not agree with this "
-                f"export. Among records {self._consistent} to {checkpoint.size - 1} at least one "
-                "is not the same.",
+                f"export. Among records {since} to {checkpoint.size - 1} at least one is not "
+                "the same.",
                 checkpoint.size - 1,
             )
-        self._consistent = checkpoint.size
 
     @property
     def _needs_hashes(self) -> bool:
