@@ -1,4 +1,4 @@
-"""`python -m artstore.admin [serve]`, and `python -m artstore.admin prepare --plan FILE`."""
+"""`python -m artstore.admin [serve [--plan FILE]]`, and `python -m artstore.admin prepare`."""
 
 import argparse
 import sys
@@ -18,9 +18,9 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         settings = AdminSettings()
-        if arguments.command == "prepare":
+        if arguments.command == "prepare" or arguments.plan is not None:
             prepare(settings, arguments.plan)
-        else:
+        if arguments.command != "prepare":
             serve(create_app(settings), settings)
     except (ConfigurationError, ValidationError, ArtStoreError) as error:
         print(f"artstore admin: {error}", file=sys.stderr)  # noqa: T201
@@ -30,8 +30,12 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m artstore.admin")
+    parser.set_defaults(plan=None)
     commands = parser.add_subparsers(dest="command")
-    commands.add_parser("serve", help="run the module (the default)")
+    serving = commands.add_parser("serve", help="run the module (the default)")
+    serving.add_argument(
+        "--plan", type=Path, help="prepare first, in the same process: it loads most of its time"
+    )
     preparing = commands.add_parser(
         "prepare", help="migrate the database and create what a new installation begins with"
     )

@@ -24,10 +24,13 @@ RELOAD: Final = signal.SIGUSR1
 """Caddy reads its configuration again, certificates included; connections go on."""
 _RETRY_AFTER_S: Final = 2
 
-# What the edge itself answers. Anything else that goes wrong in it is a module that is away.
+# What the edge itself answers: the first condition that holds. Anything else that goes wrong
+# in it is a module that is away.
+_STATUS: Final = "{err.status_code}"
 _OWN_ANSWERS: Final = (
-    (404, errors.UnknownRoute, "There is nothing at this address."),
-    (413, errors.BodyTooLarge, "The body is larger than this address takes."),
+    (f"{_STATUS} == 404", 404, errors.UnknownRoute, "There is nothing at this address."),
+    (f"{_STATUS} == 413", 413, errors.BodyTooLarge, "The body is larger than this address takes."),
+    (f"{_STATUS} < 500", 400, errors.MalformedHttp, "The request cannot be understood."),
 )
 _AWAY: Final = "A part of ArtStore is away for now. Nothing was lost; try again."
 
@@ -89,8 +92,8 @@ class Edge:
 
 def _error_answers() -> str:
     lines: list[str] = []
-    for status, failure, detail in _OWN_ANSWERS:
-        lines.append(f"@{failure.code} expression {{err.status_code}} == {status}")
+    for condition, status, failure, detail in _OWN_ANSWERS:
+        lines.append(f"@{failure.code} expression {condition}")
         lines.append(f"respond @{failure.code} `{_problem(failure, status, detail)}` {status}")
     lines.append(f"header Retry-After {_RETRY_AFTER_S}")
     lines.append(f"respond `{_problem(errors.Unavailable, 503, _AWAY)}` 503")

@@ -40,8 +40,6 @@ class Program:
     """Where it listens when that is no port."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 30.0
-    once: bool = False
-    """It does its work and ends; ready means it ended well."""
     before: Callable[[], Awaitable[None]] | None = None
     when_ready: Callable[[], Awaitable[None]] | None = None
 

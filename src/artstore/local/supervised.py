@@ -92,9 +92,6 @@ class Supervised:
         while not self._stopping.is_set():
             started_s = self._clock.monotonic_s()
             code = await self._run_once(others)
-            if self.program.once and code == 0:
-                self._become(State.READY)
-                return
             if not self._stopping.is_set() and not self._end_was_wanted():
                 await self._recover(code, self._clock.monotonic_s() - started_s)
         self._become(State.STOPPED)
@@ -157,8 +154,6 @@ class Supervised:
         return code
 
     async def _watch(self, run: Run, others: Mapping[str, "Supervised"]) -> None:
-        if self.program.once:
-            return
         await _all_ready(others, self.program.relies_on)
         # Another process becomes ready: nothing here could set an event for it.
         while not await self.program.is_ready(run.pid):  # noqa: ASYNC110

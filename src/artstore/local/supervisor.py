@@ -117,8 +117,7 @@ class Supervisor:
     def _changed(self, child: Supervised, facts: dict[str, object]) -> None:
         say = self._events.warning if child.state is State.DIED else self._events.info
         say(f"process {child.state}", process=child.program.name, pid=child.status().pid, **facts)
-        lasting = [each for each in self._children.values() if not each.program.once]
-        write_status(self._status_file, [each.status() for each in lasting])
+        write_status(self._status_file, [each.status() for each in self._children.values()])
 
     def _who_is_late(self, limit_s: float) -> str:
         late = [

@@ -192,15 +192,6 @@ async def test_a_hook_that_fails_fails_the_start(tmp_path: Path) -> None:
             pass
 
 
-async def test_work_that_is_done_once_is_ready_when_it_ended_well(tmp_path: Path) -> None:
-    done = tmp_path / "done"
-    once = program("prepare", f"open({str(done)!r}, 'w')", once=True)
-    after = program("after", after=frozenset({"prepare"}))
-    async with started(tmp_path, once, after):
-        assert done.exists()
-        assert [entry.name for entry in read_status(tmp_path / "status.json")] == ["after"]
-
-
 async def test_later_stages_stop_first(tmp_path: Path) -> None:
     async with started(tmp_path, program("database", stage=0), program("edge", stage=4)):
         pass
@@ -236,23 +227,39 @@ async def test_an_asked_for_restart_waits_until_it_is_ready_again(tmp_path: Path
 
 
 async def test_all_that_a_program_says_is_in_its_log_to_the_last_word(tmp_path: Path) -> None:
-    script = "import sys; sys.stdout.write('x' * 300_000 + 'end'); sys.stderr.write('!')"
-    async with started(tmp_path, program("prepare", script, once=True)):
-        pass
-    assert (tmp_path / "prepare.log").read_text() in (
-        "x" * 300_000 + "end!",
-        "!" + "x" * 300_000 + "end",
+    log = tmp_path / "talker.log"
+
+    async def has_said_all(_: int) -> bool:
+        return log.exists() and log.read_text() == "x" * 300_000 + "end"
+
+    script = (
+        "import sys; sys.stdout.write('x' * 300_000); sys.stdout.flush(); "
+        f"sys.stderr.write('end'); sys.stderr.flush(); {STAY}"
     )
+    async with started(tmp_path, program("talker", script, is_ready=has_said_all)):
+        pass
+
+
+async def test_what_a_program_says_as_it_dies_is_kept(tmp_path: Path) -> None:
+    async def never(_: int) -> bool:
+        return False
+
+    script = "import sys; sys.stdout.write('x' * 300_000 + 'end'); sys.exit(1)"
+    with pytest.raises(StartFailed, match=r"end$"):
+        async with started(tmp_path, program("talker", script, is_ready=never)):
+            pass
+    assert (tmp_path / "talker.log").stat().st_size == 3 * 300_003
 
 
 async def test_children_get_only_the_environment_they_are_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_CALLER", "1")
-    script = "import os; print(sorted(os.environ))"
-    async with started(tmp_path, program("prepare", script, once=True, environment={"A": "b"})):
-        pass
-    assert "SECRET_OF_THE_CALLER" not in (tmp_path / "prepare.log").read_text()
+    async with started(tmp_path, program("one", environment={"A": "b"})):
+        pid = pid_of(tmp_path, "one")
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert b"A=b" in environment
+    assert b"SECRET_OF_THE_CALLER=1" not in environment
 
 
 LONELY = """
