@@ -33,6 +33,16 @@ class FolderStore:
         # crash a folder may be there and not be on the disk yet.
         self._durable: set[str] = {self._root}
 
+    @classmethod
+    def at(cls, root: Path) -> Self:
+        """A store in `root`, which is made, durably, if it is missing."""
+        files, root = LocalFiles(), root.absolute()
+        for folder in reversed((root, *root.parents[:-1])):
+            if not files.exists(str(folder)):
+                files.make_directory(str(folder))
+                files.flush_directory(str(folder.parent))
+        return cls(root, files)
+
     def lock(self) -> Self:
         """Keep other writers out until `close`, or until this process ends, however it does.
 
