@@ -83,6 +83,7 @@ class Stack:
         if failure is not None:
             process.wait()
             raise StackFailure(failure)
+        self._daemon = process
 
     def stop(self) -> bool:
         """Stop everything in good order. Says whether anything was running.

@@ -17,8 +17,10 @@ import pytest
 from tests.support.processes import short_folder, wait_until
 
 from artstore.client import ArtStore
+from artstore.local.home import Home
 from artstore.local.ports import Ports, free_ports
 from artstore.local.process_identity import ProcessIdentity
+from artstore.local.stack import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -239,3 +241,16 @@ def test_ctrl_c_in_the_foreground_stops_everything(copy: Copy) -> None:
     assert none_left(everyone)
     log = (copy.home / "log" / "postgres.log").read_text()
     assert log.rstrip().endswith("database system is shut down")
+
+
+def test_who_starts_it_from_python_leaves_nothing_uncollected(copy: Copy) -> None:
+    stack = Stack(Home.at(copy.home))
+    stack.start()
+    assert stack.is_ready()
+    pid = copy.supervisor()
+
+    assert stack.stop()
+
+    assert not stack.is_running
+    assert not psutil.pid_exists(pid), "not even as a zombie"
+    assert not stack.stop()
