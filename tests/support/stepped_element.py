@@ -240,7 +240,7 @@ def last_records(engine: Engine) -> dict[str, Any]:
     """The last record of each file, as the feed tells it; checks its order on the way."""
     result: dict[str, Any] = {}
     after = engine.info().oldest_seq
-    while lines := engine.changes(after, 3):
+    while lines := engine.changes(after, 3).lines:
         for line in lines:
             change = orjson.loads(line)
             assert change["seq"] > after, "the feed is not in order"

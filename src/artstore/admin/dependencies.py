@@ -82,7 +82,7 @@ def client_address(request: Request) -> str:
 
 
 def _files(parts: ResourcesDep) -> Files:
-    return Files(parts.database, parts.element_client, parts.clock)
+    return Files(parts.database, parts.element_client)
 
 
 def _catalogue(parts: ResourcesDep) -> Catalogue:

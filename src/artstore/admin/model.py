@@ -59,3 +59,5 @@ class StorageElement(ElementEntry):
     rebuilds: int
     trouble: str | None
     last_seen: datetime | None
+    complete_until: datetime | None
+    """All that the element stored before this moment is in the catalogue."""

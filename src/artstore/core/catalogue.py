@@ -7,6 +7,8 @@ rebuild gives the same rows (only `generation`, which counts listings, may diffe
 
 import re
 import unicodedata
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -121,6 +123,21 @@ elements = Table(
     Column("rebuilds", Integer, nullable=False, server_default="0", comment="ordered so far"),
     Column("trouble", Text, comment="why it is not followed now"),
     Column("last_seen", DateTime(timezone=True)),
+    Column(
+        "complete_until",
+        DateTime(timezone=True),
+        comment="all that the element stored before this moment is in the table of files",
+    ),
     CheckConstraint(_one_of("state", ELEMENT_STATES), name="elements_state_known"),
 )
 """The registry of storage elements, and how far the catalogue has followed each."""
+
+
+CLOCKS_DIFFER_BY_MAX: Final = timedelta(seconds=60)
+"""Ids are made by ingesters, `complete_until` is noted by the admin module."""
+
+
+def covers(complete_until: datetime | None, moment: datetime) -> bool:
+    """Whether an element of which `complete_until` is noted cannot hold a file of `moment`
+    that the table of files lacks: good enough when the element itself does not answer."""
+    return complete_until is not None and complete_until > moment + CLOCKS_DIFFER_BY_MAX

@@ -35,9 +35,7 @@ def create_app(settings: QuerySettings) -> FastAPI:
         catalogue = Catalogue(database)
         elements = Elements(transport, catalogue, clock, admin_url=settings.admin_url)
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock)
-        app.state.query = Query(
-            settings, Files(catalogue, elements, clock), Search(catalogue), elements
-        )
+        app.state.query = Query(settings, Files(catalogue, elements), Search(catalogue), elements)
         try:
             yield
         finally:

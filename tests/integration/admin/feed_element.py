@@ -184,9 +184,14 @@ class FeedElement:
         if after == self.head_seq:
             await self._wait(float(request.query["wait"]))
         told = [] if self.feed_is_silent else self.changes
-        lines = [c.model_dump_json().encode() + b"\n" for c in told if c.seq > after]
-        headers = {"X-ArtStore-Feed-Id": self.feed_id, "X-ArtStore-Head-Seq": str(self.head_seq)}
-        return await self._send(request, lines[:limit], headers)
+        page = [change for change in told if change.seq > after][:limit]
+        lines = [change.model_dump_json().encode() + b"\n" for change in page]
+        headers = {
+            "X-ArtStore-Feed-Id": self.feed_id,
+            "X-ArtStore-Head-Seq": str(self.head_seq),
+            "X-ArtStore-Position": str(page[-1].seq if page else after),
+        }
+        return await self._send(request, lines, headers)
 
     async def _wait(self, wait_s: float) -> None:
         changed = self._changed

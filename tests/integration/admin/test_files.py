@@ -139,14 +139,24 @@ async def test_a_young_file_that_nobody_has_is_404(
     assert (await client("DELETE", nowhere)).status_code == 503
 
 
-async def test_an_old_unknown_file_is_404_and_nobody_is_asked(
-    client: Caller,
-    fake: FeedElement,
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_an_old_unknown_file_is_404_also_while_an_element_is_away_that_was_followed(
+    admin: Admin, client: Caller, fake: FeedElement, method: str
 ) -> None:
-    for method in ("PATCH", "DELETE"):
-        answer = await client(method, OLD_ID, json={} if method == "PATCH" else None)
-        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_file")
-    assert not [line for line in fake.requests if OLD_ID in line]
+    body = {} if method == "PATCH" else None
+    answer = await client(method, OLD_ID, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_file")
+
+    fake.away = True
+    assert (await client(method, OLD_ID, json=body)).status_code == 503
+    set_complete_until(admin, "now()")
+    assert (await client(method, OLD_ID, json=body)).status_code == 404
+    set_complete_until(admin, "NULL")
+
+
+def set_complete_until(admin: Admin, moment: str) -> None:
+    with psycopg.connect(admin.installation.database.url) as connection:
+        connection.execute(f"UPDATE catalogue.elements SET complete_until = {moment}")
 
 
 @pytest.mark.parametrize("bad_id", ["x", "..%2f..%2fetc", OLD_ID.upper(), "0" * 36])

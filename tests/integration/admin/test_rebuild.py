@@ -119,10 +119,10 @@ async def test_a_follower_that_missed_the_order_cannot_write(
         positions = Positions(connection, element.element_id)
         known = await positions.read()
         now = SystemClock().now()
-        await positions.advance(known, 1, now)
+        await positions.advance(known, 1, now, complete_until=now)
         await status_of(catalogue).rebuild(from_scratch=False, ordered_by="test")
         writes = (
-            positions.advance(known, 2, now),
+            positions.advance(known, 2, now, complete_until=now),
             positions.advance_listing(known, UUID(int=1), now),
             positions.end_listing(known, now),
             positions.begin_listing(known, "feed", 3, now),

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from sqlalchemy import Engine, create_engine, delete, insert, make_url
+from sqlalchemy import Engine, create_engine, delete, insert, make_url, update
 from tests.support.catalogue_rows import insert_records
 from tests.support.fake_shelf import FakeShelf, Fault
 from tests.support.issuer import ISSUER, Issuer
@@ -54,6 +54,13 @@ class World:
     def know(self, *records: FileRecord, state: str = "present") -> None:
         with self.engine.begin() as connection:
             insert_records(connection, records, element_id=self.shelf.element_id, state=state)
+
+    def know_complete(self, shelf: FakeShelf, age_s: int | None) -> None:
+        """The catalogue holds all that `shelf` stored more than `age_s` seconds ago."""
+        moment = None if age_s is None else datetime.now(UTC) - timedelta(seconds=age_s)
+        statement = update(elements).where(elements.c.element_id == shelf.element_id)
+        with self.engine.begin() as connection:
+            connection.execute(statement.values(complete_until=moment))
 
     @contextlib.asynccontextmanager
     async def request(

@@ -43,11 +43,28 @@ async def test_what_is_no_id_is_refused(world: World, file_id: str) -> None:
         assert json.loads(body)["field"] == "file_id"
 
 
-async def test_an_old_id_that_the_catalogue_lacks_is_unknown_at_once(world: World) -> None:
-    status, body, _ = await world.get(path_of(world.old_id(age_s=61)))
+@pytest.mark.parametrize("suffix", ["", "/content"])
+async def test_a_file_that_the_catalogue_missed_for_hours_is_found(
+    world: World, suffix: str
+) -> None:
+    record = world.other.put(world.old_id(age_s=7200), b"missed")
 
-    assert (status, json.loads(body)["code"]) == (404, "unknown_file")
-    assert not world.shelf.requests
+    status, body, _ = await world.get(path_of(record.file_id) + suffix)
+
+    assert status == 200
+    assert body == (b"missed" if suffix else record.to_json())
+
+
+@pytest.mark.parametrize(("followed_until_s", "expected"), [(7100, 404), (7250, 503), (None, 503)])
+async def test_an_element_that_is_away_is_excused_where_it_was_followed(
+    world: World, followed_until_s: int | None, expected: int
+) -> None:
+    world.shelf.fault = Fault.DOWN
+    world.know_complete(world.shelf, followed_until_s)
+
+    status, _, _ = await world.get(path_of(world.old_id(age_s=7200)))
+
+    assert status == expected
 
 
 @pytest.mark.parametrize("suffix", ["", "/content"])

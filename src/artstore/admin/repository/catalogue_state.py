@@ -50,6 +50,7 @@ async def order_rebuild(session: AsyncSession, *, from_scratch: bool) -> None:
             rebuilds=elements.c.rebuilds + 1,
             listing_after=None,
             listing_started_at=None,
+            complete_until=None,
             trouble=None,
         )
     )

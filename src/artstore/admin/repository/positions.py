@@ -45,7 +45,8 @@ FROM catalogue.elements WHERE element_id = %s
 _BEGIN_LISTING: Final = """
 UPDATE catalogue.elements
 SET state = 'listing', feed_id = %(feed_id)s, position_seq = %(seq)s, listing_after = NULL,
-    listing_started_at = %(now)s, generation = generation + 1, trouble = NULL, last_seen = %(now)s
+    listing_started_at = %(now)s, generation = generation + 1, trouble = NULL, last_seen = %(now)s,
+    complete_until = NULL
 WHERE element_id = %(element_id)s AND rebuilds = %(rebuilds)s
 """
 _ADVANCE_LISTING: Final = """
@@ -58,7 +59,9 @@ SET state = 'following', listing_after = NULL, listing_started_at = NULL, last_s
 WHERE element_id = %(element_id)s AND rebuilds = %(rebuilds)s
 """
 _ADVANCE: Final = """
-UPDATE catalogue.elements SET position_seq = %(seq)s, trouble = NULL, last_seen = %(now)s
+UPDATE catalogue.elements
+SET position_seq = %(seq)s, trouble = NULL, last_seen = %(now)s,
+    complete_until = coalesce(%(complete_until)s, complete_until)
 WHERE element_id = %(element_id)s AND rebuilds = %(rebuilds)s
 """
 _NOTE_TROUBLE: Final = "UPDATE catalogue.elements SET trouble = %s WHERE element_id = %s"
@@ -106,8 +109,11 @@ class Positions:
     async def end_listing(self, known: Position, now: datetime) -> None:
         await self._write(_END_LISTING, known, now)
 
-    async def advance(self, known: Position, seq: int, now: datetime) -> None:
-        await self._write(_ADVANCE, known, now, seq=seq)
+    async def advance(
+        self, known: Position, seq: int, now: datetime, *, complete_until: datetime | None
+    ) -> None:
+        """`complete_until`: a moment up to which nothing is left to take over, if one is known."""
+        await self._write(_ADVANCE, known, now, seq=seq, complete_until=complete_until)
 
     async def note_trouble(self, trouble: str) -> None:
         await self.connection.execute(_NOTE_TROUBLE, (trouble, self._element_id))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,6 +31,14 @@ class CatalogueEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownElement:
+    """`complete_until`: see `core.catalogue.covers`."""
+
+    entry: ElementEntry
+    complete_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     file_id: FileId
     record: bytes
@@ -48,12 +57,15 @@ class Catalogue:
             return None
         return CatalogueEntry(row.record, row.revision, row.state == "deleted", row.element_id)
 
-    async def elements(self) -> list[ElementEntry]:
+    async def elements(self) -> list[KnownElement]:
         columns = (elements.c.element_id, elements.c.url, elements.c.priority)
         async with self._database.session() as session:
-            rows = (await session.execute(select(*columns))).all()
+            rows = (await session.execute(select(*columns, elements.c.complete_until))).all()
         return [
-            ElementEntry(element_id=row.element_id, url=row.url, priority=row.priority)
+            KnownElement(
+                ElementEntry(element_id=row.element_id, url=row.url, priority=row.priority),
+                row.complete_until,
+            )
             for row in rows
         ]
 

@@ -9,14 +9,15 @@ import aiohttp
 import orjson
 from pydantic import ValidationError
 
+from artstore.core.catalogue import covers
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, InternalError, Unavailable, UnknownFile
 from artstore.core.http import Transport
 from artstore.core.logging import get_logger
 from artstore.core.model.element import ElementEntry
 from artstore.core.model.file import FileRecord
-from artstore.core.model.ids import ElementId, FileId
-from artstore.query.repository.catalogue import Catalogue
+from artstore.core.model.ids import ElementId, FileId, file_id_time
+from artstore.query.repository.catalogue import Catalogue, KnownElement
 
 REGISTRY_AGE_MAX_S: Final = 5.0
 ASK_TIMEOUT_S: Final = 5.0
@@ -30,38 +31,37 @@ class Elements:
         self._catalogue = catalogue
         self._clock = clock
         self._admin_url = admin_url.rstrip("/")
-        self._entries: Mapping[ElementId, ElementEntry] = {}
+        self._known: Mapping[ElementId, KnownElement] = {}
         self._read_at_s = float("-inf")
         self._log = get_logger()
 
     async def entry(self, element_id: ElementId) -> ElementEntry:
         """Raises `Unavailable` for an element that the registry does not know (any more)."""
         age_s = self._clock.monotonic_s() - self._read_at_s
-        if age_s > REGISTRY_AGE_MAX_S or element_id not in self._entries:
+        if age_s > REGISTRY_AGE_MAX_S or element_id not in self._known:
             await self._read_registry()
-        entry = self._entries.get(element_id)
-        if entry is None:
+        known = self._known.get(element_id)
+        if known is None:
             self._log.error("element is not in the registry", element=element_id)
             raise Unavailable("the file is temporarily not available")
-        return entry
+        return known.entry
 
     async def find(self, file_id: FileId) -> tuple[FileRecord, ElementEntry] | None:
         """Asks all elements at once; the first that has the file answers.
 
         Raises:
-            Unavailable: Nobody has it, but not everybody answered.
+            Unavailable: Nobody has it, but one that may have it did not answer.
         """
         # Read anew: the file may be the first of an element that was added just now.
         await self._read_registry()
-        entries = self._entries.values()
-        asking = [asyncio.create_task(self._ask(entry, file_id)) for entry in entries]
-        failed = False
+        asking = [asyncio.create_task(self._ask(known, file_id)) for known in self._known.values()]
+        unclear = False
         try:
             for answer in asyncio.as_completed(asking):
                 try:
                     found = await answer
                 except (ArtStoreError, TimeoutError):
-                    failed = True
+                    unclear = True
                     continue
                 if found is not None:
                     return found
@@ -69,7 +69,7 @@ class Elements:
             for task in asking:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
-        if failed:
+        if unclear:
             raise Unavailable("not every storage element answers")
         return None
 
@@ -96,13 +96,15 @@ class Elements:
         return keys
 
     async def _read_registry(self) -> None:
-        entries = await self._catalogue.elements()
-        self._entries = {entry.element_id: entry for entry in entries}
+        elements = await self._catalogue.elements()
+        self._known = {known.entry.element_id: known for known in elements}
         self._read_at_s = self._clock.monotonic_s()
 
     async def _ask(
-        self, entry: ElementEntry, file_id: FileId
+        self, known: KnownElement, file_id: FileId
     ) -> tuple[FileRecord, ElementEntry] | None:
+        """Raises if it does not answer and may hold the file."""
+        entry = known.entry
         url = f"{entry.url}/api/v1/files/{file_id}"
         try:
             async with (
@@ -114,3 +116,7 @@ class Elements:
             return None
         except ValidationError as error:
             raise InternalError from error
+        except (ArtStoreError, TimeoutError):
+            if covers(known.complete_until, file_id_time(file_id)):
+                return None
+            raise

@@ -1,18 +1,12 @@
 """Where a file is, and what is known of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
 
-from artstore.core.clock import Clock
 from artstore.core.errors import FileDeleted, UnknownFile
 from artstore.core.model.file import FileRecord
-from artstore.core.model.ids import ElementId, FileId, file_id_time
+from artstore.core.model.ids import ElementId, FileId
 from artstore.query.repository.catalogue import Catalogue
 from artstore.query.services.elements import Elements
-
-YOUNG: Final = timedelta(seconds=60)
-"""The catalogue follows within a second; an id older than this that it lacks is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +23,15 @@ class Located:
 
 
 class Files:
-    def __init__(self, catalogue: Catalogue, elements: Elements, clock: Clock) -> None:
+    def __init__(self, catalogue: Catalogue, elements: Elements) -> None:
         self._catalogue = catalogue
         self._elements = elements
-        self._clock = clock
 
     async def locate(self, file_id: FileId) -> Located:
-        """The file, also in the moment between its upload and its entry in the catalogue.
+        """The file, also between its upload and its entry in the catalogue.
+
+        The catalogue may be a moment behind, or hours if the admin module was away. So
+        that it lacks a file proves nothing; the elements are asked.
 
         Raises:
             UnknownFile: It does not exist.
@@ -44,14 +40,12 @@ class Files:
         """
         entry = await self._catalogue.find(file_id)
         if entry is None:
-            return await self._locate_young(file_id)
+            return await self._ask_elements(file_id)
         if entry.deleted:
             raise FileDeleted
         return Located(entry.record, entry.revision, entry.element_id)
 
-    async def _locate_young(self, file_id: FileId) -> Located:
-        if abs(self._clock.now() - file_id_time(file_id)) > YOUNG:
-            raise UnknownFile
+    async def _ask_elements(self, file_id: FileId) -> Located:
         found = await self._elements.find(file_id)
         if found is None:
             raise UnknownFile

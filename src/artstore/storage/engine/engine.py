@@ -27,7 +27,7 @@ from artstore.core.model.ids import ElementId, FileId
 from artstore.storage.engine import identity, mode_rules, recovery
 from artstore.storage.engine.capacity import Room
 from artstore.storage.engine.claims import Claims
-from artstore.storage.engine.feed import Feed
+from artstore.storage.engine.feed import Feed, FeedPage
 from artstore.storage.engine.fs import Fs, LocalFs, make_directories
 from artstore.storage.engine.keeper import Keeper
 from artstore.storage.engine.layout import Layout, extension_of
@@ -298,7 +298,7 @@ class Engine:
     def files(self, after: FileId | None, limit: int) -> list[bytes]:
         return self._reading.files(after, limit)
 
-    def changes(self, after: int, limit: int) -> list[bytes]:
+    def changes(self, after: int, limit: int) -> FeedPage:
         return self._feed.changes(after, limit)
 
     def check(self) -> None:

@@ -1,7 +1,7 @@
 """The change feed: the log as others read it, raw segments and history alike."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from artstore.core.errors import PositionGone
 from artstore.core.logging import get_logger
@@ -18,6 +18,16 @@ from artstore.storage.engine.segments import HistorySegment, RawSegment, Segment
 
 PAGE_BYTES_MAX: Final = 8 << 20
 """A page ends after the line that reaches this, whatever the limit of lines."""
+
+
+class FeedPage(NamedTuple):
+    """`position` is where the reader stands after `lines`: nothing up to there is left out.
+
+    It may lie behind the last line, since the log holds more than changes.
+    """
+
+    lines: list[bytes]
+    position: int
 
 
 class Feed:
@@ -40,7 +50,7 @@ class Feed:
             oldest = segment.first - 1
         return oldest
 
-    def changes(self, after: int, limit: int) -> list[bytes]:
+    def changes(self, after: int, limit: int) -> FeedPage:
         """Up to `limit` lines, oldest first; none if nothing is newer.
 
         Raises:
@@ -61,8 +71,8 @@ class Feed:
             last = segment.last if segment.last is not None else head
             # An unfinished page stopped at a limit; a finished one may end in markers.
             unfinished = len(lines) >= limit or size >= PAGE_BYTES_MAX
-            after = sequence_of(lines[-1]) if unfinished else last
-        return lines
+            after = sequence_of(lines[-1]) if unfinished else min(last, head)
+        return FeedPage(lines, after)
 
     def _segment_with(self, sequence: int) -> RawSegment | HistorySegment:
         for segment in reversed(self._segments.snapshot()):

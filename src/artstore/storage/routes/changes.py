@@ -19,10 +19,14 @@ async def read_changes(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 1000,
     wait: Annotated[float, Query(ge=0, le=60)] = 0,
 ) -> Response:
-    """Durable changes as JSON lines, oldest first. Waits up to `wait` seconds for one."""
-    lines = await feed.changes(after, limit, wait)
+    """Durable changes as JSON lines, oldest first. Waits up to `wait` seconds for one.
+
+    Go on after `X-ArtStore-Position`. Where that is the head, nothing was left to tell.
+    """
+    page = await feed.changes(after, limit, wait)
     headers = {
         "X-ArtStore-Feed-Id": engine.feed_id,
+        "X-ArtStore-Position": str(page.position),
         "X-ArtStore-Head-Seq": str(engine.head),
     }
-    return Response(b"".join(lines), media_type=NDJSON, headers=headers)
+    return Response(b"".join(page.lines), media_type=NDJSON, headers=headers)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.feed import FeedPage
 from artstore.storage.services.threads import Threads
 
 STOP_CHECK_S: Final = 1.0
@@ -23,7 +24,7 @@ class ChangeFeed:
         self._loop = asyncio.get_running_loop()
         engine.on_durable(self._on_durable)
 
-    async def changes(self, after: int, limit: int, wait_s: float) -> list[bytes]:
+    async def changes(self, after: int, limit: int, wait_s: float) -> FeedPage:
         """Changes behind `after`, oldest first. Without any, waits up to `wait_s` for one.
 
         Raises:
@@ -33,10 +34,10 @@ class ChangeFeed:
         while True:
             # Taken before reading: what becomes durable in between must wake us.
             grown = self._grown
-            lines = await self._threads.run(self._engine.changes, after, limit)
+            page = await self._threads.run(self._engine.changes, after, limit)
             remaining_s = deadline_s - self._loop.time()
-            if lines or remaining_s <= 0 or self._is_stopping():
-                return lines
+            if page.lines or remaining_s <= 0 or self._is_stopping():
+                return page
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(remaining_s, STOP_CHECK_S)):
                     await grown.wait()

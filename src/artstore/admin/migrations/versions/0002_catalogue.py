@@ -93,6 +93,11 @@ def _create_elements() -> None:
         ),
         sa.Column("trouble", sa.Text, comment="why it is not followed now"),
         sa.Column("last_seen", _TIME),
+        sa.Column(
+            "complete_until",
+            _TIME,
+            comment="all that the element stored before this moment is in the table of files",
+        ),
         sa.CheckConstraint("state IN ('new', 'listing', 'following')", name="elements_state_known"),
         schema="catalogue",
     )

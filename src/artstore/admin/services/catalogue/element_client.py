@@ -27,10 +27,14 @@ class BrokenAnswer(InternalError):
 
 @dataclass(frozen=True)
 class Feed:
-    """An answer of `/changes`: which history, how far it goes, and the lines asked for."""
+    """An answer of `/changes`: which history, how far it goes, and the lines asked for.
+
+    `position_seq` is where to go on: the lines tell everything up to there.
+    """
 
     feed_id: str
     head_seq: int
+    position_seq: int
     lines: AsyncIterator[bytes]
 
 
@@ -87,8 +91,7 @@ class ElementClient:
             params=params,
             timeout_s=wait_s + _LONG_POLL_MARGIN_S,
         ) as response:
-            feed_id, head_seq = _feed_head(response)
-            yield Feed(feed_id, head_seq, split_lines(response.content))
+            yield _feed(response)
 
     async def _record(
         self, method: str, url: str, file_id: FileId, body: bytes | None = None
@@ -107,9 +110,14 @@ class ElementClient:
             raise BrokenAnswer from error
 
 
-def _feed_head(response: aiohttp.ClientResponse) -> tuple[str, int]:
+def _feed(response: aiohttp.ClientResponse) -> Feed:
     try:
-        return response.headers["X-ArtStore-Feed-Id"], int(response.headers["X-ArtStore-Head-Seq"])
+        return Feed(
+            response.headers["X-ArtStore-Feed-Id"],
+            int(response.headers["X-ArtStore-Head-Seq"]),
+            int(response.headers["X-ArtStore-Position"]),
+            split_lines(response.content),
+        )
     except (KeyError, ValueError) as error:
         raise BrokenAnswer from error
 

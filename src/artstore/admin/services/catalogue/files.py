@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Final
 
 import orjson
 import psycopg
@@ -13,22 +11,18 @@ from artstore.admin.repository.catalogue_files import connection_of
 from artstore.admin.repository.catalogue_state import Location
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.rows import row_of, write_rows
-from artstore.core.clock import Clock
+from artstore.core.catalogue import covers
 from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError, Unavailable, UnknownFile
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileChange, FileRecord
 from artstore.core.model.ids import FileId, file_id_time
 
-YOUNG: Final = timedelta(minutes=1)
-"""The catalogue is at most a second behind; beyond this a file it does not know is unknown."""
-
 
 class Files:
-    def __init__(self, database: Database, client: ElementClient, clock: Clock) -> None:
+    def __init__(self, database: Database, client: ElementClient) -> None:
         self._database = database
         self._client = client
-        self._clock = clock
 
     async def change(self, file_id: FileId, change: FileChange) -> FileRecord:
         """The record after the change. Searches show it when this returns.
@@ -65,36 +59,31 @@ class Files:
     async def _locate(self, file_id: FileId) -> Location:
         async with self._database.session() as session:
             place = await catalogue_state.locate(session, file_id)
-        if place is None and self._clock.now() - file_id_time(file_id) < YOUNG:
-            place = await self._ask_elements(file_id)
-        if place is None:
-            raise UnknownFile
-        return place
+        return place or await self._ask_elements(file_id)
 
-    async def _ask_elements(self, file_id: FileId) -> Location | None:
-        """Whoever has it. That nobody has it is certain only if all of them answered."""
+    async def _ask_elements(self, file_id: FileId) -> Location:
+        """Whoever has it: the catalogue may be behind, so its silence proves nothing."""
         async with self._database.session() as session:
-            places = [
-                Location(element.element_id, element.url, element.generation)
-                for element in await elements.every(session)
-            ]
+            known = await elements.every(session)
         answers = await asyncio.gather(
-            *(self._client.record(place.url, file_id) for place in places), return_exceptions=True
+            *(self._client.record(element.url, file_id) for element in known),
+            return_exceptions=True,
         )
         unclear: ArtStoreError | None = None
-        for place, answer in zip(places, answers, strict=True):
+        for element, answer in zip(known, answers, strict=True):
             match answer:
                 case FileRecord():
-                    return place
+                    return Location(element.element_id, element.url, element.generation)
                 case UnknownFile():
                     pass
                 case ArtStoreError():
-                    unclear = answer
+                    if not covers(element.complete_until, file_id_time(file_id)):
+                        unclear = answer
                 case _:
                     raise answer
         if unclear is not None:
             raise Unavailable("a storage element does not answer") from unclear
-        return None
+        raise UnknownFile
 
     async def _show(self, record: FileRecord, place: Location) -> None:
         """Do not wait for the feed. The change is done, so a failure here is none of it."""

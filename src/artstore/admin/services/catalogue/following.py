@@ -121,30 +121,33 @@ class Following:
         self._log.info("listing ends", element=position.element_id, missing=missing)
 
     async def _watch(self, position: Position) -> None:
+        asked_at = self._clock.now()
         try:
             async with self._client.feed(
                 position.url, position.position_seq, LINES_PER_REQUEST, self._wait_s
             ) as feed:
                 if feed.feed_id == position.feed_id:
-                    await self._take_over(position, feed)
+                    await self._take_over(position, feed, asked_at)
                     return
                 self._log.warning("the feed is another one", element=position.element_id)
         except PositionGone:
             self._log.warning("the feed position is gone", element=position.element_id)
         await self._begin_listing(position)
 
-    async def _take_over(self, position: Position, feed: Feed) -> None:
+    async def _take_over(self, position: Position, feed: Feed, asked_at: datetime) -> None:
         seq = position.position_seq
+        since = None
         async with aclosing(read_ahead(batches(feed.lines, parse_change))) as arriving:
             async for changes in arriving:
                 seq = max(seq, changes[-1].seq)
                 await self._apply_changes(position, changes, seq)
-                behind = seq < feed.head_seq
-                self._show_lag(position.element_id, changes[-1].at if behind else None)
-        if seq == position.position_seq:
-            # Nothing happened: say that the element was there.
-            await self._positions.advance(position, seq, self._clock.now())
-            self._show_lag(position.element_id, None)
+                since = changes[-1].at
+        seq = max(seq, feed.position_seq)
+        complete = seq >= feed.head_seq
+        await self._positions.advance(
+            position, seq, self._clock.now(), complete_until=asked_at if complete else None
+        )
+        self._show_lag(position.element_id, None if complete else since)
 
     async def _apply_changes(self, position: Position, changes: list[Change], seq: int) -> None:
         rows = [
@@ -152,7 +155,7 @@ class Following:
         ]
         connection = self._positions.connection
         async with connection.transaction():
-            await self._positions.advance(position, seq, self._clock.now())
+            await self._positions.advance(position, seq, self._clock.now(), complete_until=None)
             await write_rows(connection, rows)
         CATALOGUE_CHANGES.labels(position.element_id).inc(len(rows))
         self._log.info(
