@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ KINDS = (
 
 
 def key(name: str, algorithm: Algorithm = Algorithm.ED25519, number: int = 1) -> SigningKey:
-    return SigningKey.from_seed(name, algorithm, bytes([algorithm, number]) * 16)
+    seed = sha256(f"{name} {algorithm} {number}".encode()).digest()
+    return SigningKey.from_seed(name, algorithm, seed)
 
 
 LOG_KEY = key(ORIGIN)

@@ -1,0 +1,154 @@
+"""A log with the history of one document in it, and its proof bundle."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from tests.support.transparency import (
+    LOG_KEY,
+    LOG_KEY_PQ,
+    ORIGIN,
+    START,
+    WITNESS_KEY,
+    AuditLog,
+    cosigned,
+    key,
+)
+
+from artstore.core.audit.bundle import ProvenEvent, write_bundle
+from artstore.core.model.audit import (
+    Actor,
+    AuditEvent,
+    AuditKind,
+    Outcome,
+    PersonalField,
+    commit_to,
+)
+from artstore.core.model.file import Deletion, Digest, FileRecord, Uploader
+from artstore.core.model.ids import FileId, FileIdSource
+from artstore.core.tlog.notes.keys import Algorithm
+from artstore.core.tlog.notes.policy import TrustPolicy
+
+DOCUMENT = b"%PDF-1.7 the contract of 22 November 2026\n" * 500
+WITNESS_KEY_PQ = key("witness.example/w1", Algorithm.ML_DSA_44_COSIGNATURE)
+POLICY = TrustPolicy(
+    ORIGIN,
+    (LOG_KEY.verifier, LOG_KEY_PQ.verifier),
+    (WITNESS_KEY.verifier, WITNESS_KEY_PQ.verifier),
+    quorum=1,
+)
+
+
+@dataclass(frozen=True)
+class Deposited:
+    """A document, its record as it is now, and the log that holds its history."""
+
+    attr: bytes
+    log: AuditLog
+    places: tuple[int, ...]
+    """Indexes of its events."""
+
+    def bundle(self, document: bytes | None = DOCUMENT, hidden: bool = False) -> bytes:
+        out = BytesIO()
+        write_bundle(
+            out,
+            attr=self.attr,
+            document=None if document is None else [document[:100], document[100:]],
+            events=[self._proven(place, hidden) for place in self.places],
+            note=self.log.notes[-1],
+            policy=POLICY,
+        )
+        return out.getvalue()
+
+    def _proven(self, place: int, hidden: bool) -> ProvenEvent:
+        reader = self.log.log.reader()
+        event = self.log.events[place]
+        facts = {} if hidden else self.log.facts[event.event_id]
+        return ProvenEvent(place, event.to_entry(), facts, reader.inclusion_proof(place))
+
+
+@cache
+def deposited(*, deleted: bool = False) -> Deposited:
+    log = AuditLog(700, 100, log_keys=(LOG_KEY, LOG_KEY_PQ))
+    chance = random.Random(3)
+    ids = FileIdSource()
+    file_id = ids.new(START, chance.randbytes(10))
+    record = _record(file_id)
+    changed = record.model_copy(update={"revision": 2, "tags": ("court",)})
+    history = [(AuditKind.FILE_UPLOADED, record), (AuditKind.FILE_DOWNLOADED, None)]
+    history.append((AuditKind.FILE_CHANGED, changed))
+    if deleted:
+        deletion = Deletion(at=START + timedelta(days=9), by="usr-7", reason="retention ended")
+        changed = changed.model_copy(update={"revision": 3, "deleted": deletion})
+        history.append((AuditKind.FILE_DELETED, changed))
+    places = []
+    for number, (kind, state) in enumerate(history):
+        personal, facts = commit_to({PersonalField.ACTOR_NAME: "Мария"}, chance.randbytes)
+        event = AuditEvent(
+            event_id=ids.new(START, chance.randbytes(10)),
+            kind=kind,
+            outcome=Outcome.SUCCEEDED,
+            at=START + timedelta(hours=number),
+            actor=Actor(person="usr-7"),
+            file_id=file_id,
+            collection="contracts",
+            details={} if state is None else _details(state),
+            personal=personal,
+        )
+        log.facts[event.event_id] = facts
+        places.append(log.log.checkpoint.size)
+        log.events.append(event)
+        log.append([event])
+    log.notes[-1] = cosigned(log.log.note, WITNESS_KEY, WITNESS_KEY_PQ)
+    return Deposited(changed.to_json(), log, tuple(places))
+
+
+def _record(file_id: FileId) -> FileRecord:
+    digest = Digest(alg="sha256", value=sha256(DOCUMENT).hexdigest(), computed_at=START)
+    return FileRecord(
+        file_id=file_id,
+        collection="contracts",
+        original_filename="../Договор № 7.pdf",
+        size=len(DOCUMENT),
+        content_type="application/pdf",
+        digests=(digest,),
+        uploaded_at=START,
+        uploaded_by=Uploader(subject="usr-7", name="Мария", via="cli"),
+        revision=1,
+    )
+
+
+def _details(record: FileRecord) -> dict[str, Any]:
+    return {
+        "record_sha256": sha256(record.to_json()).hexdigest(),
+        "revision": record.revision,
+        "sha256": record.sha256,
+        "size": record.size,
+    }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    proven: bool
+    text: str
+
+
+def run_verifier(program: Path, *arguments: object) -> Verdict:
+    """`verify.py` as a stranger runs it: another process, no ArtStore to import."""
+    alone = (
+        "import runpy, sys; sys.modules['artstore'] = None; "
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command: Sequence[str] = [sys.executable, "-I", "-c", alone, str(program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert not done.stderr, done.stderr
+    assert done.returncode in (0, 1)
+    return Verdict(done.returncode == 0, done.stdout)
