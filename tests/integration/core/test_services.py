@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from tests.support.pki import Pki
-from tests.support.processes import running, short_folder
+from tests.support.processes import running, short_folder, wait_until
 
 from artstore.core.errors import (
     ArtStoreError,
@@ -45,6 +45,9 @@ class Service:
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def told(self, trace_id: str) -> set[str]:
+        return {event["event"] for event in self.events() if event.get("trace_id") == trace_id}
 
 
 @contextlib.contextmanager
@@ -254,8 +257,8 @@ async def test_one_trace_crosses_the_hop(service: Service, ingester: Transport) 
     async with ingester.request("GET", f"{service.url}/api/v1/trace", peer="storage") as answer:
         assert await answer.json() == {"trace_id": trace.trace_id}
         assert answer.headers["x-correlation-id"] == trace.trace_id
-    logged = {e["event"] for e in service.events() if e.get("trace_id") == trace.trace_id}
-    assert logged == {"asked for its trace", "request"}
+    wanted = {"asked for its trace", "request"}
+    wait_until(lambda: service.told(trace.trace_id) == wanted, "both lines in the log")
 
 
 async def test_requests_are_counted_by_template(service: Service, ingester: Transport) -> None:

@@ -1,5 +1,6 @@
 """What an upload does: what reaches the element, and what the client is told."""
 
+import asyncio
 import hashlib
 import json
 from base64 import b64encode
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 from tests.integration.ingester.conftest import World
 from tests.support.fake_element import Arrived
+from tests.support.processes import wait_until
 
 LARGE = bytes(range(256)) * 1024  # 256 KiB, above what is held in memory
 
@@ -175,11 +177,14 @@ async def test_one_trace_crosses_the_hop_and_no_name_is_logged(world: World) -> 
     )
 
     assert response.headers["X-Correlation-Id"] == trace
-    accepted = [e for e in world.ingester.events() if e.get("file_id") == body["file_id"]]
-    assert [(e["event"], e["element"], e["size"]) for e in accepted] == [
-        ("file accepted", "edit-1", 1)
-    ]
-    assert accepted[0]["trace_id"] == trace
+
+    def told() -> list[dict[str, Any]]:
+        return [e for e in world.ingester.events() if e.get("file_id") == body["file_id"]]
+
+    await asyncio.to_thread(wait_until, lambda: bool(told()), "the line of the request")
+    (line,) = told()
+    assert (line["event"], line["element"], line["size"]) == ("request", "edit-1", 1)
+    assert line["trace_id"] == trace
     assert "secret-name" not in world.ingester.log.read_text()
 
 

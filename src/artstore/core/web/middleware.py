@@ -3,6 +3,7 @@
 Plain ASGI and no more than one layer per concern: this runs on the hot path.
 """
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Final
 
@@ -10,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artstore.core import errors
-from artstore.core.logging import get_logger
+from artstore.core.logging import begin_notes, get_logger
 from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
@@ -41,6 +42,7 @@ class RequestTelemetry:
             return
         span = self._spans.start(scope["method"], _parent_of(scope))
         enter_trace(span.context)
+        notes = begin_notes()
         started_s = perf_counter()
         answer = _Answer(send, span.context.trace_id)
         try:
@@ -48,9 +50,16 @@ class RequestTelemetry:
         except Exception as error:  # noqa: BLE001  the edge of the process: log it, answer 500
             await self._fail(scope, answer, receive, error)
         finally:
-            self._end(scope, span, answer.status, perf_counter() - started_s)
+            self._end(scope, span, answer.status, perf_counter() - started_s, notes)
 
-    def _end(self, scope: Scope, span: RequestSpan, status: int, duration_s: float) -> None:
+    def _end(
+        self,
+        scope: Scope,
+        span: RequestSpan,
+        status: int,
+        duration_s: float,
+        notes: Mapping[str, object],
+    ) -> None:
         route = _route_of(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         exemplar = span.context.trace_id if span.context.sampled else None
@@ -64,6 +73,7 @@ class RequestTelemetry:
                 status=status,
                 duration_ms=round(duration_s * 1000, 2),
                 peer=_peer_name(scope),
+                **notes,
             )
 
     async def _fail(

@@ -26,13 +26,51 @@ KEEP_ALIVE_S = 75
 that sends closes first, so no request meets a connection that is just being closed."""
 
 
+HELD_BYTES_MAX = 4096
+"""About the largest head of an answer; more is a body, and not worth a copy."""
+
+
+class _JoiningTransport:
+    """Sends the head of an answer together with its body, if that follows at once.
+
+    uvicorn writes them one after the other; each would be a TLS record and a system call.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._held = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+            self._transport.write(data)
+        elif len(data) > HELD_BYTES_MAX:
+            self._transport.write(data)
+        else:
+            self._held = data
+            self._loop.call_soon(self._send_held)
+
+    def close(self) -> None:
+        self._send_held()
+        self._transport.close()
+
+    def _send_held(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
+            self._transport.write(data)
+
+
 class PeerProtocol(HttpToolsProtocol):
     """Tells the application who is at the other end of the connection."""
 
     _peer: PeerIdentity | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_JoiningTransport(transport))  # type: ignore[arg-type]
         tls = transport.get_extra_info("ssl_object")
         self._peer = identity_of(tls.getpeercert()) if tls else None
 

@@ -20,7 +20,7 @@ from artstore.core.errors import (
     SizeMismatch,
     Unavailable,
 )
-from artstore.core.logging import get_logger
+from artstore.core.logging import get_logger, note
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId, FileIdSource
@@ -88,12 +88,8 @@ class Intake:
             if isinstance(content, Small)
             else await self._store_flowing(candidates, draft, content)
         )
-        self._log.info(
-            "file accepted",
-            file_id=stored.record.file_id,
-            element=stored.element_id,
-            size=stored.record.size,
-        )
+        record = stored.record
+        note(file_id=record.file_id, element=stored.element_id, size=record.size)
         return stored
 
     async def _store_small(
