@@ -1,5 +1,6 @@
 """Follows one storage element: list, then watch. The protocol is in DESIGN.md."""
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,9 @@ from artstore.core.model.event import Change
 from artstore.core.model.file import FileRecord
 
 LINES_PER_REQUEST: Final = 2 * BATCH_LINES_MAX
+GATHER_S: Final = 0.1
+"""Under load, changes that come within this share one request, one transaction, one insert.
+The first after a pause is shown at once."""
 
 
 class OtherElement(Exception):
@@ -148,6 +152,8 @@ class Following:
             position, seq, self._clock.now(), complete_until=asked_at if complete else None
         )
         self._show_lag(position.element_id, None if complete else since)
+        if complete and since is not None:
+            await asyncio.sleep(GATHER_S)
 
     async def _apply_changes(self, position: Position, changes: list[Change], seq: int) -> None:
         rows = [
