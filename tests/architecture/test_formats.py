@@ -1,0 +1,68 @@
+"""What is written about the formats on disk is what the code does."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from artstore.core.model.file import FileRecord
+from artstore.core.model.ids import FileId
+from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.sidecar import parse, seal
+
+FORMATS = Path(__file__).parents[2] / "docs" / "formats"
+
+
+def attr_schema() -> str:
+    """The schema of a sealed attr.json. To renew the file: write this text into it."""
+    schema = FileRecord.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "attr.json, version 1"
+    del schema["description"]
+    schema["properties"]["record_sha256"] = {
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "SHA-256 of every byte of the file before the comma before this member",
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def test_the_schema_is_that_of_the_code() -> None:
+    assert (FORMATS / "attr.schema.json").read_text("utf-8") == attr_schema()
+
+
+def example() -> bytes:
+    text = (FORMATS / "attr-json.md").read_text("utf-8")
+    match = re.search(r"```json\n(\{.*?\})\n```", text, re.DOTALL)
+    assert match is not None
+    return match[1].encode() + b"\n"
+
+
+def test_the_example_is_a_whole_attr_json() -> None:
+    data = example()
+    record = parse(data, FileId(json.loads(data)["file_id"]))
+
+    assert record.original_filename == "Договор 17.pdf"
+    assert seal(record.to_json()) == data
+
+
+def test_the_seal_can_be_checked_by_hand() -> None:
+    data = example()
+    body, _, tail = data.rpartition(b',"record_sha256":"')
+
+    assert tail == hashlib.sha256(body).hexdigest().encode() + b'"}\n'
+
+
+def test_the_path_is_the_one_described() -> None:
+    record = parse(example(), FileId(json.loads(example())["file_id"]))
+    text = (FORMATS / "attr-json.md").read_text("utf-8")
+
+    assert Layout("").content(record).removeprefix("/") in text
+    assert Layout("").attr(record.file_id).removeprefix("/") in text
+
+
+def test_every_member_is_described() -> None:
+    text = (FORMATS / "attr-json.md").read_text("utf-8")
+
+    described = set(re.findall(r"^\| `([a-z0-9_]+)` \|", text, re.MULTILINE))
+    assert described == {*FileRecord.model_fields, "record_sha256"}
