@@ -1,5 +1,6 @@
 """`python -m artstore.storage`: one storage element."""
 
+import gc
 import resource
 import sys
 
@@ -22,7 +23,17 @@ def main() -> None:
         engine = Engine.open(engine_options(settings))
     except ElementRefused as refusal:
         sys.exit(f"The storage element {settings.element_id} does not start. {refusal}")
-    serve(create_app(settings, engine), settings)
+    app = create_app(settings, engine)
+    _collect_rarely()
+    serve(app, settings)
+
+
+def _collect_rarely() -> None:
+    """What exists now stays; and a request leaves few cycles behind. Looking for them all
+    the time takes a sixth of an upload."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _allow_many_files() -> None:

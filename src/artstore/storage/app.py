@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from artstore.core.clock import SystemClock
 from artstore.core.web.application import create_application
 from artstore.storage.engine.engine import Engine, EngineOptions
+from artstore.storage.hot_paths import HotPaths
 from artstore.storage.routes import changes, content, element, files
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
@@ -29,6 +31,7 @@ def engine_options(settings: StorageSettings) -> EngineOptions:
         segment_bytes=settings.segment_bytes,
         checkpoint_interval_s=settings.checkpoint_interval_s,
         unflushed_bytes_max=settings.checkpoint_bytes,
+        has_helper=True,
     )
 
 
@@ -53,13 +56,16 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
     async def check_volume() -> None:
         engine.check()
 
-    return create_application(
+    app = create_application(
         settings,
         service="storage",
         routers=[*content.routes, files.router, changes.router, element.router],
         lifespan=lifespan,
         checks={"volume": check_volume},
     )
+    # Behind the layers of every module, in front of FastAPI's.
+    app.user_middleware.append(Middleware(HotPaths, route=content.routes[0]))
+    return app
 
 
 def _is_stopping(app: FastAPI) -> bool:

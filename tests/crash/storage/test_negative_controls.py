@@ -15,7 +15,16 @@ from tests.support.simulated_fs import SimulatedFs
 from tests.support.workloads import WORKLOADS
 
 from artstore.storage.engine import fs as engine_fs
-from artstore.storage.engine import log, placement, record, recovery, segments, upload, writer
+from artstore.storage.engine import (
+    log,
+    placement,
+    placer,
+    record,
+    recovery,
+    segments,
+    upload,
+    writer,
+)
 
 Patch = pytest.MonkeyPatch
 pytestmark = pytest.mark.usefixtures("quiet_logs")
@@ -71,13 +80,13 @@ def place_before_the_log(patch: Patch) -> None:
 
 
 def staged_names_dropped_at_once(patch: Patch) -> None:
-    apply = placement.Placement.apply
+    apply = writer.Writer._apply
 
-    def eager(self: placement.Placement, change: placement.Placeable) -> None:
+    def eager(self: writer.Writer, change: placement.Placeable) -> None:
         apply(self, change)
-        self.drop_staged(change.sequence)
+        self._placement.drop_staged(change.sequence)
 
-    patch.setattr(placement.Placement, "apply", eager)
+    patch.setattr(writer.Writer, "_apply", eager)
 
 
 def short_writes_ignored(patch: Patch) -> None:
@@ -89,7 +98,7 @@ def short_writes_ignored(patch: Patch) -> None:
 
     write = SimulatedFs.write
     patch.setattr(SimulatedFs, "write", short)
-    for module in (log, placement, segments, upload):
+    for module in (log, placer, segments, upload):
         patch.setattr(module, "write_all", once)
 
 
@@ -123,11 +132,12 @@ def redo_only_once(patch: Patch) -> None:
         original(self, change, verify=False)
 
     def settle(self: placement.Placement, path: str, data: bytes) -> None:
-        self._put_new(path, data)
+        placer.put_new(self._fs, path, data)
 
     original = placement.Placement.replay
     patch.setattr(placement.Placement, "replay", replay)
     patch.setattr(placement.Placement, "_settle", settle)
+    patch.setattr(placement.Placement, "_settle_content", settle)
 
 
 def replay_trusts_what_is_there(patch: Patch) -> None:
@@ -136,6 +146,7 @@ def replay_trusts_what_is_there(patch: Patch) -> None:
             self._replace(path, data)
 
     patch.setattr(placement.Placement, "_settle", settle)
+    patch.setattr(placement.Placement, "_settle_content", settle)
 
 
 def killed_log_not_flushed(patch: Patch) -> None:

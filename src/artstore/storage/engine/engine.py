@@ -33,6 +33,7 @@ from artstore.storage.engine.keeper import Keeper
 from artstore.storage.engine.layout import Layout, extension_of
 from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
 from artstore.storage.engine.placement import Placement
+from artstore.storage.engine.placer import DirectPlacer, Placer, PlacerProcess
 from artstore.storage.engine.reading import Content, Reading
 from artstore.storage.engine.record import NO_TRACE, Codec, RecordType, encode_checkpoint
 from artstore.storage.engine.refusals import ElementInUse, ElementRefused
@@ -59,6 +60,8 @@ class EngineOptions:
     segment_bytes: int = SEGMENT_BYTES
     checkpoint_interval_s: float = 5.0
     unflushed_bytes_max: int = 256 << 20
+    has_helper: bool = False
+    """Small files are made by a process of their own: see `placer`."""
 
 
 class Engine:
@@ -77,6 +80,7 @@ class Engine:
         self._claims = Claims()
         self._room = Room(fs, options.root, options.reserved_bytes, clock)
         self._placement = Placement(fs, layout)
+        self._placer: Placer = PlacerProcess() if options.has_helper else DirectPlacer(fs)
         self._reading = Reading(fs, layout, self._claims)
         self._listeners: list[Callable[[], None]] = []
         codec = Codec(self._element.log_id)
@@ -86,6 +90,7 @@ class Engine:
             placement=self._placement,
             segments=self._segments,
             claims=self._claims,
+            placer=self._placer,
             existing=self._existing,
             on_durable=self._wake,
         )
@@ -133,6 +138,7 @@ class Engine:
             except (OSError, LogFull, LogFailed) as error:
                 self._writer.fail("no checkpoint at the end", error)
         self._log.close()
+        self._placer.close()
         self._opened.close(self._fs)
 
     # --- writing ----------------------------------------------------------------------

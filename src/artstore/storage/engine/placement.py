@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord
 from artstore.storage.engine import sidecar
-from artstore.storage.engine.fs import Fs, make_directories, read_file, write_all
+from artstore.storage.engine.fs import Fs, make_directories, read_file
 from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.placer import NewFile, put_new
 from artstore.storage.engine.record import RecordType
 
 VERIFY_BYTES_MAX: Final = 1 << 28
@@ -43,28 +44,34 @@ class Placement:
         self._layout = layout
         self._staged: list[tuple[int, str]] = []
 
-    def apply(self, change: Placeable) -> None:
-        """For a change that was just made durable.
+    def attr_path(self, record: FileRecord) -> str:
+        return self._layout.attr(record.file_id)
 
-        Raises:
-            OSError: It may be half in place. `replay` settles it.
-        """
-        if change.type is RecordType.CREATED and change.content is not None:
-            self._create(change, change.content)
-        else:
-            self.replay(change, verify=False)
+    def new_file(self, change: Placeable) -> NewFile | None:
+        """What a placer has to make for the creation of a small file."""
+        if change.type is not RecordType.CREATED or change.content is None:
+            return None
+        return NewFile(
+            self._layout.content(change.record),
+            change.content,
+            self._layout.attr(change.record.file_id),
+            sidecar.seal(change.record_json),
+        )
 
     def replay(self, change: Placeable, *, verify: bool = True) -> None:
         """Bring the file into the state after `change`, whatever is there now.
 
         Args:
             verify: Believe nothing that is there already.
+
+        Raises:
+            OSError: It may be half in place; again, please.
         """
         match change.type:
             case RecordType.CREATED:
                 make_directories(self._fs, self._layout.directory(change.record.file_id))
                 if change.content is not None:
-                    self._settle(self._layout.content(change.record), change.content)
+                    self._settle_content(self._layout.content(change.record), change.content)
                 else:
                     self._settle_staged(change, verify=verify)
                 self._settle_attr(change)
@@ -88,34 +95,23 @@ class Placement:
             else:
                 self._staged.append(entry)
 
-    def _create(self, change: Placeable, content: bytes) -> None:
-        """The fast way: two new files, no reader can see them before they are whole."""
-        path = self._layout.content(change.record)
-        attr_path = self._layout.attr(change.record.file_id)
-        try:
-            self._put_new(path, content)
-        except FileNotFoundError:
-            make_directories(self._fs, self._layout.directory(change.record.file_id))
-            self._put_new(path, content)
-        except FileExistsError:
-            self._set_aside(path)
-            self._put_new(path, content)
-        self._put_new(attr_path, sidecar.seal(change.record_json))
-
-    def _put_new(self, path: str, data: bytes) -> None:
-        handle = self._fs.create(path)
-        try:
-            write_all(self._fs, handle, data, 0)
-        finally:
-            self._fs.close(handle)
-
     def _settle(self, path: str, data: bytes) -> None:
+        if self._found(path) != data:
+            self._replace(path, data)
+
+    def _settle_content(self, path: str, content: bytes) -> None:
+        found = self._found(path)
+        if found == content:
+            return
+        if found is not None and not is_part_of(found, content):
+            self._set_aside(path)
+        self._replace(path, content)
+
+    def _found(self, path: str) -> bytes | None:
         try:
-            if read_file(self._fs, path, from_disk=True) == data:
-                return
+            return read_file(self._fs, path, from_disk=True)
         except FileNotFoundError:
-            pass
-        self._replace(path, data)
+            return None
 
     def _settle_attr(self, change: Placeable) -> None:
         self._settle(self._layout.attr(change.record.file_id), sidecar.seal(change.record_json))
@@ -123,7 +119,7 @@ class Placement:
     def _replace(self, path: str, data: bytes) -> None:
         neighbour = f"{self._layout.staging}/{path.rpartition('/')[2]}.new"
         self._remove(neighbour)
-        self._put_new(neighbour, data)
+        put_new(self._fs, neighbour, data)
         self._fs.rename(neighbour, path)
 
     def _settle_staged(self, change: Placeable, *, verify: bool) -> None:
@@ -182,3 +178,9 @@ class Placement:
     def _remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._fs.unlink(path)
+
+
+def is_part_of(found: bytes, content: bytes) -> bool:
+    """Can `found` be what a crash left of `content`: parts of it, and zeros?"""
+    pairs = zip(found, content, strict=False)
+    return len(found) <= len(content) and all(a in (0, b) for a, b in pairs)

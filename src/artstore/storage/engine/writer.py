@@ -17,6 +17,7 @@ from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.fs import NO_ROOM_ERRORS
 from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
 from artstore.storage.engine.placement import Placeable, Placement
+from artstore.storage.engine.placer import Placer, PlacerFailed
 from artstore.storage.engine.record import (
     FLAG_INLINE,
     ChangePayload,
@@ -100,7 +101,7 @@ class Writer:
     """Owns the log and the placement while the element runs.
 
     Args:
-        existing: The record of a file that has its attr.json already, or `None`.
+        existing: What is stored under the id of a new record, or `None`.
         on_durable: Called with the new head after each group, in the writer thread.
     """
 
@@ -111,6 +112,7 @@ class Writer:
         placement: Placement,
         segments: Segments,
         claims: Claims,
+        placer: Placer,
         existing: Callable[[FileRecord], Stored | None],
         on_durable: Callable[[int], None],
     ) -> None:
@@ -118,6 +120,7 @@ class Writer:
         self._placement = placement
         self._segments = segments
         self._claims = claims
+        self._placer = placer
         self._existing = existing
         self._on_durable = on_durable
         self._waiting: deque[Entry] = deque()
@@ -217,7 +220,7 @@ class Writer:
         if self.fault is not None:
             self._refuse(group, marker, self._unknown())
             return
-        new = [entry for entry in group if not self._answer_existing(entry)]
+        new = self._not_existing(group)
         bodies = [entry.body() for entry in new]
         if marker is not None:
             bodies.append(marker.body())
@@ -237,18 +240,25 @@ class Writer:
             marker.answer(durable=True)
         self._place(first, new)
 
-    def _answer_existing(self, entry: Entry) -> bool:
-        """A file is created once; a repeated upload gets the record of the first."""
-        if entry.type is not RecordType.CREATED:
-            return False
+    def _not_existing(self, group: Sequence[Entry]) -> list[Entry]:
+        """A file is created once. Who repeats an upload gets the record of the first."""
+        creating = {
+            self._placement.attr_path(entry.record): entry
+            for entry in group
+            if entry.type is RecordType.CREATED
+        }
+        try:
+            taken = self._placer.existing(list(creating))
+        except PlacerFailed:
+            taken = list(creating)
+        answered = {id(creating[path]) for path in taken if self._is_answered(creating[path])}
+        return [entry for entry in group if id(entry) not in answered]
+
+    def _is_answered(self, entry: Entry) -> bool:
         try:
             stored = self._existing(entry.record)
         except ArtStoreError as error:
             self._finish(entry, error)
-            return True
-        except OSError as error:
-            self.fail("a record cannot be read", error)
-            self._finish(entry, self._unknown())
             return True
         if stored is None:
             return False
@@ -258,13 +268,15 @@ class Writer:
     def _place(self, first: int, group: Sequence[Entry]) -> None:
         """They are durable. If one cannot be put into place, the next start will do it, so
         nobody may be told that it was refused: the outcome is open."""
-        for position, entry in enumerate(group):
-            change = entry.placeable(first + position)
+        changes = [entry.placeable(first + n) for n, entry in enumerate(group)]
+        placed = self._place_new(changes)
+        for position, (entry, change) in enumerate(zip(group, changes, strict=True)):
             try:
-                self._apply(change)
+                if change.sequence not in placed:
+                    self._apply(change)
             except OSError as error:
                 self.fail("a logged change cannot be put in place", error)
-                self._publish(first + position - 1)
+                self._publish(change.sequence - 1)
                 self._refuse(group[position:], None, self._unknown())
                 group = group[:position]
                 break
@@ -275,9 +287,25 @@ class Writer:
         for entry in group:
             self._finish(entry, Stored(entry.record, entry.record_json, created=True))
 
-    def _apply(self, change: Placeable) -> None:
+    def _place_new(self, changes: Sequence[Placeable]) -> set[int]:
+        """The small new files, all at once. Returns the sequences of those in place."""
+        new = {
+            change.sequence: file
+            for change in changes
+            if (file := self._placement.new_file(change)) is not None
+        }
         try:
-            self._placement.apply(change)
+            self._placer.put_new(list(new.values()))
+        except PlacerFailed as failure:
+            get_logger().warning("files are put in place one by one", cause=str(failure))
+            return set()
+        return set(new)
+
+    def _apply(self, change: Placeable) -> None:
+        is_small = change.content is not None
+        try:
+            # A small file that comes here was tried already and may be half in place.
+            self._placement.replay(change, verify=is_small)
         except OSError as error:
             # The reserve exists for this: what is promised gets its room.
             if error.errno not in NO_ROOM_ERRORS or not self._segments.release_spare():

@@ -14,11 +14,13 @@ from artstore.storage.dependencies import downloads_of, intake_of
 from artstore.storage.services.frame import HEAD_BYTES_MAX
 
 FRAME_TYPE: Final = "application/vnd.artstore.file"
+FILE_PATH: Final = "/api/v1/files/{file_id}"
+WRITERS: Final = ("ingester", "admin")
 
 
 async def put_file(request: Request) -> Response:
     """201 with the record when it is durable; 200 if exactly this file was there already."""
-    check_peer(request, "ingester", "admin")
+    check_peer(request, *WRITERS)
     if request.headers.get("content-type") != FRAME_TYPE:
         raise UnsupportedMediaType(f"the body must be {FRAME_TYPE}")
     file_id = _file_id(request)
@@ -72,6 +74,6 @@ def _length(request: Request) -> int | None:
 
 
 routes: Final = [
-    Route("/api/v1/files/{file_id}", put_file, methods=["PUT"]),
-    Route("/api/v1/files/{file_id}/content", get_content, methods=["GET", "HEAD"]),
+    Route(FILE_PATH, put_file, methods=["PUT"]),
+    Route(f"{FILE_PATH}/content", get_content, methods=["GET", "HEAD"]),
 ]

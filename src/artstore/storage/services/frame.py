@@ -20,7 +20,7 @@ SILENCE_MAX_S: Final = 60.0
 
 
 class Frame:
-    """Reads each part once, in order."""
+    """A body that streams. Reads each part once, in order."""
 
     def __init__(self, chunks: AsyncIterator[bytes], length: int | None) -> None:
         """`length`: of the whole body, if the sender said so."""
@@ -39,16 +39,11 @@ class Frame:
         if head_length > HEAD_BYTES_MAX:
             raise InvalidRequest("the head of the frame is too long", field="head")
         draft = parse_draft(await self._take(head_length))
-        self.content_size = self._declared_size(draft, head_length)
+        self.content_size = draft.size
+        if self._length is not None:
+            self.content_size = self._length - _LENGTH_BYTES - head_length
+            check_size(draft, self.content_size)
         return draft
-
-    async def small_content(self) -> bytes:
-        """All of it; for bodies whose length is known to be small."""
-        pieces = [self._buffered]
-        pieces.extend([chunk async for chunk in self._incoming()])
-        content = b"".join(pieces)
-        self._check_length(len(content))
-        return content
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """The content in blocks of about `BLOCK_BYTES`."""
@@ -67,16 +62,6 @@ class Frame:
         if size:
             yield b"".join(gathered)
         self._check_length(total)
-
-    def _declared_size(self, draft: FileDraft, head_length: int) -> int | None:
-        if self._length is None:
-            return draft.size
-        size = self._length - _LENGTH_BYTES - head_length
-        if size < 0 or draft.size not in (None, size):
-            raise SizeMismatch("the body does not have the declared length")
-        if size > FILE_BYTES_MAX:
-            raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
-        return size
 
     def _check_length(self, size: int) -> None:
         if self.content_size not in (None, size):
@@ -105,6 +90,29 @@ class Frame:
                 return await anext(self._chunks, None)
         except TimeoutError:
             raise ClientDisconnect from None
+
+
+def split_frame(body: bytes) -> tuple[FileDraft, bytes]:
+    """The parts of a body that is in memory as a whole. Fails as `Frame.draft`."""
+    content_start = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES])
+    if content_start > len(body):
+        raise InvalidRequest("the body ends within its head", field="head")
+    draft = parse_draft(body[_LENGTH_BYTES:content_start])
+    content = body[content_start:]
+    check_size(draft, len(content))
+    return draft, content
+
+
+async def in_memory(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def check_size(draft: FileDraft, size: int) -> None:
+    """Raises `SizeMismatch` or `BodyTooLarge`. `size`: what the body has for the content."""
+    if size < 0 or draft.size not in (None, size):
+        raise SizeMismatch("the body does not have the declared length")
+    if size > FILE_BYTES_MAX:
+        raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
 
 
 def parse_draft(head: bytes) -> FileDraft:

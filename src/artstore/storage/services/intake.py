@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
+from typing import Final
 
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, DigestMismatch
@@ -14,8 +15,15 @@ from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.upload import Upload
 from artstore.storage.engine.writer import Outcome, Stored
-from artstore.storage.services.frame import HEAD_BYTES_MAX, Frame
+from artstore.storage.services.frame import HEAD_BYTES_MAX, Frame, in_memory, split_frame
 from artstore.storage.services.threads import Threads, finished
+
+SMALL_HEAD_BYTES: Final = 64 << 10
+"""A body that is larger than this and an inlined content together is not read into memory."""
+
+_HASH_STEP_BYTES: Final = 2047
+"""From 2048 bytes on, hashlib lets other threads run while it works. Getting the interpreter
+back then takes longer than hashing a small file."""
 
 
 class Intake:
@@ -26,6 +34,7 @@ class Intake:
         self._threads = threads
         self._clock = clock
         self._inline_bytes_max = inline_bytes_max
+        self.whole_body_bytes_max = inline_bytes_max + SMALL_HEAD_BYTES
 
     async def receive(
         self, file_id: FileId, chunks: AsyncIterator[bytes], length: int | None
@@ -41,16 +50,22 @@ class Intake:
             InvalidMetadata, InvalidRequest, SizeMismatch, DigestMismatch, BodyTooLarge: The
                 body is not good. Nothing is kept.
         """
+        if length is not None and length <= self.whole_body_bytes_max:
+            return await self.receive_whole(file_id, b"".join([piece async for piece in chunks]))
         self._engine.check_new(max(0, (length or 0) - HEAD_BYTES_MAX))
         frame = Frame(chunks, length)
-        draft = await frame.draft()
-        size = frame.content_size
-        if length is not None and size is not None and size <= self._inline_bytes_max:
-            return await self._put(file_id, draft, await frame.small_content())
-        return await self._upload(file_id, draft, frame)
+        return await self._upload(file_id, await frame.draft(), frame)
+
+    async def receive_whole(self, file_id: FileId, body: bytes) -> Stored:
+        """As `receive`, for a frame in memory."""
+        draft, content = split_frame(body)
+        if len(content) <= self._inline_bytes_max:
+            return await self._put(file_id, draft, content)
+        frame = Frame(in_memory(body), len(body))
+        return await self._upload(file_id, await frame.draft(), frame)
 
     async def _put(self, file_id: FileId, draft: FileDraft, content: bytes) -> Stored:
-        sha256 = hashlib.sha256(content).hexdigest()
+        sha256 = sha256_here(content)
         record = new_record(file_id, draft, len(content), sha256, self._clock.now())
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
@@ -96,6 +111,14 @@ class Intake:
         finally:
             if writing is not None:
                 await finished(writing)
+
+
+def sha256_here(content: bytes) -> str:
+    """Of a small content, without giving up the thread's turn."""
+    digest = hashlib.sha256()
+    for start in range(0, len(content), _HASH_STEP_BYTES):
+        digest.update(content[start : start + _HASH_STEP_BYTES])
+    return digest.hexdigest()
 
 
 def new_record(
