@@ -245,11 +245,12 @@ class WeakPassword(ArtStoreError):
 
 
 def error_classes() -> dict[str, type[ArtStoreError]]:
-    """All failures by code."""
+    """All failures by code. A class without a code of its own is only a kind of another."""
     classes: dict[str, type[ArtStoreError]] = {ArtStoreError.code: InternalError}
     pending = list(ArtStoreError.__subclasses__())
     while pending:
         cls = pending.pop()
-        classes[cls.code] = cls
+        if "code" in vars(cls):
+            classes[cls.code] = cls
         pending.extend(cls.__subclasses__())
     return classes
