@@ -3,10 +3,12 @@
     artstore up --detach; python -m benchmarks.large_file [--gib 5]
 
 Needs a running ArtStore (`ARTSTORE_HOME` or ./.artstore). Prints one JSON object; memory is
-resident set minus what a process shares with others, in MiB over its size before.
+resident set minus what a process shares with others, in MiB over its size before, of the
+process that grew most (PostgreSQL has many).
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -26,35 +28,34 @@ MIB = 1 << 20
 
 
 class MemoryWatch:
-    """The largest private memory of each process while it runs."""
+    """How much memory of its own any process of a tree gained at most while it was watched."""
 
     def __init__(self, pids: dict[str, int]) -> None:
-        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
-        self._before = {name: private_bytes(process) for name, process in self._processes.items()}
-        self._peak = dict(self._before)
+        self._trees = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self._before: dict[int, int] = {}
+        self._growth = dict.fromkeys(pids, 0)
+        self._look()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while not self._stopped.wait(0.25):
-            for name, process in self._processes.items():
-                self._peak[name] = max(self._peak[name], private_bytes(process))
+            self._look()
+
+    def _look(self) -> None:
+        for name, root in self._trees.items():
+            for process in [root, *root.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    memory = process.memory_info()
+                    own = memory.rss - memory.shared
+                    before = self._before.setdefault(process.pid, own)
+                    self._growth[name] = max(self._growth[name], own - before)
 
     def growth_mib(self) -> dict[str, float]:
         self._stopped.set()
         self._thread.join()
-        return {
-            name: round((self._peak[name] - self._before[name]) / MIB, 1) for name in self._peak
-        }
-
-
-def private_bytes(process: psutil.Process) -> int:
-    """Of the process and its children: PostgreSQL works in those."""
-    return sum(
-        member.memory_info().rss - member.memory_info().shared
-        for member in [process, *process.children(recursive=True)]
-    )
+        return {name: round(growth / MIB, 1) for name, growth in self._growth.items()}
 
 
 def running_pids() -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Serves an application: uvicorn with mutual TLS and the peer's identity in the scope."""
 
 import asyncio
+import gc
 import resource
 import ssl
 from types import FrameType
@@ -25,6 +26,9 @@ KEEP_ALIVE_S = 75
 """Longer than any of our clients keeps an idle connection (`core.http`, the edge): the side
 that sends closes first, so no request meets a connection that is just being closed."""
 
+
+GARBAGE_THRESHOLD = 20_000
+"""New objects before the collector runs; some megabytes at most."""
 
 HELD_BYTES_MAX = 4096
 """About the largest head of an answer; more is a body, and not worth a copy."""
@@ -95,6 +99,7 @@ class PeerProtocol(HttpToolsProtocol):
 def serve(app: FastAPI, settings: ModuleSettings) -> None:
     """Run until SIGTERM or SIGINT; running requests get `shutdown_grace_s` to end."""
     _allow_many_files()
+    _collect_garbage_less()
     _Server(server_config(app, settings), app).run()
 
 
@@ -114,6 +119,14 @@ def _allow_many_files() -> None:
     """A thousand clients with a connection each soon pass the usual limit of 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _collect_garbage_less() -> None:
+    """A request makes hundreds of objects and hardly a cycle; at Python's default threshold
+    the collector would look for some after every few requests, through all modules loaded."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def server_config(app: FastAPI, settings: ModuleSettings) -> uvicorn.Config:
