@@ -110,19 +110,24 @@ class PlacerProcess:
                 start_new_session=True,
             )
 
+    def _replace(self) -> None:
+        try:
+            self.close()
+            self._start()
+        except OSError as error:
+            raise PlacerFailed(f"there is no helper: {error}") from error
+
     def _call(self, verb: str, items: list[object]) -> list[object]:
         if not items:
             return []
         try:
             send(self._socket, (verb, items))
             answer = receive(self._socket)
-            if answer is None:
-                self.close()
-                self._start()
-        except OSError as error:
-            raise PlacerFailed(f"the helper is gone: {error}") from error
+        except OSError:
+            answer = None
         if answer is None:
-            raise PlacerFailed("the helper is gone, the next call has a new one")
+            self._replace()
+            raise PlacerFailed("the helper is gone; the next call has a new one")
         failure, result = answer
         if failure:
             raise PlacerFailed(failure)

@@ -1,0 +1,69 @@
+"""Goal: the whole table of what modes, retention and holds allow."""
+
+from datetime import timedelta
+
+import pytest
+from tests.support.stepped_element import FixedClock, Ids, make_record
+
+from artstore.core.errors import ModeForbids, RetentionForbids
+from artstore.core.model.element import StorageMode
+from artstore.core.model.file import Hold
+from artstore.core.model.retention import Retention
+from artstore.storage.engine import mode_rules
+
+EDIT, RW, RO, AR = StorageMode.EDIT, StorageMode.RW, StorageMode.RO, StorageMode.AR
+
+
+@pytest.mark.parametrize("mode", [EDIT, RW])
+def test_these_take_files_and_changes(mode: StorageMode) -> None:
+    mode_rules.check_create(mode)
+    mode_rules.check_change(mode)
+
+
+@pytest.mark.parametrize("mode", [RO, AR])
+def test_these_take_nothing(mode: StorageMode) -> None:
+    with pytest.raises(ModeForbids):
+        mode_rules.check_create(mode)
+    with pytest.raises(ModeForbids):
+        mode_rules.check_change(mode)
+
+
+def test_only_edit_deletes(clock: FixedClock, ids: Ids) -> None:
+    record = make_record(ids.new(), b"x", clock)
+    mode_rules.check_delete(EDIT, record, clock.now())
+    for mode in (RW, RO, AR):
+        with pytest.raises(ModeForbids):
+            mode_rules.check_delete(mode, record, clock.now())
+
+
+def test_nobody_deletes_before_the_retention_ends(clock: FixedClock, ids: Ids) -> None:
+    until = clock.now() + timedelta(days=1)
+    retention = Retention(policy="P1D", mode="compliance", retain_until=until)
+    record = make_record(ids.new(), b"x", clock, retention=retention)
+    with pytest.raises(RetentionForbids):
+        mode_rules.check_delete(EDIT, record, until - timedelta(microseconds=1))
+    mode_rules.check_delete(EDIT, record, until)
+
+
+def test_what_is_kept_for_good_is_never_deleted(clock: FixedClock, ids: Ids) -> None:
+    retention = Retention(policy="permanent", mode="compliance")
+    record = make_record(ids.new(), b"x", clock, retention=retention)
+    with pytest.raises(RetentionForbids):
+        mode_rules.check_delete(EDIT, record, clock.now() + timedelta(days=365 * 5000))
+
+
+def test_a_hold_forbids_also_without_retention(clock: FixedClock, ids: Ids) -> None:
+    hold = Hold(id="1", matter="Smith v Jones", by="counsel", at=clock.now())
+    record = make_record(ids.new(), b"x", clock).model_copy(update={"holds": (hold,)})
+    with pytest.raises(RetentionForbids):
+        mode_rules.check_delete(EDIT, record, clock.now())
+
+
+@pytest.mark.parametrize("wanted", list(StorageMode))
+@pytest.mark.parametrize("current", list(StorageMode))
+def test_modes_go_one_way(current: StorageMode, wanted: StorageMode) -> None:
+    if (current, wanted) in {(RW, RO), (RO, AR)} or current is wanted:
+        mode_rules.check_mode_change(current, wanted)
+    else:
+        with pytest.raises(ModeForbids):
+            mode_rules.check_mode_change(current, wanted)
