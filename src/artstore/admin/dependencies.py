@@ -8,6 +8,8 @@ from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
+from artstore.admin.services.audit.reading import AuditLog
+from artstore.admin.services.audit.trail import Trail, Who
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.files import Files
 from artstore.admin.services.catalogue.registry import Registry
@@ -37,6 +39,8 @@ class Resources:
     keys: KeyRing
     sign_in: SignIn
     element_client: ElementClient
+    trail: Trail
+    audit: AuditLog
 
 
 def resources(request: Request) -> Resources:
@@ -64,6 +68,14 @@ def _accounts(session: SessionDep, parts: ResourcesDep) -> ServiceAccounts:
     return ServiceAccounts(session, parts.hasher, parts.clock)
 
 
+def _trail(parts: ResourcesDep) -> Trail:
+    return parts.trail
+
+
+def _audit(parts: ResourcesDep) -> AuditLog:
+    return parts.audit
+
+
 def _sign_in(parts: ResourcesDep) -> SignIn:
     return parts.sign_in
 
@@ -81,6 +93,13 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def who_asks(request: Request) -> Who:
+    """As far as it is known without a token."""
+    peer = peer_of(request.scope)
+    services = (f"{peer.module}/{peer.instance}",) if peer else ()
+    return Who(address=client_address(request), services=services)
+
+
 def _files(parts: ResourcesDep) -> Files:
     return Files(parts.database, parts.element_client)
 
@@ -89,6 +108,9 @@ def _catalogue(parts: ResourcesDep) -> Catalogue:
     return Catalogue(parts.database, parts.element_client)
 
 
+TrailDep = Annotated[Trail, Depends(_trail)]
+AuditDep = Annotated[AuditLog, Depends(_audit)]
+WhoDep = Annotated[Who, Depends(who_asks)]
 FilesDep = Annotated[Files, Depends(_files)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 RegistryDep = Annotated[Registry, Depends(_registry)]

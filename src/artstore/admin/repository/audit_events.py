@@ -141,10 +141,15 @@ async def page(
     return _logged(await session.execute(statement.limit(limit)))
 
 
-async def history(session: AsyncSession, file_id: UUID, size: int) -> list[LoggedEvent]:
-    """All events of a file among the first `size` of the log, in their order there."""
-    statement = _narrowed(EventFilter(file_id=file_id)).where(events.c.log_index < size)
-    return _logged(await session.execute(statement.order_by(events.c.log_index)))
+async def history(session: AsyncSession, file_id: UUID) -> list[LoggedEvent]:
+    """All events of a file, in the order of the log."""
+    statement = _narrowed(EventFilter(file_id=file_id)).order_by(events.c.log_index)
+    return _logged(await session.execute(statement))
+
+
+async def by_index(session: AsyncSession, log_index: int) -> LoggedEvent | None:
+    statement = _narrowed(EventFilter()).where(events.c.log_index == log_index)
+    return next(iter(_logged(await session.execute(statement))), None)
 
 
 async def facts_of(session: AsyncSession, ids: Sequence[str]) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -73,9 +74,14 @@ class Deed:
 class Trail:
     """One per process."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, instance: str | None = None) -> None:
+        """`instance`: of this service; where it is given, it is part of every event."""
         self._clock = clock
+        self._services = (f"admin/{instance}",) if instance else ()
         self._ids = FileIdSource()
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     async def record(self, session: AsyncSession, who: Who, deed: Deed) -> None:
         """In the transaction of the change: both are kept, or neither.
@@ -94,7 +100,7 @@ class Trail:
             kind=deed.kind,
             outcome=deed.outcome,
             at=now,
-            actor=who.actor,
+            actor=who.actor.model_copy(update={"services": (*who.services, *self._services)}),
             file_id=deed.file_id,
             element_id=deed.element_id,
             target=deed.target,
