@@ -112,9 +112,9 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
         stack.push_async_callback(transport.close)
         hasher = SecretHasher()
         stack.callback(hasher.close)
-        keys = KeyRing(database, seal, clock)
-        issuer = TokenIssuer(keys, settings.issuer, settings.access_token_lifetime_s, clock)
         trail = Trail(clock, settings.instance)
+        keys = KeyRing(database, seal, clock, trail)
+        issuer = TokenIssuer(keys, settings.issuer, settings.access_token_lifetime_s, clock)
         throttle = Throttle(valkey, ValkeyCounters(valkey.client), MemoryCounters(clock), clock)
         yield Resources(
             settings=settings,
@@ -123,7 +123,7 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             valkey=valkey,
             hasher=hasher,
             keys=keys,
-            sign_in=SignIn(database, hasher, throttle, issuer, clock),
+            sign_in=SignIn(database, hasher, throttle, issuer, clock, trail=trail),
             element_client=ElementClient(transport),
             trail=trail,
             audit=AuditLog(

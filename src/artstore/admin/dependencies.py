@@ -8,8 +8,9 @@ from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
+from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.reading import AuditLog
-from artstore.admin.services.audit.trail import Trail, Who
+from artstore.admin.services.audit.trail import BoundTrail, Trail, Who
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.files import Files
 from artstore.admin.services.catalogue.registry import Registry
@@ -60,14 +61,6 @@ async def _session(parts: ResourcesDep) -> AsyncIterator[AsyncSession]:
 SessionDep = Annotated[AsyncSession, Depends(_session, scope="function")]
 
 
-def _registry(session: SessionDep) -> Registry:
-    return Registry(session)
-
-
-def _accounts(session: SessionDep, parts: ResourcesDep) -> ServiceAccounts:
-    return ServiceAccounts(session, parts.hasher, parts.clock)
-
-
 def _trail(parts: ResourcesDep) -> Trail:
     return parts.trail
 
@@ -100,12 +93,31 @@ def who_asks(request: Request) -> Who:
     return Who(address=client_address(request), services=services)
 
 
+async def _bound_trail(request: Request, session: SessionDep, parts: ResourcesDep) -> BoundTrail:
+    """Whoever has a valid token is named; a service that needs none is not."""
+    who = who_asks(request)
+    if "authorization" in request.headers:
+        who = who.proven(await authenticate(request))
+    return BoundTrail(parts.trail, session, who)
+
+
+BoundTrailDep = Annotated[BoundTrail, Depends(_bound_trail)]
+
+
+def _registry(session: SessionDep, audit: BoundTrailDep) -> Registry:
+    return Registry(session, audit)
+
+
+def _accounts(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) -> ServiceAccounts:
+    return ServiceAccounts(session, parts.hasher, parts.clock, audit)
+
+
 def _files(parts: ResourcesDep) -> Files:
-    return Files(parts.database, parts.element_client)
+    return Files(parts.database, parts.element_client, Intents(parts.database, parts.trail))
 
 
 def _catalogue(parts: ResourcesDep) -> Catalogue:
-    return Catalogue(parts.database, parts.element_client)
+    return Catalogue(parts.database, parts.element_client, parts.trail)
 
 
 TrailDep = Annotated[Trail, Depends(_trail)]
@@ -116,7 +128,6 @@ CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
 ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]
-AddressDep = Annotated[str, Depends(client_address)]
 CallerDep = Annotated[Caller, Depends(authenticate)]
 AdminDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]
 

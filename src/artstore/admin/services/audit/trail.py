@@ -44,8 +44,13 @@ class Who:
         """The same request, with a token."""
         return replace(self, subject=caller.subject, name=caller.name, token_id=caller.token_id)
 
-    def as_subject(self, subject: str) -> "Who":
-        return replace(self, subject=subject)
+    def named(self, name: str) -> "Who":
+        """As whom they try to come in."""
+        return replace(self, name=name)
+
+    @property
+    def place(self) -> str:
+        return self.address or "unknown"
 
     @property
     def actor(self) -> Actor:
@@ -92,6 +97,10 @@ class Trail:
         """
         await audit_events.add(session, row_of(*self.event_of(who, deed)))
 
+    def actor_of(self, who: Who) -> Actor:
+        """With this service as the last that carried the request."""
+        return who.actor.model_copy(update={"services": (*who.services, *self._services)})
+
     def event_of(self, who: Who, deed: Deed) -> tuple[AuditEvent, Disclosures]:
         now = self._clock.now()
         personal, facts = commit_to({**who.facts, **deed.personal}, os.urandom)
@@ -100,7 +109,7 @@ class Trail:
             kind=deed.kind,
             outcome=deed.outcome,
             at=now,
-            actor=who.actor.model_copy(update={"services": (*who.services, *self._services)}),
+            actor=self.actor_of(who),
             file_id=deed.file_id,
             element_id=deed.element_id,
             target=deed.target,
@@ -110,6 +119,19 @@ class Trail:
             personal=personal,
         )
         return event, facts
+
+
+class BoundTrail:
+    """For one request: who asks is known, and so is the transaction."""
+
+    def __init__(self, trail: Trail, session: AsyncSession, who: Who) -> None:
+        self._trail = trail
+        self._session = session
+        self._who = who
+
+    async def record(self, deed: Deed) -> None:
+        """See `Trail.record`."""
+        await self._trail.record(self._session, self._who, deed)
 
 
 def ids_of(subject: str | None) -> tuple[str | None, str | None]:
