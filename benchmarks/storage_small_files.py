@@ -156,8 +156,10 @@ def main() -> None:
         results: multiprocessing.Queue[float] = multiprocessing.Queue()
         process = multiprocessing.Process(target=run_load, args=(options.port, options, results))
         process.start()
-        count, duration_s, *rest = (results.get() for _ in range(5))
         process.join()
+        if process.exitcode:
+            raise SystemExit("the load failed; its message is above")
+        count, duration_s, *rest = (results.get() for _ in range(5))
         report(count, duration_s, *rest)
         report_element(duration_s, metrics(options.port))
     finally:
