@@ -83,9 +83,26 @@ class Transport:
             ) as response:
                 if response.status >= 400:
                     raise _failure_in(response.status, await _read_problem(response), peer)
-                yield response
+                try:
+                    yield response
+                finally:
+                    abandon(response)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise errors.Unavailable(f"the {peer} service does not answer") from error
+
+
+def abandon(response: aiohttp.ClientResponse) -> None:
+    """Cuts the connection of an answer that is not read to its end; else does nothing.
+
+    Closing alone would wait for TLS's farewell, which lies behind all the bytes that nobody
+    reads: the other side would go on sending until a timeout of 30 s.
+    """
+    connection = response.connection
+    if connection is None:
+        return
+    if connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 async def _read_problem(response: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import pytest
 from tests.integration.query.conftest import World, eventually
 from tests.support.fake_shelf import Fault
 
+from artstore.core.http import abandon
+
 LARGE = os.urandom(3 << 20)
 
 
@@ -233,7 +235,7 @@ async def test_a_client_that_leaves_stops_the_element(world: World) -> None:
     record = world.store(bytes(256 << 20))
     async with world.request("GET", content_path(record.file_id)) as response:
         await response.content.readexactly(1000)
-        response.close()
+        abandon(response)
 
     await eventually(lambda: world.shelf.left == 1)
     assert world.shelf.sent_bytes < 256 << 20

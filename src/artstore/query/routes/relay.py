@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from artstore.core.errors import ArtStoreError, Unavailable, UnknownFile
+from artstore.core.http import abandon
 from artstore.core.logging import get_logger
 from artstore.core.metrics import DOWNLOAD_BYTES
 from artstore.core.model.file import FileRecord
@@ -111,4 +112,4 @@ class ContentRelay(Response):
         while (await receive())["type"] != "http.disconnect":
             pass
         self._client_left = True
-        source.close()
+        abandon(source)
