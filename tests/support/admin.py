@@ -69,6 +69,7 @@ class Installation:
             "VALKEY_PASSWORD_FILE": self.valkey.password_file,
             "ISSUER": ISSUER,
             "KEY_ENCRYPTION_KEY_FILE": self.folder / "key-encryption-key",
+            "AUDIT_FOLDER": self.folder / "audit",
         }
 
     def prepare(self) -> subprocess.CompletedProcess[str]:

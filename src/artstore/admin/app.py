@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
 from artstore.admin.dependencies import Resources
+from artstore.admin.jobs.audit_log import AuditLogWriter
 from artstore.admin.jobs.followers import Followers
 from artstore.admin.model import StorageElement
 from artstore.admin.repository import elements
@@ -15,6 +17,7 @@ from artstore.admin.repository.counters import MemoryCounters, ValkeyCounters
 from artstore.admin.repository.positions import connect
 from artstore.admin.repository.valkey import Valkey
 from artstore.admin.routes import (
+    audit,
     catalogue,
     files,
     service_accounts,
@@ -22,7 +25,12 @@ from artstore.admin.routes import (
     tokens,
     well_known,
 )
+from artstore.admin.routes.refusals import add_refusal_audit
 from artstore.admin.schema import check_schema
+from artstore.admin.services.audit.reading import AuditLog
+from artstore.admin.services.audit.sequencer import LogIdentity
+from artstore.admin.services.audit.trail import Trail
+from artstore.admin.services.audit.witnesses import Witnesses, read_witnesses
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.following import Source
 from artstore.admin.services.identity.hashing import SecretHasher
@@ -35,7 +43,8 @@ from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock, SystemClock
 from artstore.core.database import Database
 from artstore.core.http import Transport
-from artstore.core.settings import read_secret
+from artstore.core.settings import ConfigurationError, read_secret
+from artstore.core.tlog.folder import FolderStore
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
 
@@ -46,6 +55,7 @@ ROUTERS = (
     storage_elements.router,
     files.router,
     catalogue.router,
+    audit.router,
 )
 
 
@@ -62,6 +72,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
             async with (
                 _running(parts.valkey.watch()),
                 _running(_followers(parts).run()),
+                _running(_audit_writer(parts, seal_of(settings)).run()),
             ):
                 yield
 
@@ -78,6 +89,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
         lifespan=lifespan,
         checks={"database": database, "valkey": valkey},
     )
+    add_refusal_audit(app)
     return app
 
 
@@ -87,7 +99,10 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
     Raises:
         ConfigurationError: A secret file is missing or unfit.
     """
-    seal = Seal(read_secret(settings.key_encryption_key_file))
+    seal = seal_of(settings)
+    witnesses = read_witnesses(settings.audit_witnesses_file)
+    if settings.audit_witness_quorum > len({witness.name for witness in witnesses}):
+        raise ConfigurationError("the quorum of the audit is larger than its list of witnesses")
     async with contextlib.AsyncExitStack() as stack:
         database = open_database(settings)
         stack.push_async_callback(database.close)
@@ -97,7 +112,8 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
         stack.push_async_callback(transport.close)
         hasher = SecretHasher()
         stack.callback(hasher.close)
-        keys = KeyRing(database, seal, clock)
+        trail = Trail(clock, settings.instance)
+        keys = KeyRing(database, seal, clock, trail)
         issuer = TokenIssuer(keys, settings.issuer, settings.access_token_lifetime_s, clock)
         throttle = Throttle(valkey, ValkeyCounters(valkey.client), MemoryCounters(clock), clock)
         yield Resources(
@@ -107,9 +123,20 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             valkey=valkey,
             hasher=hasher,
             keys=keys,
-            sign_in=SignIn(database, hasher, throttle, issuer, clock),
+            sign_in=SignIn(database, hasher, throttle, issuer, clock, trail=trail),
             element_client=ElementClient(transport),
+            trail=trail,
+            audit=AuditLog(
+                database,
+                settings.audit_folder,
+                [key for witness in witnesses for key in witness.keys],
+                settings.audit_witness_quorum,
+            ),
         )
+
+
+def seal_of(settings: AdminSettings) -> Seal:
+    return Seal(read_secret(settings.key_encryption_key_file))
 
 
 def open_database(settings: AdminSettings) -> Database:
@@ -139,6 +166,26 @@ def _followers(parts: Resources) -> Followers:
         lambda: connect(settings.database_url, password),
         Source(parts.element_client, settings.feed_wait_s),
         parts.clock,
+    )
+
+
+def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
+    settings = parts.settings
+    password = read_secret(settings.database_password_file)
+    store = FolderStore(settings.audit_folder)
+    return AuditLogWriter(
+        lambda: connect(settings.database_url, password),
+        settings.audit_folder,
+        LogIdentity(urlsplit(settings.issuer).hostname or settings.instance, seal),
+        Witnesses(
+            parts.database,
+            store,
+            read_witnesses(settings.audit_witnesses_file),
+            parts.clock,
+            parts.trail,
+        ),
+        clock=parts.clock,
+        trail=parts.trail,
     )
 
 

@@ -8,6 +8,9 @@ from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
+from artstore.admin.services.audit.intents import Intents
+from artstore.admin.services.audit.reading import AuditLog
+from artstore.admin.services.audit.trail import BoundTrail, Trail, Who
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.files import Files
 from artstore.admin.services.catalogue.registry import Registry
@@ -37,6 +40,8 @@ class Resources:
     keys: KeyRing
     sign_in: SignIn
     element_client: ElementClient
+    trail: Trail
+    audit: AuditLog
 
 
 def resources(request: Request) -> Resources:
@@ -56,12 +61,12 @@ async def _session(parts: ResourcesDep) -> AsyncIterator[AsyncSession]:
 SessionDep = Annotated[AsyncSession, Depends(_session, scope="function")]
 
 
-def _registry(session: SessionDep) -> Registry:
-    return Registry(session)
+def _trail(parts: ResourcesDep) -> Trail:
+    return parts.trail
 
 
-def _accounts(session: SessionDep, parts: ResourcesDep) -> ServiceAccounts:
-    return ServiceAccounts(session, parts.hasher, parts.clock)
+def _audit(parts: ResourcesDep) -> AuditLog:
+    return parts.audit
 
 
 def _sign_in(parts: ResourcesDep) -> SignIn:
@@ -81,20 +86,48 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def who_asks(request: Request) -> Who:
+    """As far as it is known without a token."""
+    peer = peer_of(request.scope)
+    services = (f"{peer.module}/{peer.instance}",) if peer else ()
+    return Who(address=client_address(request), services=services)
+
+
+async def _bound_trail(request: Request, session: SessionDep, parts: ResourcesDep) -> BoundTrail:
+    """Whoever has a valid token is named; a service that needs none is not."""
+    who = who_asks(request)
+    if "authorization" in request.headers:
+        who = who.proven(await authenticate(request))
+    return BoundTrail(parts.trail, session, who)
+
+
+BoundTrailDep = Annotated[BoundTrail, Depends(_bound_trail)]
+
+
+def _registry(session: SessionDep, audit: BoundTrailDep) -> Registry:
+    return Registry(session, audit)
+
+
+def _accounts(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) -> ServiceAccounts:
+    return ServiceAccounts(session, parts.hasher, parts.clock, audit)
+
+
 def _files(parts: ResourcesDep) -> Files:
-    return Files(parts.database, parts.element_client)
+    return Files(parts.database, parts.element_client, Intents(parts.database, parts.trail))
 
 
 def _catalogue(parts: ResourcesDep) -> Catalogue:
-    return Catalogue(parts.database, parts.element_client)
+    return Catalogue(parts.database, parts.element_client, parts.trail)
 
 
+TrailDep = Annotated[Trail, Depends(_trail)]
+AuditDep = Annotated[AuditLog, Depends(_audit)]
+WhoDep = Annotated[Who, Depends(who_asks)]
 FilesDep = Annotated[Files, Depends(_files)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
 ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]
-AddressDep = Annotated[str, Depends(client_address)]
 CallerDep = Annotated[Caller, Depends(authenticate)]
 AdminDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from artstore.admin.app import open_database
 from artstore.admin.schema import migrate
+from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.bootstrap import Bootstrap, Plan, read_plan
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.settings import AdminSettings
@@ -32,7 +33,9 @@ async def _bootstrap(settings: AdminSettings, plan: Plan) -> None:
     hasher = SecretHasher()
     try:
         async with database.session() as session:
-            await Bootstrap(session, hasher, SystemClock()).apply(plan)
+            clock = SystemClock()
+            trail = Trail(clock, settings.instance)
+            await Bootstrap(session, hasher, clock, trail).apply(plan)
     finally:
         hasher.close()
         await database.close()

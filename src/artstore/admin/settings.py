@@ -24,3 +24,10 @@ class AdminSettings(ModuleSettings):
     access_token_lifetime_s: int = Field(default=1800, ge=60, le=3600)
     feed_wait_s: int = Field(default=20, ge=1, le=60)
     """How long a storage element may hold back an answer when nothing changes."""
+    audit_folder: Path
+    """Where the files of the audit log lie. They outlive everything else: keep them on a disk
+    of their own, and on one that can only be added to where there is one."""
+    audit_witnesses_file: Path | None = None
+    """Who confirms the log's states: a line for each, its URL and public keys."""
+    audit_witness_quorum: int = Field(default=0, ge=0)
+    """How many of them must have confirmed a state before proofs are made in it."""

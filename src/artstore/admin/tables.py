@@ -1,6 +1,7 @@
 """Tables of the schema `identity`: who may come in, and the keys that vouch for them.
 
-The catalogue's tables are in `core.catalogue`, since the query module reads them too.
+The catalogue's tables are in `core.catalogue`, since the query module reads them too; those of
+the audit in `audit_tables`.
 """
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from artstore.admin.audit_tables import metadata as audit_metadata
 from artstore.core.catalogue import metadata as catalogue_metadata
 
 SCHEMA = "identity"
@@ -73,4 +75,4 @@ users = Table(
     CheckConstraint("state IN ('active', 'suspended')", name="users_state_known"),
 )
 
-ALL_METADATA = [metadata, catalogue_metadata]
+ALL_METADATA = [metadata, catalogue_metadata, audit_metadata]

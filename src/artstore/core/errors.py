@@ -234,6 +234,13 @@ class UnknownAccount(ArtStoreError):
     title = "There is no such account"
 
 
+class UnknownAuditEntry(ArtStoreError):
+    """The audit log has no such entry, or not yet."""
+
+    code = "unknown_audit_entry"
+    title = "There is no such entry in the audit log"
+
+
 class NameTaken(ArtStoreError):
     code = "name_taken"
     title = "The name is taken"

@@ -139,3 +139,45 @@ LOGINS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+
+# --- audit ----------------------------------------------------------------------------
+
+AUDIT_EVENTS = Counter(
+    "artstore_audit_events", "Events written to the audit log.", registry=REGISTRY
+)
+AUDIT_LOG_ENTRIES = Gauge(
+    "artstore_audit_log_entries", "Entries of the audit log.", registry=REGISTRY
+)
+AUDIT_OUTBOX_AGE = Gauge(
+    "artstore_audit_outbox_age_seconds",
+    "Age of the oldest event that is not in the audit log yet.",
+    registry=REGISTRY,
+)
+AUDIT_APPEND_DURATION = Histogram(
+    "artstore_audit_append_duration_seconds",
+    "Time to log one batch of events: flushed, signed and indexed.",
+    buckets=[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registry=REGISTRY,
+)
+AUDIT_CHECKPOINT_SIGNED = Gauge(
+    "artstore_audit_checkpoint_signed_timestamp_seconds",
+    "When the newest checkpoint of the audit log was signed, seconds since 1970.",
+    registry=REGISTRY,
+)
+AUDIT_LOG_BROKEN = Gauge(
+    "artstore_audit_log_broken",
+    "1 when the audit log cannot be written: it is damaged, was put back, or its disk failed.",
+    registry=REGISTRY,
+)
+AUDIT_WITNESS_BEHIND = Gauge(
+    "artstore_audit_witness_behind_entries",
+    "Entries of the audit log that the witness has not confirmed yet.",
+    ["witness"],
+    registry=REGISTRY,
+)
+AUDIT_WITNESS_ALARMS = Counter(
+    "artstore_audit_witness_alarms",
+    "A witness refused or answered what cannot be true: log or witness was put back or forked.",
+    ["witness"],
+    registry=REGISTRY,
+)

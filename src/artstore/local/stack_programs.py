@@ -142,6 +142,7 @@ def _settings(layout: Layout, module: Module) -> dict[str, object]:
                 "valkey_password_file": layout.secrets.file(VALKEY),
                 "key_encryption_key_file": layout.secrets.file(KEY_ENCRYPTION_KEY),
                 "issuer": layout.edge_url,
+                "audit_folder": layout.home.data / "audit",
             }
         case "query":
             return {

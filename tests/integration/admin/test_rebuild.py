@@ -10,12 +10,13 @@ from tests.integration.admin.following import CatalogueUnderTest, eventually
 from tests.integration.admin.test_following import caught_up
 
 from artstore.admin.repository.positions import Positions, Superseded, connect
+from artstore.admin.services.audit.trail import Trail, Who
 from artstore.admin.services.catalogue.status import Catalogue
 from artstore.core.clock import SystemClock
 
 
 def status_of(catalogue: CatalogueUnderTest) -> Catalogue:
-    return Catalogue(catalogue.pool, catalogue.client)
+    return Catalogue(catalogue.pool, catalogue.client, Trail(SystemClock()))
 
 
 def fill(element: FeedElement, files: int) -> None:
@@ -41,7 +42,7 @@ async def test_a_rebuild_gives_identical_rows(
         await caught_up(catalogue, element)
         before = await catalogue.rows()
 
-        await status_of(catalogue).rebuild(from_scratch=from_scratch, ordered_by="test")
+        await status_of(catalogue).rebuild(from_scratch=from_scratch, ordered_by=Who(name="test"))
         await eventually(lambda: listed(catalogue, 2), "the listing")
         await caught_up(catalogue, element)
     assert await catalogue.rows() == before
@@ -63,7 +64,7 @@ async def test_a_rebuild_in_place_repairs_rows(
         await catalogue.query(
             "UPDATE catalogue.files SET original_filename = 'x', revision = 99, search_text = 'y'"
         )
-        await status_of(catalogue).rebuild(from_scratch=False, ordered_by="test")
+        await status_of(catalogue).rebuild(from_scratch=False, ordered_by=Who(name="test"))
         await eventually(lambda: listed(catalogue, 2), "the listing")
     assert await catalogue.rows() == before
 
@@ -76,7 +77,7 @@ async def test_files_stay_findable_during_a_rebuild_in_place(
         await caught_up(catalogue, element)
         before = await catalogue.rows()
         element.listing_gate = asyncio.Event()
-        await status_of(catalogue).rebuild(from_scratch=False, ordered_by="test")
+        await status_of(catalogue).rebuild(from_scratch=False, ordered_by=Who(name="test"))
         await eventually(lambda: in_state(catalogue, "listing"), "the listing beginning")
         assert (await status_of(catalogue).status()).rebuilding
         assert await catalogue.rows() == before
@@ -96,7 +97,7 @@ async def test_a_rebuild_goes_on_after_a_crash_in_its_middle(
     async with catalogue.following():
         await caught_up(catalogue, element)
         before = await catalogue.rows()
-    await status_of(catalogue).rebuild(from_scratch=True, ordered_by="test")
+    await status_of(catalogue).rebuild(from_scratch=True, ordered_by=Who(name="test"))
     element.cut_after_lines = 20
     async with catalogue.following():
         await eventually(lambda: has_rows(catalogue, 20), "some of the listing")
@@ -120,7 +121,7 @@ async def test_a_follower_that_missed_the_order_cannot_write(
         known = await positions.read()
         now = SystemClock().now()
         await positions.advance(known, 1, now, complete_until=now)
-        await status_of(catalogue).rebuild(from_scratch=False, ordered_by="test")
+        await status_of(catalogue).rebuild(from_scratch=False, ordered_by=Who(name="test"))
         writes = (
             positions.advance(known, 2, now, complete_until=now),
             positions.advance_listing(known, UUID(int=1), now),

@@ -37,7 +37,7 @@ def test_the_migrations_lead_to_the_declared_tables(migrated: TestDatabase) -> N
             opts={
                 "include_schemas": True,
                 "include_name": lambda name, kind, _: (
-                    kind != "schema" or name in ("identity", "catalogue")
+                    kind != "schema" or name in ("identity", "catalogue", "audit")
                 ),
                 "include_object": lambda _, name, *__: name != VERSION_TABLE,
                 "compare_type": True,
@@ -64,7 +64,7 @@ WHERE table_schema = %s AND is_generated = 'ALWAYS'
 
 
 @pytest.mark.parametrize("statement", [INDEXES, CHECKS, GENERATED])
-@pytest.mark.parametrize("schema", ["identity", "catalogue"])
+@pytest.mark.parametrize("schema", ["identity", "catalogue", "audit"])
 def test_indexes_checks_and_formulas_are_the_declared_ones(
     migrated: TestDatabase, make_database: MakeDatabase, statement: str, schema: str
 ) -> None:

@@ -16,6 +16,7 @@ from tests.support.postgres import TestDatabase
 from tests.support.processes import wait_until
 
 from artstore.admin.schema import migrate
+from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.identity import signing_keys
 from artstore.admin.services.identity.sealing import Seal
 from artstore.admin.services.identity.signing_keys import KeyRing
@@ -24,6 +25,11 @@ from artstore.core.database import Database
 from artstore.core.settings import ConfigurationError
 
 KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def key_ring(database: Database, seal: Seal) -> KeyRing:
+    clock = SystemClock()
+    return KeyRing(database, seal, clock, Trail(clock))
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def execute(database: TestDatabase, statement: str, *values: object) -> list[tup
 async def test_instances_that_start_together_make_one_key(
     database: TestDatabase, pool: Database
 ) -> None:
-    rings = [KeyRing(pool, Seal(KEY), SystemClock()) for _ in range(5)]
+    rings = [key_ring(pool, Seal(KEY)) for _ in range(5)]
     await asyncio.gather(*(ring.prepare() for ring in rings))
     assert len(execute(database, "SELECT kid FROM identity.signing_keys")) == 1
     documents = [await ring.jwks() for ring in rings]
@@ -58,7 +64,7 @@ async def test_instances_that_start_together_make_one_key(
 
 
 async def test_each_instance_signs_what_the_others_accept(pool: Database) -> None:
-    first, second = (KeyRing(pool, Seal(KEY), SystemClock()) for _ in range(2))
+    first, second = (key_ring(pool, Seal(KEY)) for _ in range(2))
     await first.prepare()
     await second.prepare()
     token = await first.sign({"sub": "x"})
@@ -69,7 +75,7 @@ async def test_each_instance_signs_what_the_others_accept(pool: Database) -> Non
 async def test_the_private_key_is_not_in_the_database(
     database: TestDatabase, pool: Database
 ) -> None:
-    ring = KeyRing(pool, Seal(KEY), SystemClock())
+    ring = key_ring(pool, Seal(KEY))
     await ring.prepare()
     ((sealed, public),) = execute(
         database, "SELECT private_key, public_jwk FROM identity.signing_keys"
@@ -81,21 +87,21 @@ async def test_the_private_key_is_not_in_the_database(
 
 
 async def test_another_key_encryption_key_is_refused(pool: Database) -> None:
-    await KeyRing(pool, Seal(KEY), SystemClock()).prepare()
+    await key_ring(pool, Seal(KEY)).prepare()
     other = Seal(base64.urlsafe_b64encode(os.urandom(32)).decode())
     with pytest.raises(ConfigurationError, match="key-encryption key"):
-        await KeyRing(pool, other, SystemClock()).prepare()
+        await key_ring(pool, other).prepare()
 
 
 async def test_keys_of_all_states_are_published_and_the_active_one_signs(
     database: TestDatabase, pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a rotation by another instance would leave it."""
-    ring = KeyRing(pool, Seal(KEY), SystemClock())
+    ring = key_ring(pool, Seal(KEY))
     await ring.prepare()
     (old,) = (await ring.jwks())["keys"]
     execute(database, "UPDATE identity.signing_keys SET state = 'passive'")
-    rotating = KeyRing(pool, Seal(KEY), SystemClock())
+    rotating = key_ring(pool, Seal(KEY))
     await rotating.prepare()
     upcoming = {**old, "kid": uuid4().hex}
     execute(
@@ -117,7 +123,7 @@ async def test_keys_of_all_states_are_published_and_the_active_one_signs(
 async def test_good_keys_stay_good_while_the_database_is_away(
     pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ring = KeyRing(pool, Seal(KEY), SystemClock())
+    ring = key_ring(pool, Seal(KEY))
     await ring.prepare()
     before = await ring.jwks()
     monkeypatch.setattr(signing_keys, "RELOAD_AFTER_S", -1)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
-from artstore.admin.dependencies import AdminDep, CatalogueDep
+from artstore.admin.dependencies import AdminDep, CatalogueDep, WhoDep
 from artstore.admin.services.catalogue.status import CatalogueStatus
 from artstore.core.model.account import Scope
 from artstore.core.web.authentication import require_scope
@@ -24,7 +24,9 @@ async def read_status(catalogue: CatalogueDep) -> CatalogueStatus:
 
 
 @router.post("/rebuild", status_code=202)
-async def rebuild(body: RebuildOrder, caller: AdminDep, catalogue: CatalogueDep) -> CatalogueStatus:
+async def rebuild(
+    body: RebuildOrder, caller: AdminDep, catalogue: CatalogueDep, who: WhoDep
+) -> CatalogueStatus:
     """Ask `GET /catalogue` how far it is."""
-    await catalogue.rebuild(from_scratch=body.from_scratch, ordered_by=caller.name)
+    await catalogue.rebuild(from_scratch=body.from_scratch, ordered_by=who.proven(caller))
     return await catalogue.status()

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from artstore.admin.dependencies import FilesDep
+from artstore.admin.dependencies import FilesDep, WhoDep
 from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Caller, Scope
 from artstore.core.model.file import FileChange, FileRecord
@@ -25,15 +25,17 @@ DeleterDep = Annotated[Caller, Depends(require_scope(Scope.FILES_DELETE))]
 async def change_file(
     file_id: str,
     body: FileChange,
-    _: WriterDep,
+    caller: WriterDep,
     files: FilesDep,
+    who: WhoDep,
+    *,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Name, tags or metadata. `If-Match` with the record's ETag refuses a lost update."""
     change = body
     if if_match is not None:
         change = body.model_copy(update={"expected_revision": _revision(if_match)})
-    return _answer(await files.change(parse_file_id(file_id), change))
+    return _answer(await files.change(parse_file_id(file_id), change, who.proven(caller)))
 
 
 @router.delete("/{file_id}", response_model=FileRecord)
@@ -41,12 +43,13 @@ async def delete_file(
     file_id: str,
     caller: DeleterDep,
     files: FilesDep,
+    who: WhoDep,
     reason: Annotated[
         str, Query(min_length=1, max_length=REASON_CHARS_MAX)
     ] = "no reason was given",
 ) -> Response:
     """Answers with the tombstone, also when the file was deleted before."""
-    return _answer(await files.delete(parse_file_id(file_id), caller.name, reason))
+    return _answer(await files.delete(parse_file_id(file_id), reason, who.proven(caller)))
 
 
 def _revision(tag: str) -> int:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from artstore.admin.dependencies import AddressDep, CallerDep, SignInDep
+from artstore.admin.dependencies import CallerDep, SignInDep, WhoDep
 from artstore.admin.routes.token_request import read_token_request
 from artstore.admin.services.identity.hashing import SECRET_CHARS_MAX
 from artstore.admin.services.identity.tokens import AccessToken
@@ -52,13 +52,11 @@ class Me(BaseModel):
 
 
 @router.post("/auth/token", response_model=TokenAnswer)
-async def issue_token(request: Request, sign_in: SignInDep, address: AddressDep) -> Response:
+async def issue_token(request: Request, sign_in: SignInDep, who: WhoDep) -> Response:
     """OAuth 2.0 client credentials (RFC 6749, 4.4)."""
     try:
         wanted = await read_token_request(request)
-        token = await sign_in.machine(
-            wanted.client_id, wanted.client_secret, wanted.scopes, address
-        )
+        token = await sign_in.machine(wanted.client_id, wanted.client_secret, wanted.scopes, who)
     except InvalidCredentials:
         # The shape RFC 6749, 5.2 gives this failure; people's sign-in must not have it,
         # or browsers would open a password window of their own.
@@ -69,8 +67,8 @@ async def issue_token(request: Request, sign_in: SignInDep, address: AddressDep)
 
 
 @router.post("/admin-auth/login", response_model=TokenAnswer)
-async def log_in(body: LoginRequest, sign_in: SignInDep, address: AddressDep) -> Response:
-    return _answer(await sign_in.person(body.username, body.password, address))
+async def log_in(body: LoginRequest, sign_in: SignInDep, who: WhoDep) -> Response:
+    return _answer(await sign_in.person(body.username, body.password, who))
 
 
 async def _password_changer(caller: CallerDep) -> Caller:
@@ -85,10 +83,10 @@ async def change_password(
     body: PasswordChange,
     caller: Annotated[Caller, Depends(_password_changer)],
     sign_in: SignInDep,
-    address: AddressDep,
+    who: WhoDep,
 ) -> Response:
     """Answers with a token that has all scopes of the role."""
-    token = await sign_in.change_password(caller, body.current_password, body.new_password, address)
+    token = await sign_in.change_password(caller, body.current_password, body.new_password, who)
     return _answer(token)
 
 

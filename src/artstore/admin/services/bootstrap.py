@@ -11,12 +11,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import User, Username
-from artstore.admin.repository import elements, service_accounts, users
+from artstore.admin.repository import service_accounts, users
+from artstore.admin.services.audit.trail import BoundTrail, Deed, Trail, Who
+from artstore.admin.services.catalogue.registry import Registry
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.service_accounts import ServiceAccounts
 from artstore.core.clock import Clock
+from artstore.core.errors import NameTaken
 from artstore.core.logging import get_logger
 from artstore.core.model.account import AccountRole, ClientId, UserRole
+from artstore.core.model.audit import AuditKind, Target
 from artstore.core.model.element import ElementEntry
 from artstore.core.settings import ConfigurationError, read_secret
 
@@ -67,10 +71,13 @@ def read_plan(path: Path) -> Plan:
 
 
 class Bootstrap:
-    def __init__(self, session: AsyncSession, hasher: SecretHasher, clock: Clock) -> None:
+    def __init__(
+        self, session: AsyncSession, hasher: SecretHasher, clock: Clock, trail: Trail
+    ) -> None:
         self._session = session
         self._hasher = hasher
         self._clock = clock
+        self._audit = BoundTrail(trail, session, Who(name=CREATED_BY))
 
     async def apply(self, plan: Plan) -> None:
         await self._ensure_admin(plan.admin)
@@ -94,6 +101,11 @@ class Bootstrap:
         )
         password = read_secret(plan.password_file)
         if await users.add(self._session, user, await self._hasher.hash(password)):
+            target = Target(type="user", id=str(user.user_id))
+            details = {"role": user.role}
+            await self._audit.record(
+                Deed(AuditKind.ACCOUNT_CREATED, target=target, details=details)
+            )
             get_logger().info("user made", role=user.role)
 
     async def _ensure_account(self, plan: AccountPlan) -> None:
@@ -102,7 +114,7 @@ class Bootstrap:
             raise ConfigurationError(
                 f"{plan.secret_file}: a secret has at least {SECRET_CHARS_MIN} random characters"
             )
-        accounts = ServiceAccounts(self._session, self._hasher, self._clock)
+        accounts = ServiceAccounts(self._session, self._hasher, self._clock, self._audit)
         found = await service_accounts.find(self._session, plan.client_id)
         if found is None:
             await accounts.create_with(plan.client_id, plan.role, CREATED_BY, secret)
@@ -112,7 +124,11 @@ class Bootstrap:
             get_logger().info("secret follows its file", client_id=plan.client_id)
 
     async def _ensure_element(self, plan: ElementEntry) -> None:
-        added = await elements.add(self._session, plan)
-        if added is None:
-            # The address belongs to the installation; the priority is the operator's choice.
-            await elements.change(self._session, plan.element_id, {"url": plan.url})
+        registry = Registry(self._session, self._audit)
+        try:
+            await registry.add(plan)
+        except NameTaken:
+            known = await registry.get(plan.element_id)
+            if known.url != plan.url:
+                # The address belongs to the installation; the priority is the operator's choice.
+                await registry.change(plan.element_id, {"url": plan.url})

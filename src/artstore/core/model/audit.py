@@ -63,6 +63,8 @@ class AuditKind(StrEnum):
     ELEMENT_REMOVED = "element.removed"
     ELEMENT_MODE_CHANGED = "element.mode_changed"
     ELEMENT_SCRUBBED = "element.scrubbed"
+    ELEMENT_HISTORY_BROKEN = "element.history_broken"
+    """Changes of an element are lost to the audit: its disk was put back or replaced."""
     POLICY_CHANGED = "policy.changed"
     COLLECTION_CHANGED = "collection.changed"
     GRANT_CHANGED = "grant.changed"
@@ -112,13 +114,13 @@ def _as_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _moment_text(moment: datetime) -> str:
+def moment_text(moment: datetime) -> str:
     """Always with microseconds: one spelling, and texts sort as times do."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 Moment = Annotated[
-    datetime, AfterValidator(_as_utc), PlainSerializer(_moment_text, when_used="json")
+    datetime, AfterValidator(_as_utc), PlainSerializer(moment_text, when_used="json")
 ]
 
 EventId = FileIdField

@@ -47,6 +47,7 @@ STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.PositionGone: 410,
     errors.UnknownElement: 404,
     errors.UnknownAccount: 404,
+    errors.UnknownAuditEntry: 404,
     errors.NameTaken: 409,
     errors.WeakPassword: 422,
 }

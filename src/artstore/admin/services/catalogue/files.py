@@ -9,22 +9,26 @@ import psycopg
 from artstore.admin.repository import catalogue_state, elements
 from artstore.admin.repository.catalogue_files import connection_of
 from artstore.admin.repository.catalogue_state import Location
+from artstore.admin.services.audit.intents import Intents
+from artstore.admin.services.audit.trail import Who
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.rows import row_of, write_rows
 from artstore.core.catalogue import covers
 from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError, Unavailable, UnknownFile
 from artstore.core.logging import get_logger
+from artstore.core.model.audit import AuditKind
 from artstore.core.model.file import FileChange, FileRecord
 from artstore.core.model.ids import FileId, file_id_time
 
 
 class Files:
-    def __init__(self, database: Database, client: ElementClient) -> None:
+    def __init__(self, database: Database, client: ElementClient, intents: Intents) -> None:
         self._database = database
         self._client = client
+        self._intents = intents
 
-    async def change(self, file_id: FileId, change: FileChange) -> FileRecord:
+    async def change(self, file_id: FileId, change: FileChange, who: Who) -> FileRecord:
         """The record after the change. Searches show it when this returns.
 
         Raises:
@@ -33,11 +37,12 @@ class Files:
             ModeForbids: The element's mode does not allow it.
             Unavailable: The element is away.
         """
-        return await self._do(
-            file_id, lambda place: self._client.change(place.url, file_id, change)
-        )
+        async with self._intents.asking(who, AuditKind.FILE_CHANGED, file_id):
+            return await self._do(
+                file_id, lambda place: self._client.change(place.url, file_id, change)
+            )
 
-    async def delete(self, file_id: FileId, by: str, reason: str) -> FileRecord:
+    async def delete(self, file_id: FileId, reason: str, who: Who) -> FileRecord:
         """The tombstone; the same again when the file was deleted before.
 
         Raises:
@@ -45,8 +50,11 @@ class Files:
             ModeForbids, RetentionForbids: It may not be deleted, or not yet.
             Unavailable: The element is away.
         """
-        body = orjson.dumps({"by": by, "reason": reason})
-        return await self._do(file_id, lambda place: self._client.delete(place.url, file_id, body))
+        body = orjson.dumps({"by": who.name, "reason": reason})
+        async with self._intents.asking(who, AuditKind.FILE_DELETED, file_id):
+            return await self._do(
+                file_id, lambda place: self._client.delete(place.url, file_id, body)
+            )
 
     async def _do(
         self, file_id: FileId, act: Callable[[Location], Awaitable[FileRecord]]

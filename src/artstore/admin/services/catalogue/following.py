@@ -10,6 +10,8 @@ from uuid import UUID
 
 from artstore.admin.repository.catalogue_files import FileRow, Stretch, mark_missing
 from artstore.admin.repository.positions import Position, Positions
+from artstore.admin.services.audit.file_trail import FileTrail
+from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.element_client import BrokenAnswer, ElementClient, Feed
 from artstore.admin.services.catalogue.feed_lines import (
     BATCH_LINES_MAX,
@@ -49,6 +51,7 @@ class Following:
 
     def __init__(self, positions: Positions, source: Source, clock: Clock) -> None:
         self._positions = positions
+        self._audit = FileTrail(positions.connection, Trail(clock))
         self._client = source.client
         self._wait_s = source.wait_s
         self._clock = clock
@@ -76,12 +79,15 @@ class Following:
         if info.element_id != position.element_id:
             raise OtherElement(info.element_id)
         now = self._clock.now()
-        await self._positions.begin_listing(position, info.feed_id, info.head_seq, now)
+        async with self._positions.connection.transaction():
+            # The catalogue could go on at the head; the audit must not miss what lies before.
+            seq = await self._audit.resume_at(info, now)
+            await self._positions.begin_listing(position, info.feed_id, seq, now)
         self._log.info(
             "listing begins",
             element=position.element_id,
             feed_id=info.feed_id,
-            position=info.head_seq,
+            position=seq,
         )
 
     async def _list(self, position: Position) -> None:
@@ -163,6 +169,7 @@ class Following:
         async with connection.transaction():
             await self._positions.advance(position, seq, self._clock.now(), complete_until=None)
             await write_rows(connection, rows)
+            await self._audit.take_over(position, changes, rows, self._clock.now())
         CATALOGUE_CHANGES.labels(position.element_id).inc(len(rows))
         self._log.info(
             "changes applied",

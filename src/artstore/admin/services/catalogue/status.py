@@ -8,10 +8,12 @@ from pydantic import BaseModel
 
 from artstore.admin.model import StorageElement
 from artstore.admin.repository import catalogue_state, elements
+from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError
 from artstore.core.logging import get_logger
+from artstore.core.model.audit import AuditKind
 from artstore.core.model.element import ElementInfo
 
 INFO_TIMEOUT_S = 2.0
@@ -44,9 +46,10 @@ class CatalogueStatus(BaseModel):
 
 
 class Catalogue:
-    def __init__(self, database: Database, client: ElementClient) -> None:
+    def __init__(self, database: Database, client: ElementClient, trail: Trail) -> None:
         self._database = database
         self._client = client
+        self._trail = trail
 
     async def status(self) -> CatalogueStatus:
         async with self._database.session() as session:
@@ -63,7 +66,7 @@ class Catalogue:
             elements=progress,
         )
 
-    async def rebuild(self, *, from_scratch: bool, ordered_by: str) -> None:
+    async def rebuild(self, *, from_scratch: bool, ordered_by: Who) -> None:
         """List every element again; the followers begin within a second or two.
 
         In place, what is there stays findable meanwhile. From scratch, all rows go first,
@@ -71,7 +74,9 @@ class Catalogue:
         """
         async with self._database.session() as session:
             await catalogue_state.order_rebuild(session, from_scratch=from_scratch)
-        get_logger().info("rebuild ordered", from_scratch=from_scratch, by=ordered_by)
+            deed = Deed(AuditKind.CATALOGUE_REBUILT, details={"from_scratch": from_scratch})
+            await self._trail.record(session, ordered_by, deed)
+        get_logger().info("rebuild ordered", from_scratch=from_scratch, by=ordered_by.name)
 
     async def _info(self, element: StorageElement) -> ElementInfo | None:
         try:

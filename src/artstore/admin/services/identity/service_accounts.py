@@ -9,10 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import AccountState, ServiceAccount
 from artstore.admin.repository import service_accounts as repository
+from artstore.admin.services.audit.trail import BoundTrail, Deed
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.core.clock import Clock
 from artstore.core.errors import NameTaken, UnknownAccount
 from artstore.core.model.account import AccountRole
+from artstore.core.model.audit import AuditKind, Target
 
 SECRET_BYTES: Final = 32
 
@@ -26,10 +28,14 @@ class NewSecret:
 
 
 class ServiceAccounts:
-    def __init__(self, session: AsyncSession, hasher: SecretHasher, clock: Clock) -> None:
+    def __init__(
+        self, session: AsyncSession, hasher: SecretHasher, clock: Clock, audit: BoundTrail
+    ) -> None:
+        """`audit` writes in the transaction of `session`."""
         self._session = session
         self._hasher = hasher
         self._clock = clock
+        self._audit = audit
 
     async def create(self, client_id: str, role: AccountRole, created_by: str) -> NewSecret:
         """
@@ -57,6 +63,7 @@ class ServiceAccounts:
         secret_hash = await self._hasher.hash(secret)
         if not await repository.add(self._session, account, secret_hash):
             raise NameTaken(f"there is a service account {client_id}")
+        await self._record(AuditKind.ACCOUNT_CREATED, account, role=role)
         return account
 
     async def get(self, client_id: str) -> ServiceAccount:
@@ -78,14 +85,23 @@ class ServiceAccounts:
             "secret_hash": await self._hasher.hash(secret),
             "secret_changed_at": self._clock.now(),
         }
-        return await self._change(client_id, values)
+        account = await self._change(client_id, values)
+        await self._record(AuditKind.SECRET_CHANGED, account)
+        return account
 
     async def set_state(self, client_id: str, state: AccountState) -> ServiceAccount:
         """Suspended accounts get no new token; those they hold end by themselves."""
-        return await self._change(client_id, {"state": state})
+        account = await self._change(client_id, {"state": state})
+        await self._record(AuditKind.ACCOUNT_CHANGED, account, state=state)
+        return account
 
     async def _change(self, client_id: str, values: dict[str, object]) -> ServiceAccount:
         account = await repository.change(self._session, client_id, values)
         if account is None:
             raise UnknownAccount
         return account
+
+    async def _record(self, kind: AuditKind, account: ServiceAccount, **details: str) -> None:
+        target = Target(type="account", id=str(account.account_id))
+        named = {"client_id": account.client_id, **details}
+        await self._audit.record(Deed(kind, target=target, details=named))

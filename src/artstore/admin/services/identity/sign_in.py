@@ -12,6 +12,8 @@ from artstore.admin.model import ServiceAccount, User
 from artstore.admin.repository import service_accounts, users
 from artstore.admin.repository.service_accounts import AccountWithSecret
 from artstore.admin.repository.users import UserWithPassword
+from artstore.admin.services.audit.attempts import Attempts
+from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.admin.services.identity.hashing import SECRET_CHARS_MAX, SecretHasher
 from artstore.admin.services.identity.passwords import check_password
 from artstore.admin.services.identity.throttle import Attempt, Throttle
@@ -29,6 +31,7 @@ from artstore.core.errors import (
 )
 from artstore.core.metrics import LOGINS
 from artstore.core.model.account import ACCOUNT_SCOPES, USER_SCOPES, Caller, Scope
+from artstore.core.model.audit import AuditKind, Target
 
 PEOPLE_CLIENT_ID = "admin-auth"
 """RFC 9068 wants a client id in every token; people have none of their own."""
@@ -44,16 +47,20 @@ class SignIn:
         throttle: Throttle,
         issuer: TokenIssuer,
         clock: Clock,
+        *,
+        trail: Trail,
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._throttle = throttle
         self._issuer = issuer
         self._clock = clock
+        self._trail = trail
+        self._attempts = Attempts(database, trail)
         self._verified = VerifiedSecrets()
 
     async def machine(
-        self, client_id: str, secret: str, wanted: Collection[str], address: str
+        self, client_id: str, secret: str, wanted: Collection[str], who: Who
     ) -> AccessToken:
         """A token for a service account. `wanted`: scopes; none means all of its role.
 
@@ -62,33 +69,41 @@ class SignIn:
             InvalidTokenRequest: A wanted scope is not the account's.
             TooManyRequests: After too many failures.
         """
-        attempt = Attempt(f"machine {client_id}", address)
-        async with self._database.session() as session:
-            found = await service_accounts.find(session, client_id)
-        account = await self._proven_account(found, secret, attempt)
-        scopes = _narrowed(ACCOUNT_SCOPES[account.role], wanted)
+        who = who.named(client_id)
+        async with self._attempts.watched(AuditKind.TOKEN_ISSUED, who) as attempted:
+            async with self._database.session() as session:
+                found = await service_accounts.find(session, client_id)
+            attempt = Attempt(f"machine {client_id}", who.place)
+            account = await self._proven_account(found, secret, attempt)
+            attempted.subject = account.subject
+            scopes = _narrowed(ACCOUNT_SCOPES[account.role], wanted)
+            token = await self._issuer.issue(
+                subject=account.subject,
+                client_id=account.client_id,
+                name=account.client_id,
+                scopes=scopes,
+            )
         LOGINS.labels("succeeded").inc()
-        return await self._issuer.issue(
-            subject=account.subject,
-            client_id=account.client_id,
-            name=account.client_id,
-            scopes=scopes,
-        )
+        return token
 
-    async def person(self, username: str, password: str, address: str) -> AccessToken:
+    async def person(self, username: str, password: str, who: Who) -> AccessToken:
         """A token for a user. With a one-time password it is good for changing it only.
 
         Raises:
             InvalidCredentials: Unknown, suspended or wrong password.
             TooManyRequests: After too many failures.
         """
-        async with self._database.session() as session:
-            found = await users.find(session, username)
-        user = await self._proven_user(found, password, Attempt(f"person {username}", address))
-        return await self._token_for(user)
+        who = who.named(username)
+        async with self._attempts.watched(AuditKind.SIGN_IN, who) as attempted:
+            async with self._database.session() as session:
+                found = await users.find(session, username)
+            attempt = Attempt(f"person {username}", who.place)
+            user = await self._proven_user(found, password, attempt)
+            attempted.subject = user.subject
+            return await self._token_for(user)
 
     async def change_password(
-        self, caller: Caller, password: str, new_password: str, address: str
+        self, caller: Caller, password: str, new_password: str, who: Who
     ) -> AccessToken:
         """A new password, and a token with all scopes of the role.
 
@@ -97,16 +112,18 @@ class SignIn:
             WeakPassword: The new one is too short, common, or the present one again.
             TooManyRequests: After too many failures.
         """
-        async with self._database.session() as session:
-            found = await users.find_by_id(session, _user_id(caller))
-        if found is None:
-            raise InvalidToken
-        attempt = Attempt(f"person {found.user.username}", address)
-        await self._proven_user(found, password, attempt)
-        if new_password == password:
-            raise WeakPassword("the new password must differ from the present one")
-        await asyncio.to_thread(check_password, new_password, found.user.username)
-        return await self._token_for(await self._save_password(found, new_password))
+        who = who.proven(caller)
+        async with self._attempts.refusals(AuditKind.SECRET_CHANGED, who):
+            async with self._database.session() as session:
+                found = await users.find_by_id(session, _user_id(caller))
+            if found is None:
+                raise InvalidToken
+            attempt = Attempt(f"person {found.user.username}", who.place)
+            await self._proven_user(found, password, attempt)
+            if new_password == password:
+                raise WeakPassword("the new password must differ from the present one")
+            await asyncio.to_thread(check_password, new_password, found.user.username)
+            return await self._token_for(await self._save_password(found, new_password, who))
 
     async def me(self, caller: Caller) -> User:
         """
@@ -156,7 +173,7 @@ class SignIn:
         if not matches or len(secret) > SECRET_CHARS_MAX:
             raise _refusal()
 
-    async def _save_password(self, found: UserWithPassword, new_password: str) -> User:
+    async def _save_password(self, found: UserWithPassword, new_password: str, who: Who) -> User:
         new_hash = await self._hasher.hash(new_password)
         async with self._database.session() as session:
             changed = await users.change_password(
@@ -169,8 +186,10 @@ class SignIn:
                     "password_changed_at": self._clock.now(),
                 },
             )
-        if changed is None:
-            raise InvalidCredentials  # Somebody else changed it a moment ago.
+            if changed is None:
+                raise InvalidCredentials  # Somebody else changed it a moment ago.
+            target = Target(type="user", id=str(changed.user_id))
+            await self._trail.record(session, who, Deed(AuditKind.SECRET_CHANGED, target=target))
         return changed
 
     async def _token_for(self, user: User) -> AccessToken:

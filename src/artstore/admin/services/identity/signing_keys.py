@@ -15,11 +15,13 @@ from joserfc.jwk import RSAKey
 
 from artstore.admin.repository import signing_keys as repository
 from artstore.admin.repository.signing_keys import StoredKey
+from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.admin.services.identity.sealing import Seal
 from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
+from artstore.core.model.audit import AuditKind, Target
 from artstore.core.tokens import ALGORITHM, TOKEN_TYPE
 
 KEY_BITS = 3072
@@ -37,10 +39,11 @@ class LoadedKeys:
 class KeyRing:
     """All signing keys of the installation. Call `prepare` once before anything else."""
 
-    def __init__(self, database: Database, seal: Seal, clock: Clock) -> None:
+    def __init__(self, database: Database, seal: Seal, clock: Clock, trail: Trail) -> None:
         self._database = database
         self._seal = seal
         self._clock = clock
+        self._trail = trail
         self._keys: LoadedKeys | None = None
         self._loaded_at_s = float("-inf")
         self._loading = asyncio.Lock()
@@ -58,6 +61,8 @@ class KeyRing:
             if not any(key.state == "active" for key in stored):
                 key = await asyncio.to_thread(self._make_key)
                 await repository.add_active(session, key, self._clock.now())
+                target = Target(type="token_key", id=key.kid)
+                await self._trail.record(session, Who(), Deed(AuditKind.KEY_CREATED, target=target))
                 get_logger().info("signing key made", kid=key.kid)
         await self._reload()
 

@@ -1,0 +1,164 @@
+"""Writes the audit log while this process leads: it holds the lock in PostgreSQL and the one on
+the folder. Other instances ask again and again, and take over when its connection is gone.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import orjson
+import psycopg
+
+from artstore.admin.repository import audit_events, audit_feeds, audit_log
+from artstore.admin.repository.audit_feeds import Intent
+from artstore.admin.repository.catalogue_files import Connection
+from artstore.admin.services.audit.sequencer import BATCH_EVENTS_MAX, LogIdentity, Sequencer
+from artstore.admin.services.audit.trail import Deed, Trail, Who, row_of
+from artstore.admin.services.audit.witnesses import Witnesses
+from artstore.core.clock import Clock
+from artstore.core.errors import Unavailable
+from artstore.core.logging import get_logger
+from artstore.core.metrics import AUDIT_LOG_BROKEN, AUDIT_OUTBOX_AGE
+from artstore.core.model.audit import Actor, AuditKind, Outcome, PersonalField
+from artstore.core.model.ids import FileId
+from artstore.core.settings import ConfigurationError
+from artstore.core.tlog.errors import TlogError
+from artstore.core.tlog.folder import FolderStore
+
+LEADER_POLL_S: Final = 1.0
+BATCH_EVERY_S: Final = 0.5
+"""Events wait so long for company: each batch costs about eight flushes of the disk."""
+LOOK_AROUND_EVERY_S: Final = 5.0
+WITNESS_EVERY_S: Final = 30.0
+BACKOFF_MIN_S: Final = 1.0
+BACKOFF_MAX_S: Final = 30.0
+INTENT_LIFE: Final = timedelta(days=1)
+"""A feed tells of a change within seconds; later, only an element that was away for long."""
+
+Connect = Callable[[], Awaitable[Connection]]
+
+
+class AuditLogWriter:
+    def __init__(
+        self,
+        connect: Connect,
+        folder: Path,
+        identity: LogIdentity,
+        witnesses: Witnesses,
+        *,
+        clock: Clock,
+        trail: Trail,
+    ) -> None:
+        self._connect = connect
+        self._folder = folder
+        self._identity = identity
+        self._witnesses = witnesses
+        self._clock = clock
+        self._trail = trail
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Until cancelled. Whatever fails is tried again; what is damaged waits for people."""
+        while True:
+            try:
+                async with self._leading() as connection:
+                    await self._write(connection)
+            except (psycopg.Error, Unavailable) as error:
+                get_logger().warning("the audit cannot reach its database", cause=repr(error))
+            except (TlogError, ConfigurationError, OSError) as error:
+                AUDIT_LOG_BROKEN.set(1)
+                get_logger().error("audit log cannot be written", cause=repr(error))
+            except Exception as error:  # noqa: BLE001  the edge of the job: log it, go on
+                get_logger().error("audit log writer failed", exc_info=error)
+            await self._back_off()
+
+    @contextlib.asynccontextmanager
+    async def _leading(self) -> AsyncIterator[Connection]:
+        async with await self._connect() as connection:
+            while not await audit_log.try_to_lead(connection):  # noqa: ASYNC110  as followers do
+                await asyncio.sleep(LEADER_POLL_S)
+            yield connection
+
+    async def _write(self, connection: Connection) -> None:
+        store = await asyncio.to_thread(FolderStore.at, self._folder)
+        store.lock()
+        try:
+            sequencer = Sequencer(connection, store, self._identity, self._clock, self._trail)
+            await sequencer.open()
+            AUDIT_LOG_BROKEN.set(0)
+            asking = asyncio.create_task(self._ask_witnesses())
+            try:
+                await self._sequence(connection, sequencer)
+            finally:
+                asking.cancel()
+                await asyncio.wait([asking])
+        finally:
+            store.close()
+
+    async def _sequence(self, connection: Connection, sequencer: Sequencer) -> None:
+        """Until the keys that sign were retired."""
+        looked_at_s = float("-inf")
+        while True:
+            if self._clock.monotonic_s() - looked_at_s > LOOK_AROUND_EVERY_S:
+                looked_at_s = self._clock.monotonic_s()
+                if not await self._look_around(connection):
+                    return
+            logged = await sequencer.step()
+            self._failures = 0
+            if logged < BATCH_EVENTS_MAX:
+                await asyncio.sleep(BATCH_EVERY_S)
+
+    async def _look_around(self, connection: Connection) -> bool:
+        """Whether to go on with the same keys."""
+        AUDIT_OUTBOX_AGE.set(await audit_log.outbox_age_s(connection))
+        await self._settle_intents(connection)
+        return await audit_log.has_keys(connection)
+
+    async def _settle_intents(self, connection: Connection) -> None:
+        """Somebody asked for a change, and no feed told of it. If the caller was told of success,
+        it changed nothing (a second deletion); else nobody knows, and that is written down."""
+        async with connection.transaction():
+            before = self._clock.now() - INTENT_LIFE
+            unclear = [
+                intent
+                for intent, done in await audit_feeds.take_unfulfilled(connection, before)
+                if not done
+            ]
+            if unclear:
+                rows = [row_of(*self._trail.event_of(*_unclear_deed(item))) for item in unclear]
+                await audit_events.add_many(connection, rows)
+
+    async def _ask_witnesses(self) -> None:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            while True:
+                try:
+                    await self._witnesses.ask(session)
+                except (Unavailable, TlogError, OSError) as error:
+                    get_logger().warning("witnesses cannot be asked", cause=repr(error))
+                await asyncio.sleep(WITNESS_EVERY_S)
+
+    async def _back_off(self) -> None:
+        delay_s = min(BACKOFF_MIN_S * 2**self._failures, BACKOFF_MAX_S)
+        self._failures = min(self._failures + 1, 16)
+        await asyncio.sleep(delay_s * random.uniform(0.5, 1))  # noqa: S311  only spreads load
+
+
+def _unclear_deed(intent: Intent) -> tuple[Who, Deed]:
+    actor = Actor.model_validate_json(intent.actor)
+    facts = {PersonalField(name): value for name, value in orjson.loads(intent.facts).items()}
+    subject = f"user:{actor.person}" if actor.person else f"account:{actor.account}"
+    who = Who(subject=subject, token_id=actor.token_id, services=actor.services)
+    deed = Deed(
+        AuditKind(intent.kind),
+        Outcome.FAILED,
+        problem=Unavailable.code,
+        file_id=FileId(str(intent.file_id)),
+        details={"asked_under": intent.correlation_id},
+        personal=facts,
+    )
+    return who, deed

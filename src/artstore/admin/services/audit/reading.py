@@ -1,0 +1,241 @@
+"""Answers questions about the audit log: events by what they say, proofs, exports.
+
+The index in the database finds, the files prove: a proof is checked against the log's own
+checkpoint before it is handed out.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Final, TypeVar
+from uuid import UUID
+
+import orjson
+
+from artstore.admin.repository import audit_events, audit_log
+from artstore.admin.repository.audit_events import EventFilter, LoggedEvent
+from artstore.core.audit.export import export_lines
+from artstore.core.database import Database
+from artstore.core.errors import Unavailable, UnknownAuditEntry
+from artstore.core.model.audit import Disclosure, Disclosures, PersonalField
+from artstore.core.tlog.errors import ObjectMissing, TlogError
+from artstore.core.tlog.folder import FolderStore
+from artstore.core.tlog.log import CHECKPOINT
+from artstore.core.tlog.notes.checkpoint import Checkpoint
+from artstore.core.tlog.notes.keys import VerifierKey
+from artstore.core.tlog.notes.note import Note
+from artstore.core.tlog.notes.policy import TrustPolicy
+from artstore.core.tlog.proof_file import ProofFile
+from artstore.core.tlog.reader import TreeReader
+
+T = TypeVar("T")
+
+EXPORT_CHUNK_BYTES: Final = 256 * 1024
+NOTES_PER_QUERY: Final = 500
+
+
+@dataclass(frozen=True)
+class Proven:
+    """An entry and what proves it."""
+
+    event: LoggedEvent
+    proof: ProofFile
+
+
+class State:
+    """One state of the log: a note that the log has signed, and the files behind it."""
+
+    def __init__(self, store: FolderStore, note: Note) -> None:
+        self.note = note
+        self._store = store
+
+    @cached_property
+    def tree(self) -> Checkpoint:
+        return Checkpoint.parse(self.note.text)
+
+    def reader(self) -> TreeReader:
+        """Blocking; for one thread."""
+        return TreeReader(self._store, self.tree.size, self.tree.root)
+
+    def proof(self, index: int) -> ProofFile:
+        """Blocking."""
+        return ProofFile(index, tuple(self.reader().inclusion_proof(index)), self.note)
+
+
+class AuditLog:
+    """For requests; several at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        witness_keys: Sequence[VerifierKey],
+        quorum: int,
+    ) -> None:
+        self._database = database
+        self._store = FolderStore(folder)
+        self._witness_keys = tuple(witness_keys)
+        self._quorum = quorum
+
+    async def page(
+        self, wanted: EventFilter, after: tuple[datetime, int] | None, limit: int
+    ) -> list[LoggedEvent]:
+        async with self._database.session() as session:
+            return await audit_events.page(session, wanted, after, limit)
+
+    async def policy(self) -> TrustPolicy:
+        """The keys that this installation publishes. Whoever verifies should have them from
+        somewhere else.
+
+        Raises:
+            Unavailable: The log was not made yet.
+        """
+        async with self._database.session() as session:
+            origin = await audit_log.origin(session)
+            keys = await audit_log.public_keys(session)
+        if origin is None or not keys:
+            raise Unavailable("the audit log is being made")
+        parsed = tuple(VerifierKey.parse(key) for key in keys)
+        return TrustPolicy(origin, parsed, self._witness_keys, self._quorum)
+
+    async def newest(self) -> State:
+        """The newest state, whether witnesses have seen it or not.
+
+        Raises:
+            Unavailable: The log was not made yet, or lies on another machine.
+        """
+        try:
+            data = await asyncio.to_thread(self._store.read, CHECKPOINT)
+        except (ObjectMissing, OSError) as error:
+            raise Unavailable("the audit log cannot be read here") from error
+        return State(self._store, Note.parse(data))
+
+    async def confirmed(self) -> State:
+        """The newest state that the witnesses have confirmed, if any has to."""
+        if self._quorum:
+            async with self._database.session() as session:
+                note = await audit_log.newest_checkpoint(session, self._quorum)
+            if note is not None:
+                return State(self._store, Note.parse(note))
+        return await self.newest()
+
+    async def prove(self, index: int) -> Proven:
+        """In the newest confirmed state that has the entry, else in the newest one.
+
+        Raises:
+            UnknownAuditEntry: The log has no such entry, or the index has it not yet.
+        """
+        state = await self.confirmed()
+        if index >= state.tree.size:
+            state = await self.newest()
+        async with self._database.session() as session:
+            event = await audit_events.by_index(session, index)
+        if event is None or index >= state.tree.size:
+            raise UnknownAuditEntry
+        return Proven(event, await self._in_thread(lambda: state.proof(index)))
+
+    async def history(self, file_id: UUID) -> list[LoggedEvent]:
+        """All events of a file, the oldest first."""
+        async with self._database.session() as session:
+            return await audit_events.history(session, file_id)
+
+    async def proven_history(self, file_id: UUID) -> list[Proven]:
+        """All events of a file with their proofs in one state: the newest, unless a confirmed
+        one has all of them too.
+
+        Raises:
+            UnknownAuditEntry: No event names this file.
+        """
+        found = await self.history(file_id)
+        if not found:
+            raise UnknownAuditEntry
+        last = found[-1].log_index
+        state = await self.confirmed()
+        if last >= state.tree.size:
+            state = await self.newest()
+
+        def prove() -> list[Proven]:
+            reader = state.reader()
+            return [
+                Proven(
+                    event,
+                    ProofFile(
+                        event.log_index,
+                        tuple(reader.inclusion_proof(event.log_index)),
+                        state.note,
+                    ),
+                )
+                for event in found
+            ]
+
+        return await self._in_thread(prove)
+
+    async def export(self, first: int, end: int | None) -> AsyncIterator[bytes]:
+        """An export (docs/formats/audit-export.md) in pieces, in constant memory."""
+        state = await self.confirmed()
+        if end is not None and end > state.tree.size:
+            state = await self.newest()
+        if not first <= (state.tree.size if end is None else end) <= state.tree.size:
+            raise UnknownAuditEntry
+        loop = asyncio.get_running_loop()
+
+        def facts_of(ids: list[str]) -> dict[str, Disclosures]:
+            return asyncio.run_coroutine_threadsafe(self._facts(ids), loop).result()
+
+        lines = export_lines(
+            state.reader(),
+            state.note,
+            earlier=self._earlier(state.tree.size, loop),
+            disclosures_of=facts_of,
+            first=first,
+            end=end,
+        )
+        return self._chunks(lines)
+
+    def _earlier(self, size: int, loop: asyncio.AbstractEventLoop) -> Iterator[Note]:
+        """Checkpoints before `size`, the smallest first. Blocking, in a thread."""
+        after = 0
+        while True:
+            found = asyncio.run_coroutine_threadsafe(self._notes(after, size), loop).result()
+            if not found:
+                return
+            yield from (Note.parse(note) for _, note in found)
+            after = found[-1][0]
+
+    async def _chunks(self, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
+        while chunk := await self._in_thread(lambda: _next_chunk(lines)):
+            yield chunk
+
+    async def _facts(self, ids: list[str]) -> dict[str, Disclosures]:
+        async with self._database.session() as session:
+            found = await audit_events.facts_of(session, ids)
+        return {event_id: disclosures_in(facts) for event_id, facts in found.items()}
+
+    async def _notes(self, after: int, below: int) -> list[tuple[int, bytes]]:
+        async with self._database.session() as session:
+            return await audit_log.checkpoint_notes(session, after, below, NOTES_PER_QUERY)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except (TlogError, OSError) as error:
+            raise Unavailable("the audit log cannot be read here") from error
+
+
+def disclosures_in(facts: bytes) -> Disclosures:
+    return {
+        PersonalField(name): Disclosure.model_construct(**fact)
+        for name, fact in orjson.loads(facts).items()
+    }
+
+
+def _next_chunk(lines: Iterator[bytes]) -> bytes:
+    chunk = bytearray()
+    for line in lines:
+        chunk += line
+        if len(chunk) >= EXPORT_CHUNK_BYTES:
+            break
+    return bytes(chunk)
