@@ -17,7 +17,7 @@ from artstore.core.model.element import StorageMode
 from artstore.core.model.file import Digest, FileChange, FileDraft, FileRecord, Uploader
 from artstore.core.model.ids import FileId, FileIdSource
 from artstore.core.model.retention import Retention
-from artstore.storage.engine.engine import Engine, EngineOptions
+from artstore.storage.engine.engine import Answer, Engine, EngineOptions
 from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.upload import Upload
 from artstore.storage.engine.writer import Outcome, Stored
@@ -91,7 +91,7 @@ def options(root: str = ELEMENT_ROOT, **changes: Any) -> EngineOptions:
 
 
 class SteppedEngine(Engine):
-    def _outcome(self, outcomes: "SimpleQueue[Outcome]") -> Outcome:
+    def _outcome(self, outcomes: "SimpleQueue[Answer]") -> Answer:
         while outcomes.empty():
             assert self._writer.run_once(), "somebody waits for nothing"
         return outcomes.get()
@@ -245,7 +245,8 @@ def last_records(engine: Engine) -> dict[str, Any]:
             change = orjson.loads(line)
             assert change["seq"] > after, "the feed is not in order"
             after = change["seq"]
-            result[change["record"]["file_id"]] = change["record"]
+            if "record" in change:
+                result[change["record"]["file_id"]] = change["record"]
     return result
 
 

@@ -1,8 +1,12 @@
 """Records of the log: what is written is read, and nothing else is taken for a record."""
 
 import random
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+import google_crc32c
+import orjson
 import pytest
 from tests.support.simulated_fs import SimulatedFs
 from tests.support.stepped_element import FixedClock, Ids, make_record
@@ -21,14 +25,23 @@ from artstore.storage.engine.record import (
     RecordType,
     decode_change,
     encode_change,
+    feed_line,
     find_later,
     read_records,
 )
 from artstore.storage.engine.recovery import placeable_of
+from artstore.storage.engine.refusals import LogCorrupt
 from artstore.storage.engine.segments import SegmentHeader, decode_header, encode_header
 
 LOG_ID = bytes(range(16))
 SAMPLES = Path(__file__).parent / "samples"
+FINDING = {
+    "finding": "damaged",
+    "file_id": "01a204bc-d9d3-7009-8001-020304050607",
+    "path": "data/2026/11/22/19/01a204bc-d9d3-7009-8001-020304050607.pdf",
+    "cause": "the content does not match its digest",
+}
+MODE = {"from": "rw", "to": "ro", "by": "person:7", "reason": "full"}
 
 
 def encode(sequence: int, payload: bytes, crc: int, durable: int = 0) -> tuple[bytes, int]:
@@ -115,19 +128,43 @@ def test_records_of_version_1_are_still_read() -> None:
     data = (SAMPLES / "segment-v1.log").read_bytes()
     header = decode_header(data[:44], LOG_ID, "sample")
     assert header == SegmentHeader(first=41, previous_crc=0x01020304)
-    assert encode_header(LOG_ID, header) == data[:44]
 
-    fs = SimulatedFs()
-    handle = fs.create("/log")
-    fs.write(handle, data, 0)
-    records = read_records(
-        fs, handle, Codec(LOG_ID), offset=BLOCK_BYTES, sequence=41, previous_crc=0x01020304
-    )
-    created, updated, deleted, checkpoint = (next(records) for _ in range(4))
+    created, updated, deleted, checkpoint = islice(sample_records(data), 4)
     assert placeable_of(created).content == b"hello"
     assert placeable_of(updated).present_name == f"{placeable_of(created).record.file_id}.txt"
     assert placeable_of(deleted).record.deleted is not None
     assert checkpoint.type is RecordType.CHECKPOINT
+
+
+def test_records_of_version_2_are_still_read() -> None:
+    """Version 2 added two types of record."""
+    data = (SAMPLES / "segment-v2.log").read_bytes()
+    header = decode_header(data[:44], LOG_ID, "sample")
+    assert header == SegmentHeader(first=41, previous_crc=0x01020304)
+    assert encode_header(LOG_ID, header) == data[:44]
+
+    finding, mode, checkpoint = islice(sample_records(data), 3)
+    lines = [orjson.loads(feed_line(note) or b"") for note in (finding, mode)]
+    assert [line["type"] for line in lines] == ["finding", "mode_changed"]
+    assert [line["detail"] for line in lines] == [FINDING, MODE]
+    assert feed_line(checkpoint) is None
+
+
+def test_a_segment_of_a_later_version_is_not_touched() -> None:
+    later = bytearray((SAMPLES / "segment-v2.log").read_bytes()[:44])
+    later[11] = 3
+    later[40:] = google_crc32c.value(bytes(later[:40])).to_bytes(4)
+    with pytest.raises(LogCorrupt, match="format 3"):
+        decode_header(bytes(later), LOG_ID, "sample")
+
+
+def sample_records(data: bytes) -> Iterator[Record]:
+    fs = SimulatedFs()
+    handle = fs.create("/log")
+    fs.write(handle, data, 0)
+    return read_records(
+        fs, handle, Codec(LOG_ID), offset=BLOCK_BYTES, sequence=41, previous_crc=0x01020304
+    )
 
 
 def test_an_attr_json_of_version_1_is_still_read() -> None:
@@ -138,8 +175,30 @@ def test_an_attr_json_of_version_1_is_still_read() -> None:
     assert sidecar.seal(record.to_json()) == data
 
 
+def write_sample_2() -> None:
+    """How the sample of version 2 was made."""
+    codec, crc, data = Codec(LOG_ID), 0x01020304, b""
+    notes = [(RecordType.FINDING, 0, FINDING), (RecordType.MODE, 2, MODE)]
+    for sequence, (kind, flags, detail) in enumerate(notes, 41):
+        piece, crc = codec.encode(
+            kind,
+            flags,
+            _payload(orjson.dumps(detail) + b"\n", b""),
+            sequence=sequence,
+            durable=40,
+            previous_crc=crc,
+        )
+        data += piece
+    data = data.ljust(BLOCK_BYTES, b"\0")
+    marker, _ = codec.encode(
+        RecordType.CHECKPOINT, 2, bytes(7) + b"\x2a", sequence=43, durable=42, previous_crc=crc
+    )
+    header = encode_header(LOG_ID, SegmentHeader(41, 0x01020304)).ljust(BLOCK_BYTES, b"\0")
+    (SAMPLES / "segment-v2.log").write_bytes(header + data + marker)
+
+
 def write_samples() -> None:
-    """How the samples were made. Samples of old versions are never made again."""
+    """How those of version 1 were made. Samples of old versions are never made again."""
     clock = FixedClock()
     name = "Договор 17.txt"
     created = make_record("01a204bc-d9d3-7009-8001-020304050607", b"hello", clock, name)

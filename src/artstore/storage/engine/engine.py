@@ -2,12 +2,14 @@
 except `put` and `info`, which only look at memory (and ask the volume twice a second)."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from queue import SimpleQueue
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
+
+import orjson
 
 from artstore import __version__
 from artstore.core.clock import Clock, SystemClock
@@ -35,19 +37,28 @@ from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
 from artstore.storage.engine.placement import Placement
 from artstore.storage.engine.placer import DirectPlacer, Placer, PlacerProcess
 from artstore.storage.engine.reading import Content, Reading
-from artstore.storage.engine.record import NO_TRACE, Codec, RecordType, encode_checkpoint
+from artstore.storage.engine.record import (
+    NO_TRACE,
+    NOTE_BYTES_MAX,
+    Codec,
+    RecordType,
+    encode_checkpoint,
+)
 from artstore.storage.engine.refusals import ElementInUse, ElementRefused
 from artstore.storage.engine.segments import Segments
 from artstore.storage.engine.upload import Upload
 from artstore.storage.engine.writer import (
     Done,
     Entry,
+    Note,
+    Noted,
     Outcome,
     Stored,
     Writer,
 )
 
 SEGMENT_BYTES: Final = 32 << 20
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +300,29 @@ class Engine:
                 raise Unavailable("the volume of the storage element failed") from error
             self._element = element
 
+    def report(
+        self, kind: RecordType, detail: Mapping[str, object], trace: TraceId | None = None
+    ) -> int:
+        """Tell everyone who follows the feed. Returns the note's sequence; durable then.
+
+        Args:
+            kind: `FINDING` or `MODE`.
+            detail: A JSON object of at most `NOTE_BYTES_MAX`.
+
+        Raises:
+            NoRoom, Unavailable: Nothing was told, or that is not known.
+        """
+        detail_json = orjson.dumps(detail) + b"\n"
+        if len(detail_json) > NOTE_BYTES_MAX:
+            raise ValueError(f"a note of {len(detail_json)} bytes is too long")
+        outcomes: SimpleQueue[Noted] = SimpleQueue()
+        at_us = _microseconds(self._clock.now())
+        self._writer.submit(Note(kind, detail_json, outcomes.put, at_us, _trace_bytes(trace)))
+        outcome = self._outcome(outcomes)
+        if isinstance(outcome, ArtStoreError):
+            raise outcome
+        return outcome
+
     # --- reading ----------------------------------------------------------------------
 
     def record(self, file_id: FileId) -> FileRecord:
@@ -397,7 +431,7 @@ class Engine:
             check_attr_size(record),
             done,
             at_us=_microseconds(self._clock.now()),
-            trace=bytes.fromhex(trace) if trace else NO_TRACE,
+            trace=_trace_bytes(trace),
         )
 
     def _write(
@@ -416,7 +450,7 @@ class Engine:
             raise outcome
         return outcome
 
-    def _outcome(self, outcomes: SimpleQueue[Outcome]) -> Outcome:
+    def _outcome(self, outcomes: SimpleQueue[Answer]) -> Answer:
         """Waits for the writer thread. (Tests without threads let the writer run here.)"""
         return outcomes.get()
 
@@ -464,6 +498,10 @@ def _changed(current: FileRecord, change: FileChange) -> FileRecord:
 
 def _content_name(record: FileRecord) -> str:
     return record.file_id + extension_of(record.original_filename)
+
+
+def _trace_bytes(trace: TraceId | None) -> bytes:
+    return bytes.fromhex(trace) if trace else NO_TRACE
 
 
 def _microseconds(moment: datetime) -> int:

@@ -10,8 +10,7 @@ from artstore.storage.engine.history import HistoryDamaged, HistoryReader, seque
 from artstore.storage.engine.record import (
     BadRecord,
     Codec,
-    change_line,
-    decode_change,
+    feed_line,
     read_records,
 )
 from artstore.storage.engine.segments import HistorySegment, RawSegment, Segments
@@ -123,8 +122,8 @@ class Feed:
                 self._fs, handle, self._codec, offset=offset, sequence=first, previous_crc=None
             )
             for record in records:
-                if record.sequence > after and record.type.is_change:
-                    yield change_line(record.type, record.sequence, decode_change(record.payload))
+                if record.sequence > after and (line := feed_line(record)) is not None:
+                    yield line
                 if record.sequence >= min(last, head):
                     return
         finally:

@@ -18,8 +18,7 @@ from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.record import (
     BLOCK_BYTES,
     Codec,
-    change_line,
-    decode_change,
+    feed_line,
     read_records,
 )
 from artstore.storage.engine.segments import (
@@ -83,8 +82,8 @@ def _lines(fs: Fs, codec: Codec, raw: RawSegment, last: int) -> Iterator[bytes]:
             fs, handle, codec, offset=BLOCK_BYTES, sequence=raw.first, previous_crc=None
         )
         for record in records:
-            if record.type.is_change:
-                yield change_line(record.type, record.sequence, decode_change(record.payload))
+            if (line := feed_line(record)) is not None:
+                yield line
             if record.sequence == last:
                 return
     finally:

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 import google_crc32c
 
-from artstore.core.model.event import ChangeType
 from artstore.storage.engine.fs import Fs
 
 MAGIC: Final = b"ArtR"
@@ -47,22 +46,32 @@ NO_TRACE: Final = bytes(16)
 _WINDOW_BYTES: Final = 1 << 20
 
 
+NOTE_BYTES_MAX: Final = 64 << 10
+"""What a finding or a change of mode may say, as JSON."""
+
+
 class RecordType(IntEnum):
     CREATED = 1
     UPDATED = 2
     DELETED = 3
+    FINDING = 4
+    MODE = 5
     CHECKPOINT = 16
 
     @property
     def is_change(self) -> bool:
-        return self is not RecordType.CHECKPOINT
+        """Of a file: there is something to put in place. The others are told or counted."""
+        return self in (RecordType.CREATED, RecordType.UPDATED, RecordType.DELETED)
 
 
-CHANGE_NAMES: Final = {
-    RecordType.CREATED: ChangeType.CREATED.value,
-    RecordType.UPDATED: ChangeType.UPDATED.value,
-    RecordType.DELETED: ChangeType.DELETED.value,
+_MEMBERS: Final = {
+    RecordType.CREATED: (b"created", b"record"),
+    RecordType.UPDATED: (b"updated", b"record"),
+    RecordType.DELETED: (b"deleted", b"record"),
+    RecordType.FINDING: (b"finding", b"detail"),
+    RecordType.MODE: (b"mode_changed", b"detail"),
 }
+"""What each is called in the feed, and the member that says what happened."""
 
 
 class Record(NamedTuple):
@@ -90,6 +99,7 @@ class ChangePayload(NamedTuple):
     at_us: int
     trace: bytes
     record_json: bytes
+    """Of a note: its detail. One JSON object and a newline."""
     tail: bytes
     """With `FLAG_INLINE`, the content. Else where it lies until now: for `created` its name
     in tmp/, for `updated` its former name, if the change gave it another extension."""
@@ -254,15 +264,23 @@ def find_later(data: bytes, codec: Codec, sequence: int) -> Record | None:
     return None
 
 
-def change_line(record_type: RecordType, sequence: int, payload: ChangePayload) -> bytes:
-    """The change as a line of the feed: the JSON of `core.model.event.Change`."""
+def feed_line(record: Record) -> bytes | None:
+    """The change or note as a line of the feed; `None` for what is not told.
+
+    The JSON of `core.model.event`.
+    """
+    if record.type not in _MEMBERS:
+        return None
+    name, member = _MEMBERS[record.type]
+    payload = decode_change(record.payload)
     at = format_time(payload.at_us)
     trace = b"null" if payload.trace == NO_TRACE else b'"%b"' % payload.trace.hex().encode()
-    return b'{"seq":%d,"type":"%b","at":"%b","trace_id":%b,"record":%b}\n' % (
-        sequence,
-        CHANGE_NAMES[record_type].encode(),
+    return b'{"seq":%d,"type":"%b","at":"%b","trace_id":%b,"%b":%b}\n' % (
+        record.sequence,
+        name,
         at.encode(),
         trace,
+        member,
         payload.record_json[:-1],
     )
 

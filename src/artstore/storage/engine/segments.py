@@ -23,7 +23,10 @@ from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.record import BLOCK_BYTES
 from artstore.storage.engine.refusals import LogCorrupt
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""Since 2 a segment may hold findings and changes of mode."""
+
+_READABLE: Final = (1, 2)
 SEGMENT_HEADER: Final = struct.Struct(">8sI16sQII")
 """magic, format version, log id, first sequence, CRC of the record before it, CRC of this.
 It has the first block for itself; records begin in the second."""
@@ -103,7 +106,7 @@ def decode_header(data: bytes, log_id: bytes, path: str) -> SegmentHeader:
     ):
         raise LogCorrupt(f"{path}: the head of the log segment is damaged")
     magic, version, found_id, first, previous_crc, _ = SEGMENT_HEADER.unpack(data)
-    if magic != _MAGIC or version != FORMAT_VERSION:
+    if magic != _MAGIC or version not in _READABLE:
         raise LogCorrupt(f"{path}: a log segment of format {version} is not known here")
     if found_id != log_id:
         raise LogCorrupt(f"{path}: the log segment belongs to another element")

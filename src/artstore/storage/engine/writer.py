@@ -44,6 +44,8 @@ class Stored(NamedTuple):
 Outcome = Stored | ArtStoreError
 Done = Callable[[Outcome], None]
 """Called in the writer thread; must not block or raise. Only the first call counts."""
+Noted = int | ArtStoreError
+"""A note's sequence."""
 
 
 @dataclass(slots=True)
@@ -79,6 +81,39 @@ class Entry:
         return Placeable(
             self.type, sequence, self.record, self.record_json, self.content, self.present_name
         )
+
+    def finish(self, sequence: int) -> None:
+        self.done(Stored(self.record, self.record_json, created=True))
+
+
+@dataclass(slots=True)
+class Note:
+    """A finding or a change of mode that waits for its group. Nothing is put in place."""
+
+    type: RecordType
+    detail_json: bytes
+    done: Callable[[Noted], None]
+    """As `Done`."""
+    at_us: int
+    trace: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.detail_json)
+
+    @property
+    def unflushed_bytes(self) -> int:
+        return 0
+
+    def body(self) -> Body:
+        payload = ChangePayload(self.at_us, self.trace, self.detail_json, b"")
+        return Body(self.type, 0, encode_change(payload))
+
+    def placeable(self, sequence: int) -> None:
+        return None
+
+    def finish(self, sequence: int) -> None:
+        self.done(sequence)
 
 
 class Marker:
@@ -123,7 +158,7 @@ class Writer:
         self._placer = placer
         self._existing = existing
         self._on_durable = on_durable
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[Entry | Note] = deque()
         self._waiting_bytes = 0
         self._marker: Marker | None = None
         self._changed = threading.Condition()
@@ -141,8 +176,8 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, entry: Entry) -> None:
-        """Queue a change.
+    def submit(self, entry: Entry | Note) -> None:
+        """Queue a change or a note.
 
         Raises:
             Unavailable: The volume failed, the element stops, or too much waits already.
@@ -202,8 +237,8 @@ class Writer:
                     return
             self.run_once()
 
-    def _take(self) -> tuple[list[Entry], Marker | None]:
-        group: list[Entry] = []
+    def _take(self) -> tuple[list[Entry | Note], Marker | None]:
+        group: list[Entry | Note] = []
         size = 0
         with self._changed:
             while self._waiting and len(group) < GROUP_RECORDS_MAX:
@@ -216,7 +251,7 @@ class Writer:
             marker, self._marker = self._marker, None
         return group, marker
 
-    def _commit(self, group: Sequence[Entry], marker: Marker | None) -> None:
+    def _commit(self, group: Sequence[Entry | Note], marker: Marker | None) -> None:
         if self.fault is not None:
             self._refuse(group, marker, self._unknown())
             return
@@ -240,12 +275,12 @@ class Writer:
             marker.answer(durable=True)
         self._place(first, new)
 
-    def _not_existing(self, group: Sequence[Entry]) -> list[Entry]:
+    def _not_existing(self, group: Sequence[Entry | Note]) -> list[Entry | Note]:
         """A file is created once. Who repeats an upload gets the record of the first."""
         creating = {
             self._placement.attr_path(entry.record): entry
             for entry in group
-            if entry.type is RecordType.CREATED
+            if isinstance(entry, Entry) and entry.type is RecordType.CREATED
         }
         try:
             taken = self._placer.existing(list(creating))
@@ -255,37 +290,40 @@ class Writer:
         return [entry for entry in group if id(entry) not in answered]
 
     def _is_answered(self, entry: Entry) -> bool:
+        outcome: Outcome | None
         try:
-            stored = self._existing(entry.record)
+            outcome = self._existing(entry.record)
         except ArtStoreError as error:
-            self._finish(entry, error)
-            return True
-        if stored is None:
+            outcome = error
+        if outcome is None:
             return False
-        self._finish(entry, stored)
+        self._release(entry)
+        entry.done(outcome)
         return True
 
-    def _place(self, first: int, group: Sequence[Entry]) -> None:
+    def _place(self, first: int, group: Sequence[Entry | Note]) -> None:
         """They are durable. If one cannot be put into place, the next start will do it, so
         nobody may be told that it was refused: the outcome is open."""
-        changes = [entry.placeable(first + n) for n, entry in enumerate(group)]
-        placed = self._place_new(changes)
+        changes = [entry.placeable(sequence) for sequence, entry in enumerate(group, first)]
+        placed = self._place_new([change for change in changes if change is not None])
         for position, (entry, change) in enumerate(zip(group, changes, strict=True)):
+            sequence = first + position
             try:
-                if change.sequence not in placed:
+                if change is not None and sequence not in placed:
                     self._apply(change)
             except OSError as error:
                 self.fail("a logged change cannot be put in place", error)
-                self._publish(change.sequence - 1)
+                self._publish(sequence - 1)
                 self._refuse(group[position:], None, self._unknown())
                 group = group[:position]
                 break
-            self.changed_head = change.sequence
+            self.changed_head = sequence
             self.unflushed_bytes += entry.unflushed_bytes
         else:
             self._publish(self._log.next_sequence - 1)
-        for entry in group:
-            self._finish(entry, Stored(entry.record, entry.record_json, created=True))
+        for sequence, entry in enumerate(group, first):
+            self._release(entry)
+            entry.finish(sequence)
 
     def _place_new(self, changes: Sequence[Placeable]) -> set[int]:
         """The small new files, all at once. Returns the sequences of those in place."""
@@ -317,19 +355,19 @@ class Writer:
         self.head = head
         self._on_durable(head)
 
-    def _finish(self, entry: Entry, outcome: Outcome) -> None:
-        if entry.content is not None:
+    def _release(self, entry: Entry | Note) -> None:
+        if isinstance(entry, Entry) and entry.content is not None:
             # Nobody waits in a thread for a small file; its claim ends here.
             self._claims.release(entry.record.file_id)
-        entry.done(outcome)
 
     def _refuse(
-        self, entries: Sequence[Entry], marker: Marker | None, error: ArtStoreError
+        self, entries: Sequence[Entry | Note], marker: Marker | None, error: ArtStoreError
     ) -> None:
         if marker is not None:
             marker.answer(durable=False)
         for entry in entries:
-            self._finish(entry, error)
+            self._release(entry)
+            entry.done(error)
 
     def _unknown(self) -> Unavailable:
         return Unavailable("the volume failed; whether the change was stored is not known")
