@@ -7,10 +7,12 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from artstore.core.clock import SystemClock
+from artstore.core.http import Transport
 from artstore.core.web.application import create_application
 from artstore.storage.engine.engine import Engine, EngineOptions
 from artstore.storage.hot_paths import HotPaths
-from artstore.storage.routes import changes, content, element, files
+from artstore.storage.routes import changes, content, copies, element, files
+from artstore.storage.services.copies import Copies
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
 from artstore.storage.services.intake import Intake
@@ -47,8 +49,12 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         app.state.downloads = Downloads(engine, reading)
         app.state.records = Records(engine, reading, writing)
         app.state.intake = Intake(engine, writing, SystemClock(), settings.inline_bytes_max)
+        transport = Transport(settings.tls)
+        app.state.copies = Copies(engine, transport, writing, settings.inline_bytes_max)
         engine.start()
         yield
+        await app.state.copies.close()
+        await transport.close()
         await writing.run(engine.close)
         reading.close()
         writing.close()
@@ -59,7 +65,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
     app = create_application(
         settings,
         service="storage",
-        routers=[*content.routes, files.router, changes.router, element.router],
+        routers=[*content.routes, files.router, changes.router, copies.router, element.router],
         lifespan=lifespan,
         checks={"volume": check_volume},
     )

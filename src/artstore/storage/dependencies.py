@@ -6,6 +6,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from artstore.storage.engine.engine import Engine
+from artstore.storage.services.copies import Copies
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
 from artstore.storage.services.intake import Intake
@@ -24,6 +25,10 @@ def _records(request: Request) -> Records:
     return cast(Records, request.app.state.records)
 
 
+def _copies(request: Request) -> Copies:
+    return cast(Copies, request.app.state.copies)
+
+
 def _feed(request: Request) -> ChangeFeed:
     return cast(ChangeFeed, request.app.state.feed)
 
@@ -33,5 +38,6 @@ def _engine(request: Request) -> Engine:
 
 
 RecordsDep = Annotated[Records, Depends(_records)]
+CopiesDep = Annotated[Copies, Depends(_copies)]
 FeedDep = Annotated[ChangeFeed, Depends(_feed)]
 EngineDep = Annotated[Engine, Depends(_engine)]

@@ -15,12 +15,13 @@ MODULES = ["ingester", "admin", "query", "edge", "monitoring", "storage"]
 ALLOWED = {
     ("PUT", "/files/{id}"): {"ingester", "admin"},
     ("GET", "/files"): {"admin", "query"},
-    ("GET", "/files/{id}"): {"admin", "query"},
-    ("GET", "/files/{id}/content"): {"admin", "query"},
-    ("HEAD", "/files/{id}/content"): {"admin", "query"},
+    ("GET", "/files/{id}"): {"admin", "query", "storage"},
+    ("GET", "/files/{id}/content"): {"admin", "query", "storage"},
+    ("HEAD", "/files/{id}/content"): {"admin", "query", "storage"},
     ("PATCH", "/files/{id}"): {"admin"},
     ("DELETE", "/files/{id}"): {"admin"},
     ("GET", "/changes"): {"admin", "query"},
+    ("POST", "/copies"): {"admin"},
     ("GET", "/info"): {"admin", "ingester", "query", "storage", "monitoring"},
     ("POST", "/mode"): {"admin"},
 }
@@ -28,6 +29,7 @@ BODIES = {
     "PATCH": {"json": {"tags": ["a"]}},
     "DELETE": {"json": {"by": "a", "reason": "b"}},
     "POST": {"json": {"mode": "edit"}},
+    "POST /copies": {"json": {"source_url": "https://127.0.0.1:1", "files": [new_id()]}},
 }
 
 
@@ -40,7 +42,7 @@ def element(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modu
 
 
 async def status(element: ModuleProcess, tls: TlsFiles, method: str, path: str) -> int:
-    fields = dict(BODIES.get(method, {}))
+    fields = dict(BODIES.get(f"{method} {path}", BODIES.get(method, {})))
     if method == "PUT":
         fields = {"data": framed(b"x"), "headers": FRAME}  # type: ignore[dict-item]
     async with (

@@ -26,7 +26,7 @@ from artstore.core.model.element import ElementInfo, StorageMode
 from artstore.core.model.event import TraceId
 from artstore.core.model.file import Deletion, FileChange, FileRecord, check_attr_size
 from artstore.core.model.ids import ElementId, FileId
-from artstore.storage.engine import identity, mode_rules, recovery
+from artstore.storage.engine import identity, mode_rules, recovery, takeover
 from artstore.storage.engine.capacity import Room
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.feed import Feed, FeedPage
@@ -282,6 +282,30 @@ class Engine:
             )
             return self._write(RecordType.DELETED, tombstone, trace)
 
+    def put_copy(self, record: FileRecord, content: bytes, trace: TraceId | None) -> Stored:
+        """As `put`, and waits. The record may be of any revision, here as in
+        `finish_upload`: a file that comes from another element keeps its own."""
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self.put(record, content, trace, outcomes.put)
+        return self._answer(outcomes)
+
+    def take_over(self, record: FileRecord, trace: TraceId | None) -> Stored:
+        """Bring a file into a later state that another element has, revision and all. A
+        tombstone takes the content away, and stays too where there is no content.
+
+        Raises:
+            Unavailable, InvalidMetadata, and the refusals of `takeover.next_step`.
+        """
+        self._writer.check()
+        with self._claims.held(record.file_id):
+            current = self._reading.find(record.file_id)
+            step = takeover.next_step(current, record, self._element.mode, self._clock.now())
+            if step is None:
+                return Stored(record, record.to_json(), created=False)
+            former = _content_name(current) if current is not None else None
+            moved = former != _content_name(record)
+            return self._write(step, record, trace, present_name=former if moved else None)
+
     def set_mode(self, mode: StorageMode) -> None:
         """Durable on return. Requests that were accepted before end in the old mode.
 
@@ -445,6 +469,9 @@ class Engine:
         entry = self._entry(record_type, record, trace, outcomes.put)
         entry.present_name = present_name
         self._writer.submit(entry)
+        return self._answer(outcomes)
+
+    def _answer(self, outcomes: SimpleQueue[Outcome]) -> Stored:
         outcome = self._outcome(outcomes)
         if isinstance(outcome, ArtStoreError):
             raise outcome

@@ -80,8 +80,12 @@ class Placement:
                 self._settle_attr(change)
             case RecordType.DELETED:
                 # The tombstone first: content without it would look like damage.
+                make_directories(self._fs, self._layout.directory(change.record.file_id))
                 self._settle_attr(change)
                 self._remove(self._layout.content(change.record))
+                if change.present_name is not None:
+                    directory = self._layout.directory(change.record.file_id)
+                    self._remove(f"{directory}/{change.present_name}")
             case RecordType.CHECKPOINT:
                 pass
 

@@ -31,7 +31,7 @@ async def put_file(request: Request) -> Response:
 
 
 async def get_content(request: Request) -> Response:
-    check_peer(request, "admin", "query")
+    check_peer(request, "admin", "query", "storage")
     file_id = _file_id(request)
     downloads = downloads_of(request)
     if request.method == "HEAD":

@@ -1,0 +1,152 @@
+"""Takes over files from another element: the same bytes, the same record, checked on the way.
+
+The element that is to have the copy fetches it, so nobody in between has to be trusted, and
+a broken transfer leaves nothing behind. Doing it again is the same as doing it once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import orjson
+
+from artstore.core.errors import ArtStoreError, UnknownFile
+from artstore.core.http import Transport
+from artstore.core.model.file import FileRecord
+from artstore.core.model.ids import FileId
+from artstore.core.tracing import current_trace_id
+from artstore.core.web.problems import status_of
+from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.upload import Upload
+from artstore.storage.engine.writer import Stored
+from artstore.storage.services.source import SourceElement, SourceFailed
+from artstore.storage.services.threads import Threads, finished
+
+AT_ONCE: Final = 8
+"""Files in transfer at one time, over all requests: small ones share their flushes, large
+ones need a block or two of memory each."""
+
+SIGN_OF_LIFE_S: Final = 10.0
+"""An empty line goes out when a file takes longer, or the caller would take us for dead."""
+
+
+class Copies:
+    """Create it inside the running event loop; `close()` it at the end."""
+
+    def __init__(
+        self, engine: Engine, transport: Transport, threads: Threads, inline_bytes_max: int
+    ) -> None:
+        self._engine = engine
+        self._transport = transport
+        self._threads = threads
+        self._inline_bytes_max = inline_bytes_max
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._running: set[asyncio.Task[bytes]] = set()
+
+    async def copy(self, source_url: str, files: Sequence[FileId]) -> AsyncIterator[bytes]:
+        """One JSON line for each file, in order; what a line says is durable."""
+        source = SourceElement(self._transport, source_url)
+        tasks = [self._begin(source, file_id) for file_id in files]
+        try:
+            for task in tasks:
+                while not (await asyncio.wait([task], timeout=SIGN_OF_LIFE_S))[0]:
+                    yield b"\n"
+                yield task.result()
+        finally:
+            # Nobody reads any more. No await here: see `Downloads`.
+            for task in tasks:
+                task.cancel()
+
+    async def close(self) -> None:
+        """Nothing is written after this."""
+        for task in list(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _begin(self, source: SourceElement, file_id: FileId) -> asyncio.Task[bytes]:
+        task = asyncio.create_task(self._line(source, file_id))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _line(self, source: SourceElement, file_id: FileId) -> bytes:
+        try:
+            async with self._turn:
+                stored = await self._take(source, await source.record(file_id))
+        except SourceFailed as failure:
+            return _refusal(file_id, failure.error, side="source")
+        except ArtStoreError as error:
+            return _refusal(file_id, error, side="target")
+        return _json_line(
+            file_id=file_id,
+            status=201 if stored.created else 200,
+            sha256=stored.record.sha256,
+            revision=stored.record.revision,
+        )
+
+    async def _take(self, source: SourceElement, record: FileRecord) -> Stored:
+        if record.deleted is None and not await self._threads.run(self._is_here, record.file_id):
+            stored = await self._fetch(source, record)
+            if stored.created:
+                return stored
+        return await self._threads.run(self._engine.take_over, record, current_trace_id())
+
+    def _is_here(self, file_id: FileId) -> bool:
+        try:
+            self._engine.record(file_id)
+        except UnknownFile:
+            return False
+        return True
+
+    async def _fetch(self, source: SourceElement, record: FileRecord) -> Stored:
+        if record.size <= self._inline_bytes_max:
+            self._engine.check_new(record.size)
+            content = b"".join([block async for block in source.content(record)])
+            return await self._threads.run(
+                self._engine.put_copy, record, content, current_trace_id()
+            )
+        upload = await self._threads.run(
+            self._engine.begin_upload, record.file_id, record.size, record.sha256
+        )
+        if isinstance(upload, Stored):
+            return upload
+        try:
+            async with aclosing(source.content(record)) as blocks:
+                await self._write(upload, blocks)
+            await self._threads.run(upload.finish)
+        except BaseException:
+            # Also when the caller left: nothing may stay behind.
+            await self._threads.run(self._engine.abort_upload, upload)
+            raise
+        return await self._threads.run(
+            self._engine.finish_upload, upload, record, current_trace_id()
+        )
+
+    async def _write(self, upload: Upload, blocks: AsyncIterator[bytes]) -> None:
+        """One block is written and hashed while the next one comes in, and no more."""
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for block in blocks:
+                if writing is not None:
+                    await finished(writing)
+                writing = self._threads.begin(upload.write, block)
+        finally:
+            if writing is not None:
+                await finished(writing)
+
+
+def _refusal(file_id: FileId, error: ArtStoreError, *, side: str) -> bytes:
+    return _json_line(
+        file_id=file_id,
+        status=status_of(error),
+        code=error.code,
+        detail=error.detail,
+        side=side,
+        **error.fields,
+    )
+
+
+def _json_line(**fields: object) -> bytes:
+    return orjson.dumps(fields, default=str) + b"\n"
