@@ -119,7 +119,7 @@ intents = Table(
     metadata,
     Column("intent_id", BigInteger, Identity(always=True), primary_key=True),
     Column("correlation_id", Text, nullable=False),
-    Column("file_id", Uuid, nullable=False),
+    Column("file_id", Uuid),
     Column("kind", Text, nullable=False),
     Column("asked_at", _TIME, nullable=False),
     Column("done", Boolean, nullable=False, server_default=text("false")),

@@ -157,7 +157,7 @@ def _unclear_deed(intent: Intent) -> tuple[Who, Deed]:
         AuditKind(intent.kind),
         Outcome.FAILED,
         problem=Unavailable.code,
-        file_id=FileId(str(intent.file_id)),
+        file_id=FileId(str(intent.file_id)) if intent.file_id else None,
         details={"asked_under": intent.correlation_id},
         personal=facts,
     )

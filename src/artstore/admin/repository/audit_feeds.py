@@ -17,11 +17,11 @@ from artstore.admin.repository.catalogue_files import Connection
 
 
 class Intent(NamedTuple):
-    """Somebody asked for a change of a file and may have got it."""
+    """Somebody asked for a change of a file or an element and may have got it."""
 
     intent_id: int
     correlation_id: str
-    file_id: UUID
+    file_id: UUID | None
     kind: str
     actor: bytes
     """JSON of `Actor`."""

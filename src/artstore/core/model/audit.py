@@ -56,6 +56,8 @@ class AuditKind(StrEnum):
     FILE_RESTORED = "file.restored"
     FILE_DAMAGE_FOUND = "file.damage_found"
     FILE_REPAIRED = "file.repaired"
+    FILE_QUARANTINE_CLEARED = "file.quarantine_cleared"
+    """What was set aside as damaged was looked at by people and is gone."""
 
     # What files live on and by.
     ELEMENT_REGISTERED = "element.registered"

@@ -1,10 +1,10 @@
-"""Changes of files, as an element's feed tells them."""
+"""What happened on an element, as its feed tells it: changes of files, and notes."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from artstore.core.model.file import FileRecord
 
@@ -17,16 +17,43 @@ class ChangeType(StrEnum):
     DELETED = "deleted"
 
 
-class Change(BaseModel):
-    """One line of the feed. `seq` grows by at least one from change to change.
+class NoteType(StrEnum):
+    FINDING = "finding"
+    """Something is not as it was stored, or is again."""
+    MODE_CHANGED = "mode_changed"
 
-    `record` is the whole record after the change; for `deleted` it is the tombstone.
-    """
 
+class _Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     seq: int = Field(ge=1)
-    type: ChangeType
+    """Grows by at least one from line to line."""
     at: datetime
     trace_id: TraceId | None = None
+
+
+class Change(_Line):
+    """`record` is the whole record after the change; for `deleted` it is the tombstone."""
+
+    type: ChangeType
     record: FileRecord
+
+
+class Note(_Line):
+    """About no change of a file. What `detail` holds is said in docs/formats/log.md."""
+
+    type: NoteType
+    detail: dict[str, Any]
+
+
+_NOTE_TYPES = frozenset(NoteType)
+
+
+def _line_kind(line: Any) -> str:
+    kind = line.get("type") if isinstance(line, dict) else getattr(line, "type", None)
+    return "note" if kind in _NOTE_TYPES else "change"
+
+
+FeedLine = Annotated[
+    Annotated[Change, Tag("change")] | Annotated[Note, Tag("note")], Discriminator(_line_kind)
+]

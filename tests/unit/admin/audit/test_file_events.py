@@ -11,9 +11,9 @@ from tests.support.transparency import START
 
 from artstore.admin.repository.audit_events import EventRow
 from artstore.admin.repository.audit_feeds import Intent
-from artstore.admin.services.audit.file_events import FileEvents, event_id_of
+from artstore.admin.services.audit.file_events import FileEvents, event_id_of, kind_of
 from artstore.core.model.audit import AuditEvent, PersonalField, commitment
-from artstore.core.model.event import Change, ChangeType
+from artstore.core.model.event import Change, ChangeType, Note, NoteType
 from artstore.core.model.file import FileRecord, Uploader
 
 TRACE = "0123456789abcdef" * 2
@@ -92,3 +92,60 @@ def test_what_postgresql_cannot_hold_is_in_the_entry_all_the_same() -> None:
 
     assert made.account == "a\ufffdb"
     assert AuditEvent.from_entry(made.entry).actor.account == "a\0b"
+
+
+def note(kind: NoteType, **detail: object) -> Note:
+    return Note(seq=9, type=kind, at=START, trace_id=TRACE, detail=detail)
+
+
+def note_row(told: Note, intent: Intent | None = None) -> EventRow:
+    return FileEvents("rw-1", "feed-1", random.Random(1).randbytes).row_of_note(told, intent)
+
+
+@pytest.mark.parametrize(
+    ("finding", "kind"),
+    [
+        ("damaged", "file.damage_found"),
+        ("log_damaged", "file.damage_found"),
+        ("of a later version", "file.damage_found"),
+        ("repaired", "file.repaired"),
+        ("quarantined_cleared", "file.quarantine_cleared"),
+    ],
+)
+def test_a_finding_is_an_event(finding: str, kind: str) -> None:
+    file_id = "01a204bc-d9d3-7009-8001-020304050607"
+    made = note_row(note(NoteType.FINDING, finding=finding, file_id=file_id, cause="bad digest"))
+
+    event = AuditEvent.from_entry(made.entry)
+    assert event.to_entry() == made.entry
+    assert (event.kind, event.file_id, str(made.file_id)) == (kind, file_id, file_id)
+    assert event.details["finding"] == finding
+    assert event.details["cause"] == "bad digest"
+    assert event.element_id == "rw-1"
+
+
+def test_what_an_element_says_wrongly_stops_nothing() -> None:
+    made = note_row(note(NoteType.FINDING, finding=7, file_id="../x", path=["a"], cause="x" * 9999))
+
+    event = AuditEvent.from_entry(made.entry)
+    assert event.file_id is None
+    assert len(event.details["cause"]) == 2000
+    assert kind_of(note(NoteType.FINDING)) == "file.damage_found"
+
+
+def test_a_change_of_mode_names_who_and_why() -> None:
+    told = note(
+        NoteType.MODE_CHANGED, **{"from": "rw", "to": "ro", "by": "clerk", "reason": "full"}
+    )
+    made = note_row(told)
+    event, facts = AuditEvent.from_entry(made.entry), orjson.loads(made.facts or b"")
+    assert (event.kind, event.details["from"], event.details["to"]) == (
+        "element.mode_changed", "rw", "ro",
+    )  # fmt: skip
+    assert facts["actor_name"]["value"] == "clerk"
+    assert facts["reason"]["value"] == "full"
+
+    actor = {"person": "9", "account": None, "token_id": "t", "services": ["edge/edge-1"]}
+    asked = note_row(told, asked_by(actor, {"actor_name": "Пётр"})._replace(kind=event.kind))
+    assert asked.person == "9"
+    assert orjson.loads(asked.facts or b"")["actor_name"]["value"] == "Пётр"

@@ -139,7 +139,7 @@ def _create_sources() -> None:
         "intents",
         sa.Column("intent_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
         sa.Column("correlation_id", sa.Text, nullable=False),
-        sa.Column("file_id", sa.Uuid, nullable=False),
+        sa.Column("file_id", sa.Uuid),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("asked_at", _TIME, nullable=False),
         sa.Column("done", sa.Boolean, nullable=False, server_default=sa.text("false")),

@@ -1,7 +1,7 @@
-"""Events of files, as an element's feed tells them.
+"""Events of files and elements, as an element's feed tells them.
 
-Thousands a second, so they are put together by hand and not by way of the model: three times as
-fast. A test holds the two equal.
+Uploads come by thousands a second, so they are put together by hand and not by way of the model:
+three times as fast. A test holds the two equal.
 """
 
 import os
@@ -25,13 +25,37 @@ from artstore.core.model.audit import (
     commitment,
     moment_text,
 )
-from artstore.core.model.event import Change, ChangeType
+from artstore.core.model.event import Change, ChangeType, Note, NoteType
+from artstore.core.model.ids import is_file_id
 
-KIND_OF: Final = {
+_KINDS_OF_CHANGES: Final = {
     ChangeType.CREATED: AuditKind.FILE_UPLOADED,
     ChangeType.UPDATED: AuditKind.FILE_CHANGED,
     ChangeType.DELETED: AuditKind.FILE_DELETED,
 }
+_KINDS_OF_FINDINGS: Final = {
+    "repaired": AuditKind.FILE_REPAIRED,
+    "quarantined_cleared": AuditKind.FILE_QUARANTINE_CLEARED,
+}
+"""All others are damage."""
+
+
+def kind_of(line: Change | Note) -> AuditKind:
+    """As far as the element knows. Whoever asked for a change may know more."""
+    if isinstance(line, Change):
+        return _KINDS_OF_CHANGES[line.type]
+    if line.type is NoteType.MODE_CHANGED:
+        return AuditKind.ELEMENT_MODE_CHANGED
+    return _KINDS_OF_FINDINGS.get(str(line.detail.get("finding")), AuditKind.FILE_DAMAGE_FOUND)
+
+
+_NOBODY: Final[dict[str, Any]] = {
+    "person": None,
+    "account": None,
+    "token_id": None,
+    "services": [],
+}
+TEXT_CHARS_MAX: Final = 2000
 
 
 class FileEvents:
@@ -51,34 +75,73 @@ class FileEvents:
             intent: Who asked for it, where that is not in the record.
         """
         actor, known = _actor(change, intent)
-        personal, facts = self._commit(known | _facts_in(change))
-        kind = intent.kind if intent else KIND_OF[change.type]
-        event_id = event_id_of(self._feed_id, change)
+        return self._row(
+            change,
+            kind=intent.kind if intent else kind_of(change),
+            actor=actor,
+            file_id=change.record.file_id,
+            collection=change.record.collection,
+            details=self._details(change, record),
+            known=known | _facts_in(change),
+        )
+
+    def row_of_note(self, note: Note, intent: Intent | None) -> EventRow:
+        actor, known = _asker(intent) if intent else (_NOBODY, {})
+        shown: tuple[str, ...] = ("finding", "path", "cause")
+        if note.type is NoteType.MODE_CHANGED:
+            shown = ("from", "to")
+            known = {"actor_name": _text(note.detail.get("by"))} | known
+            known["reason"] = _text(note.detail.get("reason"))
+        file_id = _text(note.detail.get("file_id"))
+        details = {name: text for name in shown if (text := _text(note.detail.get(name)))}
+        return self._row(
+            note,
+            kind=intent.kind if intent else kind_of(note),
+            actor=actor,
+            file_id=file_id if file_id and is_file_id(file_id) else None,
+            collection=None,
+            details={"feed_id": self._feed_id, "seq": note.seq} | details,
+            known=known,
+        )
+
+    def _row(
+        self,
+        line: Change | Note,
+        *,
+        kind: str,
+        actor: dict[str, Any],
+        file_id: str | None,
+        collection: str | None,
+        details: dict[str, Any],
+        known: dict[str, str | None],
+    ) -> EventRow:
+        personal, facts = self._commit(known)
+        event_id = event_id_of(self._feed_id, line)
         entry = {
             "schema_version": AUDIT_SCHEMA_VERSION,
             "event_id": str(event_id),
             "kind": kind,
             "outcome": Outcome.SUCCEEDED,
-            "at": moment_text(change.at),
+            "at": moment_text(line.at),
             "actor": actor,
-            "file_id": change.record.file_id,
-            "collection": change.record.collection,
+            "file_id": file_id,
+            "collection": collection,
             "element_id": self._element_id,
             "target": None,
             "problem": None,
-            "correlation_id": change.trace_id,
-            "details": self._details(change, record),
+            "correlation_id": line.trace_id,
+            "details": details,
             "personal": personal,
         }
         return EventRow(
             event_id=event_id,
-            at=change.at,
+            at=line.at,
             kind=kind,
             outcome=Outcome.SUCCEEDED,
             person=plain_text(actor["person"]),
             account=plain_text(actor["account"]),
-            file_id=UUID(change.record.file_id),
-            collection=change.record.collection,
+            file_id=UUID(file_id) if file_id else None,
+            collection=collection,
             element_id=self._element_id,
             entry=spell(entry),
             facts=orjson.dumps(facts),
@@ -108,10 +171,10 @@ class FileEvents:
         return personal, facts
 
 
-def event_id_of(feed_id: str, change: Change) -> UUID:
-    """A UUIDv7 that follows from the change alone: told again, it is the same event."""
-    unix_ms = int(change.at.timestamp() * 1000)
-    chance = int.from_bytes(sha256(f"{feed_id} {change.seq}".encode()).digest()[:10])
+def event_id_of(feed_id: str, line: Change | Note) -> UUID:
+    """A UUIDv7 that follows from the line alone: told again, it is the same event."""
+    unix_ms = int(line.at.timestamp() * 1000)
+    chance = int.from_bytes(sha256(f"{feed_id} {line.seq}".encode()).digest()[:10])
     head = unix_ms << 80 | 7 << 76 | (chance >> 62 & 0xFFF) << 64
     return UUID(int=head | 0b10 << 62 | chance & (1 << 62) - 1)
 
@@ -119,7 +182,7 @@ def event_id_of(feed_id: str, change: Change) -> UUID:
 def _actor(change: Change, intent: Intent | None) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Who did it, and what is known of them that is personal."""
     if intent is not None:
-        return orjson.loads(intent.actor), orjson.loads(intent.facts)
+        return _asker(intent)
     person = account = None
     known: dict[str, str | None] = {}
     match change.type:
@@ -128,13 +191,16 @@ def _actor(change: Change, intent: Intent | None) -> tuple[dict[str, Any], dict[
             known["actor_name"] = change.record.uploaded_by.name
         case ChangeType.DELETED if change.record.deleted is not None:
             known["actor_name"] = change.record.deleted.by
-    actor: dict[str, Any] = {
-        "person": person,
-        "account": account,
-        "token_id": None,
-        "services": [],
-    }
-    return actor, known
+    return {**_NOBODY, "person": person, "account": account}, known
+
+
+def _asker(intent: Intent) -> tuple[dict[str, Any], dict[str, str | None]]:
+    return orjson.loads(intent.actor), orjson.loads(intent.facts)
+
+
+def _text(value: object) -> str | None:
+    """Bounded, since an element of another version may say anything."""
+    return value[:TEXT_CHARS_MAX] if isinstance(value, str) else None
 
 
 def _facts_in(change: Change) -> dict[str, str | None]:

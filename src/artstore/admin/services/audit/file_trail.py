@@ -12,12 +12,12 @@ from artstore.admin.repository import audit_events, audit_feeds
 from artstore.admin.repository.audit_feeds import Intent
 from artstore.admin.repository.catalogue_files import Connection, FileRow
 from artstore.admin.repository.positions import Position
-from artstore.admin.services.audit.file_events import KIND_OF, FileEvents
+from artstore.admin.services.audit.file_events import FileEvents, kind_of
 from artstore.admin.services.audit.trail import Deed, Trail, Who, row_of
 from artstore.core.logging import get_logger
 from artstore.core.model.audit import AuditKind, Outcome
 from artstore.core.model.element import ElementInfo
-from artstore.core.model.event import Change
+from artstore.core.model.event import Change, Note
 
 CHANGED_KINDS = frozenset(
     {
@@ -57,14 +57,14 @@ class FileTrail:
     async def take_over(
         self,
         position: Position,
-        changes: Sequence[Change],
+        lines: Sequence[Change | Note],
         rows: Sequence[FileRow],
         now: datetime,
     ) -> None:
         """
         Args:
-            position: Where the follower stood before these changes.
-            rows: The catalogue's rows of the same changes.
+            position: Where the follower stood before these lines.
+            rows: The catalogue's rows of the changes among them, in the same order.
         """
         element_id, feed_id = position.element_id, position.feed_id
         assert feed_id is not None, "whoever follows knows which history"
@@ -72,34 +72,36 @@ class FileTrail:
         if seq is None:
             # Followed since before there was an audit.
             seq = position.position_seq
-        new = [
-            (change, row.record)
-            for change, row in zip(changes, rows, strict=True)
-            if change.seq > seq
-        ]
+        records = iter(rows)
+        told = [(line, next(records).record if isinstance(line, Change) else b"") for line in lines]
+        new = [(line, record) for line, record in told if line.seq > seq]
         if new:
             await self._write(FileEvents(element_id, feed_id), new)
             await audit_feeds.save(self._connection, element_id, feed_id, new[-1][0].seq, now)
 
-    async def _write(self, events: FileEvents, new: Sequence[tuple[Change, bytes]]) -> None:
-        intents = await self._intents([change for change, _ in new])
+    async def _write(self, events: FileEvents, new: Sequence[tuple[Change | Note, bytes]]) -> None:
+        intents = await self._intents([line for line, _ in new])
         used: list[int] = []
         rows = []
-        for change, record in new:
-            intent = _fitting(intents, change)
+        for line, record in new:
+            intent = _fitting(intents, line)
             if intent is not None:
                 used.append(intent.intent_id)
-            rows.append(events.row_of(change, record, intent))
+            if isinstance(line, Change):
+                rows.append(events.row_of(line, record, intent))
+            else:
+                rows.append(events.row_of_note(line, intent))
         await audit_events.add_many(self._connection, rows)
         if used:
             await audit_feeds.fulfil(self._connection, used)
 
-    async def _intents(self, changes: Sequence[Change]) -> "Waiting":
+    async def _intents(self, lines: Sequence[Change | Note]) -> "Waiting":
         waiting: Waiting = defaultdict(deque)
-        traces = {change.trace_id for change in changes if change.trace_id}
+        traces = {line.trace_id for line in lines if line.trace_id}
         if traces:
             for intent in await audit_feeds.intents_of(self._connection, sorted(traces)):
-                waiting[intent.correlation_id, str(intent.file_id)].append(intent)
+                file_id = str(intent.file_id) if intent.file_id else None
+                waiting[intent.correlation_id, file_id].append(intent)
         return waiting
 
     async def _note_break(self, info: ElementInfo, feed_id: str, seq: int) -> None:
@@ -120,15 +122,16 @@ class FileTrail:
         await audit_events.add_many(self._connection, [row_of(*self._trail.event_of(Who(), deed))])
 
 
-Waiting = dict[tuple[str, str], deque[Intent]]
+Waiting = dict[tuple[str, str | None], deque[Intent]]
 """Intents by correlation id and file, in the order they were asked."""
 
 
-def _fitting(waiting: Waiting, change: Change) -> Intent | None:
-    """What asked for this change. An element keeps the order of changes of one file."""
-    asked = waiting.get((change.trace_id or "", change.record.file_id))
+def _fitting(waiting: Waiting, line: Change | Note) -> Intent | None:
+    """What asked for this. An element keeps the order of changes of one file."""
+    file_id = line.record.file_id if isinstance(line, Change) else None
+    asked = waiting.get((line.trace_id or "", file_id))
     if not asked:
         return None
-    expected = KIND_OF[change.type]
+    expected = kind_of(line)
     kinds = CHANGED_KINDS if expected is AuditKind.FILE_CHANGED else {expected}
     return asked.popleft() if asked[0].kind in kinds else None

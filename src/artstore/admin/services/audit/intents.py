@@ -1,4 +1,4 @@
-"""Who asked an element for a change of a file.
+"""Who asked an element for a change of a file or of itself.
 
 The element's feed tells that a change happened, and makes the event. It does not know who was
 behind it, so that is written down before the element is asked: no change without its actor, and
@@ -27,8 +27,15 @@ class Intents:
         self._trail = trail
 
     @contextlib.asynccontextmanager
-    async def asking(self, who: Who, kind: AuditKind, file_id: FileId) -> AsyncIterator[None]:
-        """Around the call to the element.
+    async def asking(
+        self,
+        who: Who,
+        kind: AuditKind,
+        file_id: FileId | None = None,
+        *,
+        element_id: str | None = None,
+    ) -> AsyncIterator[None]:
+        """Around the call to the element; `file_id` is `None` for a change of its mode.
 
         Raises:
             Unavailable: It cannot be written down, so the element must not be asked.
@@ -40,13 +47,18 @@ class Intents:
             # Nobody knows whether it happened. If it did, the feed will say so and find this.
             raise
         except ArtStoreError as refusal:
-            await self._refused(
-                intent_id, who, Deed(kind, Outcome.REFUSED, problem=refusal.code, file_id=file_id)
+            deed = Deed(
+                kind,
+                Outcome.REFUSED,
+                problem=refusal.code,
+                file_id=file_id,
+                element_id=element_id,
             )
+            await self._refused(intent_id, who, deed)
             raise
         await self._done(intent_id)
 
-    async def _ask(self, who: Who, kind: AuditKind, file_id: FileId) -> int:
+    async def _ask(self, who: Who, kind: AuditKind, file_id: FileId | None) -> int:
         trace = current_trace()
         if trace is None:
             # Outside of a request: the feed finds the intent by the trace all the same.
@@ -55,7 +67,7 @@ class Intents:
         facts = {name.value: value for name, value in who.facts.items() if value is not None}
         values: dict[str, object] = {
             "correlation_id": trace.trace_id,
-            "file_id": UUID(file_id),
+            "file_id": UUID(file_id) if file_id else None,
             "kind": kind.value,
             "asked_at": self._trail.now(),
             "actor": self._trail.actor_of(who).model_dump_json().encode(),

@@ -4,23 +4,26 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from artstore.admin.services.catalogue.element_client import BrokenAnswer
 from artstore.core.errors import Unavailable
-from artstore.core.model.event import Change
+from artstore.core.model.event import Change, FeedLine, Note
 from artstore.core.model.file import FileRecord
 
 BATCH_LINES_MAX: Final = 500
 """Measured: larger batches merge hardly faster and hold the rows longer."""
 BATCH_BYTES_MAX: Final = 8 << 20
 
+_LINE: Final[TypeAdapter[Change | Note]] = TypeAdapter(FeedLine)
+
 Item = TypeVar("Item")
 
 
-def parse_change(line: bytes) -> Change:
+def parse_line(line: bytes) -> Change | Note:
+    """A line of the change feed."""
     try:
-        return Change.model_validate_json(line)
+        return _LINE.validate_json(line)
     except ValidationError as error:
         raise BrokenAnswer from error
 

@@ -1,6 +1,7 @@
 """Follows one storage element: list, then watch. The protocol is in DESIGN.md."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from artstore.admin.services.catalogue.element_client import BrokenAnswer, Eleme
 from artstore.admin.services.catalogue.feed_lines import (
     BATCH_LINES_MAX,
     batches,
-    parse_change,
+    parse_line,
     parse_record,
     read_ahead,
 )
@@ -25,7 +26,7 @@ from artstore.core.clock import Clock
 from artstore.core.errors import PositionGone
 from artstore.core.logging import get_logger
 from artstore.core.metrics import CATALOGUE_CHANGES, CATALOGUE_LAG, CATALOGUE_MISSING_FILES
-from artstore.core.model.event import Change
+from artstore.core.model.event import Change, Note
 from artstore.core.model.file import FileRecord
 
 LINES_PER_REQUEST: Final = 2 * BATCH_LINES_MAX
@@ -147,11 +148,11 @@ class Following:
     async def _take_over(self, position: Position, feed: Feed, asked_at: datetime) -> None:
         seq = position.position_seq
         since = None
-        async with aclosing(read_ahead(batches(feed.lines, parse_change))) as arriving:
-            async for changes in arriving:
-                seq = max(seq, changes[-1].seq)
-                await self._apply_changes(position, changes, seq)
-                since = changes[-1].at
+        async with aclosing(read_ahead(batches(feed.lines, parse_line))) as arriving:
+            async for lines in arriving:
+                seq = max(seq, lines[-1].seq)
+                await self._apply_lines(position, lines, seq)
+                since = lines[-1].at
         seq = max(seq, feed.position_seq)
         complete = seq >= feed.head_seq
         await self._positions.advance(
@@ -161,22 +162,27 @@ class Following:
         if complete and since is not None:
             await asyncio.sleep(GATHER_S)
 
-    async def _apply_changes(self, position: Position, changes: list[Change], seq: int) -> None:
+    async def _apply_lines(
+        self, position: Position, lines: Sequence[Change | Note], seq: int
+    ) -> None:
         rows = [
-            row_of(change.record, position.element_id, position.generation) for change in changes
+            row_of(line.record, position.element_id, position.generation)
+            for line in lines
+            if isinstance(line, Change)
         ]
         connection = self._positions.connection
         async with connection.transaction():
             await self._positions.advance(position, seq, self._clock.now(), complete_until=None)
-            await write_rows(connection, rows)
-            await self._audit.take_over(position, changes, rows, self._clock.now())
+            if rows:
+                await write_rows(connection, rows)
+            await self._audit.take_over(position, lines, rows, self._clock.now())
         CATALOGUE_CHANGES.labels(position.element_id).inc(len(rows))
         self._log.info(
             "changes applied",
             element=position.element_id,
-            changes=len(rows),
+            changes=len(lines),
             position=seq,
-            trace_ids=list(dict.fromkeys(c.trace_id for c in changes if c.trace_id)),
+            trace_ids=list(dict.fromkeys(line.trace_id for line in lines if line.trace_id)),
         )
 
     async def count_missing(self, element_id: str) -> int:
