@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from artstore.core.model.account import AccountRole, ClientId, UserRole
-from artstore.core.model.element import ElementEntry
+from artstore.core.model.element import DrainState, ElementEntry
 
 AccountState = Literal["active", "suspended"]
 Username = Annotated[
@@ -61,3 +61,4 @@ class StorageElement(ElementEntry):
     last_seen: datetime | None
     complete_until: datetime | None
     """All that the element stored before this moment is in the catalogue."""
+    drain: DrainState

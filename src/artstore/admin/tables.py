@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from artstore.admin.audit_tables import metadata as audit_metadata
+from artstore.admin.work_tables import jobs_metadata, policy_metadata
 from artstore.core.catalogue import metadata as catalogue_metadata
 
 SCHEMA = "identity"
@@ -180,4 +181,4 @@ challenges = Table(
     Column("ends_at", DateTime(timezone=True), nullable=False),
 )
 
-ALL_METADATA = [metadata, catalogue_metadata, audit_metadata]
+ALL_METADATA = [metadata, catalogue_metadata, audit_metadata, policy_metadata, jobs_metadata]

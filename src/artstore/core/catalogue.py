@@ -38,6 +38,12 @@ never deletion; only a `deleted` change of the element makes a file `deleted`.""
 
 ELEMENT_STATES = ("new", "listing", "following")
 
+COPY_STATES = ("present", "deleted", "missing", "damaged")
+"""`damaged`: the element itself found that it cannot hand the file out as it was stored."""
+
+DRAIN_STATES = ("off", "draining", "drained")
+"""What is not `off` gets no new files. `drained`: every file of it is elsewhere as well."""
+
 SEARCH_CONFIGURATIONS = ("russian", "english", "simple")
 """Text search configurations that `files.search` is made with, in this order."""
 
@@ -128,9 +134,44 @@ elements = Table(
         DateTime(timezone=True),
         comment="all that the element stored before this moment is in the table of files",
     ),
+    Column("drain", Text, nullable=False, server_default="off"),
     CheckConstraint(_one_of("state", ELEMENT_STATES), name="elements_state_known"),
+    CheckConstraint(_one_of("drain", DRAIN_STATES), name="elements_drain_known"),
 )
 """The registry of storage elements, and how far the catalogue has followed each."""
+
+copies = Table(
+    "copies",
+    metadata,
+    Column("file_id", Uuid, primary_key=True),
+    Column("element_id", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("generation", Integer, nullable=False, comment="listing of the element it stems from"),
+    Column(
+        "seen_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="when the element last said so",
+    ),
+    CheckConstraint(_one_of("state", COPY_STATES), name="copies_state_known"),
+    Index("copies_element", "element_id", "state", "file_id"),
+)
+"""Who holds a file: a row for each element, for files that more than one has or that are
+damaged. Of all others the table of files says it alone."""
+
+copies_due = Table(
+    "copies_due",
+    metadata,
+    Column("file_id", Uuid, primary_key=True),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("trouble", Text, comment="why its copies are not as they should be"),
+    Index("copies_due_order", "not_before"),
+)
+"""Files whose copies have to be looked at: they changed, or did not get done at once."""
 
 
 CLOCKS_DIFFER_BY_MAX: Final = timedelta(seconds=60)

@@ -17,6 +17,8 @@ from artstore.admin.tables import ALL_METADATA, VERSION_TABLE
 from artstore.core.database import Database
 from artstore.core.errors import Unavailable
 
+SCHEMAS = ("identity", "catalogue", "audit", "policy", "jobs")
+
 
 @pytest.fixture
 def migrated(make_database: MakeDatabase) -> TestDatabase:
@@ -36,9 +38,7 @@ def test_the_migrations_lead_to_the_declared_tables(migrated: TestDatabase) -> N
             connection,
             opts={
                 "include_schemas": True,
-                "include_name": lambda name, kind, _: (
-                    kind != "schema" or name in ("identity", "catalogue", "audit")
-                ),
+                "include_name": lambda name, kind, _: kind != "schema" or name in SCHEMAS,
                 "include_object": lambda _, name, *__: name != VERSION_TABLE,
                 "compare_type": True,
                 "compare_server_default": True,
@@ -64,7 +64,7 @@ WHERE table_schema = %s AND is_generated = 'ALWAYS'
 
 
 @pytest.mark.parametrize("statement", [INDEXES, CHECKS, GENERATED])
-@pytest.mark.parametrize("schema", ["identity", "catalogue", "audit"])
+@pytest.mark.parametrize("schema", SCHEMAS)
 def test_indexes_checks_and_formulas_are_the_declared_ones(
     migrated: TestDatabase, make_database: MakeDatabase, statement: str, schema: str
 ) -> None:

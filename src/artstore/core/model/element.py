@@ -71,3 +71,19 @@ class ElementEntry(BaseModel):
     url: ElementUrl
     priority: int = Field(default=100, ge=0, le=1_000_000)
     """The lowest is filled first."""
+
+
+class DrainState(StrEnum):
+    """Whether an element is being emptied of its duties. Nothing on it is deleted."""
+
+    OFF = "off"
+    DRAINING = "draining"
+    """It gets no new files; those it has are copied to others."""
+    DRAINED = "drained"
+    """Every file of it is elsewhere as well: it may be taken off."""
+
+
+class RegisteredElement(ElementEntry):
+    """An entry as the registry shows it to the services that place files."""
+
+    drain: DrainState = DrainState.OFF
