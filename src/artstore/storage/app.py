@@ -9,12 +9,14 @@ from starlette.middleware import Middleware
 from artstore.core.clock import SystemClock
 from artstore.core.http import Transport
 from artstore.core.web.application import create_application
+from artstore.core.web.hot import HotRoutes
 from artstore.storage.engine.engine import Engine, EngineOptions
-from artstore.storage.hot_paths import HotPaths
 from artstore.storage.routes import changes, content, copies, element, files
+from artstore.storage.services.batch import BatchIntake
 from artstore.storage.services.copies import Copies
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
+from artstore.storage.services.gate import Gate
 from artstore.storage.services.intake import Intake
 from artstore.storage.services.records import Records
 from artstore.storage.services.threads import Threads
@@ -48,7 +50,10 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         app.state.feed = ChangeFeed(engine, reading, is_stopping=lambda: _is_stopping(app))
         app.state.downloads = Downloads(engine, reading)
         app.state.records = Records(engine, reading, writing)
-        app.state.intake = Intake(engine, writing, SystemClock(), settings.inline_bytes_max)
+        clock, gate = SystemClock(), Gate()
+        intake = Intake(engine, writing, gate, clock, settings.inline_bytes_max)
+        app.state.intake = intake
+        app.state.batch_intake = BatchIntake(engine, intake, writing, gate, clock)
         transport = Transport(settings.tls)
         app.state.copies = Copies(engine, transport, writing, settings.inline_bytes_max)
         engine.start()
@@ -70,7 +75,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         checks={"volume": check_volume},
     )
     # Behind the layers of every module, in front of FastAPI's.
-    app.user_middleware.append(Middleware(HotPaths, route=content.routes[0]))
+    app.user_middleware.append(Middleware(HotRoutes, routes=content.hot_routes))
     return app
 
 

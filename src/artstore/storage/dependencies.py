@@ -6,6 +6,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from artstore.storage.engine.engine import Engine
+from artstore.storage.services.batch import BatchIntake
 from artstore.storage.services.copies import Copies
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
@@ -15,6 +16,10 @@ from artstore.storage.services.records import Records
 
 def intake_of(request: Request) -> Intake:
     return cast(Intake, request.app.state.intake)
+
+
+def batch_intake_of(request: Request) -> BatchIntake:
+    return cast(BatchIntake, request.app.state.batch_intake)
 
 
 def downloads_of(request: Request) -> Downloads:

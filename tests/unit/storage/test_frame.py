@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from artstore.core.errors import ArtStoreError, InvalidMetadata, InvalidRequest, SizeMismatch
-from artstore.storage.services.frame import HEAD_BYTES_MAX, Frame, split_frame
+from artstore.core.model.batch import HEAD_BYTES_MAX
+from artstore.storage.services.frame import Frame, split_frame
 
 HEAD = {"original_filename": "a.txt", "uploaded_by": {"subject": "s", "name": "n", "via": "v"}}
 

@@ -9,12 +9,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from artstore.core import errors
 from artstore.core.logging import get_logger
 from artstore.core.tracing import current_trace_id
 
 MEDIA_TYPE = "application/problem+json"
+PROBLEM: Final = "artstore.problem"
+"""Where the code of a problem stands in the scope of its request."""
 
 STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.InternalError: 500,
@@ -78,10 +81,32 @@ def problem_body(error: errors.ArtStoreError) -> bytes:
     )
 
 
+def line_of(error: errors.ArtStoreError) -> dict[str, object]:
+    """A failure among other outcomes in one answer: the problem, as short as it can be."""
+    return {
+        "status": status_of(error),
+        "code": error.code,
+        "detail": error.detail,
+        **error.fields,
+    }
+
+
+class Problem(Response):
+    """Leaves its code in the scope of the request, for whoever watches answers."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, error: errors.ArtStoreError) -> None:
+        super().__init__(problem_body(error), status_of(error), headers=_headers(error))
+        self._code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[PROBLEM] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(error: errors.ArtStoreError) -> Response:
-    return Response(
-        problem_body(error), status_of(error), headers=_headers(error), media_type=MEDIA_TYPE
-    )
+    return Problem(error)
 
 
 def _headers(error: errors.ArtStoreError) -> dict[str, str]:

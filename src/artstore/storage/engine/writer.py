@@ -7,6 +7,7 @@ the groups. A change is answered when it is durable in the log *and* in its plac
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -191,6 +192,10 @@ class Writer:
             self._waiting.append(entry)
             self._waiting_bytes += entry.size
             self._changed.notify_all()
+
+    def gathering(self) -> AbstractContextManager[object]:
+        """While this is held nothing leaves the queue: what is submitted stays together."""
+        return self._changed
 
     def submit_marker(self, marker: Marker) -> None:
         with self._changed:

@@ -2,16 +2,23 @@
 
 from typing import Final
 
+import orjson
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from artstore.core.errors import BodyTooLarge, UnsupportedMediaType
+from artstore.core.errors import ArtStoreError, BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from artstore.core.logging import note
+from artstore.core.model.batch import BATCH_BYTES_MAX, BATCH_TYPE, HEAD_BYTES_MAX
 from artstore.core.model.file import FILE_BYTES_MAX, FileRecord
 from artstore.core.model.ids import FileId, parse_file_id
 from artstore.core.web.authentication import check_peer
-from artstore.storage.dependencies import downloads_of, intake_of
-from artstore.storage.services.frame import HEAD_BYTES_MAX
+from artstore.core.web.hot import PlainAnswer, read_whole
+from artstore.core.web.problems import line_of
+from artstore.storage.dependencies import batch_intake_of, downloads_of, intake_of
+from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.routes.files import NDJSON
 
 FRAME_TYPE: Final = "application/vnd.artstore.file"
 FILE_PATH: Final = "/api/v1/files/{file_id}"
@@ -21,13 +28,44 @@ WRITERS: Final = ("ingester", "admin")
 async def put_file(request: Request) -> Response:
     """201 with the record when it is durable; 200 if exactly this file was there already."""
     check_peer(request, *WRITERS)
-    if request.headers.get("content-type") != FRAME_TYPE:
+    headers = request.headers
+    if headers.get("content-type") != FRAME_TYPE:
         raise UnsupportedMediaType(f"the body must be {FRAME_TYPE}")
     file_id = _file_id(request)
-    stored = await intake_of(request).receive(file_id, request.stream(), _length(request))
-    return Response(
-        stored.record_json, 201 if stored.created else 200, media_type="application/json"
-    )
+    intake = intake_of(request)
+    length = _length(headers)
+    if length is not None and length <= intake.whole_body_bytes_max:
+        stored = await intake.receive_whole(file_id, await read_whole(request))
+    else:
+        stored = await intake.receive(file_id, request.stream(), length)
+    return PlainAnswer(stored.record_json, _status(stored))
+
+
+async def put_files(request: Request) -> Response:
+    """Many small files at once; one line of JSON says what became of each."""
+    check_peer(request, *WRITERS)
+    if request.headers.get("content-type") != BATCH_TYPE:
+        raise UnsupportedMediaType(f"the body must be {BATCH_TYPE}")
+    length = _length(request.headers)
+    if length is None:
+        raise InvalidRequest("a batch needs a Content-Length", field="content-length")
+    if length > BATCH_BYTES_MAX:
+        raise BodyTooLarge(f"a batch may have {BATCH_BYTES_MAX} bytes")
+    batches = batch_intake_of(request)
+    batches.check(length)
+    outcomes = await batches.receive(await read_whole(request))
+    note(files=len(outcomes))
+    return PlainAnswer(b"".join(map(_line, outcomes)), 200, media_type=NDJSON.encode())
+
+
+def _status(stored: Stored) -> int:
+    return 201 if stored.created else 200
+
+
+def _line(outcome: Outcome) -> bytes:
+    if isinstance(outcome, ArtStoreError):
+        return orjson.dumps(line_of(outcome), default=str) + b"\n"
+    return b'{"status":%d,"record":%b}\n' % (_status(outcome), outcome.record_json[:-1])
 
 
 async def get_content(request: Request) -> Response:
@@ -62,9 +100,9 @@ def _file_id(request: Request) -> FileId:
     return parse_file_id(request.path_params["file_id"])
 
 
-def _length(request: Request) -> int | None:
+def _length(headers: Headers) -> int | None:
     """Of the body; the HTTP parser has checked that it is a number."""
-    header = request.headers.get("content-length")
+    header = headers.get("content-length")
     if header is None:
         return None
     length = int(header)
@@ -73,7 +111,11 @@ def _length(request: Request) -> int | None:
     return length
 
 
-routes: Final = [
+hot_routes: Final = [
     Route(FILE_PATH, put_file, methods=["PUT"]),
+    Route("/api/v1/files:batch", put_files, methods=["POST"]),
+]
+routes: Final = [
+    *hot_routes,
     Route(f"{FILE_PATH}/content", get_content, methods=["GET", "HEAD"]),
 ]

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from artstore.core.errors import BodyTooLarge, InvalidMetadata, InvalidRequest, SizeMismatch
-from artstore.core.model.file import ATTR_BYTES_MAX, FILE_BYTES_MAX, FileDraft
+from artstore.core.model.batch import HEAD_BYTES_MAX, BatchDraft
+from artstore.core.model.file import FILE_BYTES_MAX, FileDraft
+
+D = TypeVar("D", bound=FileDraft)
 
 _LENGTH_BYTES: Final = 4
-HEAD_BYTES_MAX: Final = 2 * ATTR_BYTES_MAX
-"""JSON may spell a text twice as long as the attr.json will."""
-
 BLOCK_BYTES: Final = 1 << 20
 SILENCE_MAX_S: Final = 60.0
 """A sender that says nothing for so long is gone, whatever its connection says."""
@@ -103,8 +103,16 @@ def split_frame(body: bytes) -> tuple[FileDraft, bytes]:
     return draft, content
 
 
-async def in_memory(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+class InMemory:
+    """A content that is here already, with the face of a `Frame`."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.content_size = len(content)
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), BLOCK_BYTES):
+            yield self._content[start : start + BLOCK_BYTES]
 
 
 def check_size(draft: FileDraft, size: int) -> None:
@@ -117,8 +125,17 @@ def check_size(draft: FileDraft, size: int) -> None:
 
 def parse_draft(head: bytes) -> FileDraft:
     """Raises `InvalidMetadata`, naming the field and never its content."""
+    return _parse(FileDraft, head)
+
+
+def parse_batch_draft(head: bytes) -> BatchDraft:
+    """As `parse_draft`."""
+    return _parse(BatchDraft, head)
+
+
+def _parse(kind: type[D], head: bytes) -> D:
     try:
-        return FileDraft.model_validate_json(head)
+        return kind.model_validate_json(head)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

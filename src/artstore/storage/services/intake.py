@@ -3,19 +3,21 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, DigestMismatch
+from artstore.core.model.batch import HEAD_BYTES_MAX
+from artstore.core.model.event import TraceId
 from artstore.core.model.file import Digest, FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
+from artstore.storage.engine.backends.base import Incoming
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.upload import Upload
-from artstore.storage.engine.writer import Outcome, Stored
-from artstore.storage.services.frame import HEAD_BYTES_MAX, Frame, in_memory, split_frame
+from artstore.storage.engine.writer import Stored
+from artstore.storage.services.frame import Frame, InMemory, split_frame
+from artstore.storage.services.gate import Gate
 from artstore.storage.services.threads import Threads, finished
 
 SMALL_HEAD_BYTES: Final = 64 << 10
@@ -28,12 +30,13 @@ back then takes longer than hashing a small file."""
 
 class Intake:
     def __init__(
-        self, engine: Engine, threads: Threads, clock: Clock, inline_bytes_max: int
+        self, engine: Engine, threads: Threads, gate: Gate, clock: Clock, inline_bytes_max: int
     ) -> None:
         self._engine = engine
         self._threads = threads
+        self._gate = gate
         self._clock = clock
-        self._inline_bytes_max = inline_bytes_max
+        self.inline_bytes_max = inline_bytes_max
         self.whole_body_bytes_max = inline_bytes_max + SMALL_HEAD_BYTES
 
     async def receive(
@@ -54,36 +57,40 @@ class Intake:
             return await self.receive_whole(file_id, b"".join([piece async for piece in chunks]))
         self._engine.check_new(max(0, (length or 0) - HEAD_BYTES_MAX))
         frame = Frame(chunks, length)
-        return await self._upload(file_id, await frame.draft(), frame)
+        return await self._upload(file_id, await frame.draft(), frame, current_trace_id())
 
     async def receive_whole(self, file_id: FileId, body: bytes) -> Stored:
         """As `receive`, for a frame in memory."""
         draft, content = split_frame(body)
-        if len(content) <= self._inline_bytes_max:
+        if len(content) <= self.inline_bytes_max:
             return await self._put(file_id, draft, content)
-        frame = Frame(in_memory(body), len(body))
-        return await self._upload(file_id, await frame.draft(), frame)
+        return await self.receive_large(file_id, draft, content, current_trace_id())
+
+    async def receive_large(
+        self, file_id: FileId, draft: FileDraft, content: bytes, trace: TraceId | None
+    ) -> Stored:
+        """As `receive`, for a content that is in memory and too large for the log."""
+        return await self._upload(file_id, draft, InMemory(content), trace)
 
     async def _put(self, file_id: FileId, draft: FileDraft, content: bytes) -> Stored:
         sha256 = sha256_here(content)
         record = new_record(file_id, draft, len(content), sha256, self._clock.now())
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Outcome] = loop.create_future()
-
-        def done(outcome: Outcome) -> None:
-            # RuntimeError: the loop is gone, and with it whoever asked.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_settle, answer, outcome)
-
+        done, answer = self._gate.answer()
         self._engine.put(record, content, current_trace_id(), done)
         outcome = await answer
         if isinstance(outcome, ArtStoreError):
             raise outcome
         return outcome
 
-    async def _upload(self, file_id: FileId, draft: FileDraft, frame: Frame) -> Stored:
+    async def _upload(
+        self, file_id: FileId, draft: FileDraft, frame: Frame | InMemory, trace: TraceId | None
+    ) -> Stored:
         upload = await self._threads.run(
-            self._engine.begin_upload, file_id, frame.content_size, draft.expected_sha256
+            self._engine.begin_upload,
+            file_id,
+            frame.content_size,
+            draft.expected_sha256,
+            draft.original_filename,
         )
         if isinstance(upload, Stored):
             return upload
@@ -95,11 +102,9 @@ class Intake:
             # Also when the request is cancelled: nothing may stay behind.
             await self._threads.run(self._engine.abort_upload, upload)
             raise
-        return await self._threads.run(
-            self._engine.finish_upload, upload, record, current_trace_id()
-        )
+        return await self._threads.run(self._engine.finish_upload, upload, record, trace)
 
-    async def _write(self, upload: Upload, frame: Frame) -> None:
+    async def _write(self, upload: Incoming, frame: Frame | InMemory) -> None:
         """One block is written and hashed while the next one comes in, and no more: the
         sender waits for the disk."""
         writing: asyncio.Future[None] | None = None
@@ -144,8 +149,3 @@ def new_record(
         tags=draft.tags,
         metadata=draft.metadata,
     )
-
-
-def _settle(answer: asyncio.Future[Outcome], outcome: Outcome) -> None:
-    if not answer.done():
-        answer.set_result(outcome)
