@@ -23,7 +23,7 @@ from tests.support.transparency import (
     key,
 )
 
-from artstore.core.audit.bundle import ProvenEvent, write_bundle
+from artstore.core.audit.bundle import BundledEvent, write_bundle
 from artstore.core.model.audit import (
     Actor,
     AuditEvent,
@@ -68,11 +68,11 @@ class Deposited:
         )
         return out.getvalue()
 
-    def _proven(self, place: int, hidden: bool) -> ProvenEvent:
+    def _proven(self, place: int, hidden: bool) -> BundledEvent:
         reader = self.log.log.reader()
         event = self.log.events[place]
         facts = {} if hidden else self.log.facts[event.event_id]
-        return ProvenEvent(place, event.to_entry(), facts, reader.inclusion_proof(place))
+        return BundledEvent(place, event.to_entry(), facts, reader.inclusion_proof(place))
 
 
 @cache

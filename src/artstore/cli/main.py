@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from artstore import __version__
-from artstore.cli import accounts, catalogue, elements, get, identity, put, records, stack
+from artstore.cli import (
+    accounts,
+    audit,
+    catalogue,
+    elements,
+    get,
+    identity,
+    monitor,
+    proof,
+    put,
+    records,
+    stack,
+    witness,
+)
 from artstore.core.errors import ArtStoreError
 
 INTERRUPTED = 130
@@ -39,7 +52,20 @@ def _options(
     """Keep documents for decades, prove them unchanged and find them again."""
 
 
-for part in (stack, put, get, records, identity, catalogue, accounts, elements):
+for part in (
+    stack,
+    monitor,
+    put,
+    get,
+    records,
+    identity,
+    catalogue,
+    accounts,
+    elements,
+    audit,
+    proof,
+    witness,
+):
     part.register(app)
 
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Self
 
 from artstore.client import records
 from artstore.client.async_transport import AsyncTransport
+from artstore.client.audit_log import AsyncAuditLog
 from artstore.client.bodies import Source
 from artstore.client.calls import Calls
 from artstore.client.downloads import download
@@ -37,6 +38,7 @@ class AsyncArtStore:
         self.profile = Profile(edge_url.rstrip("/"), ca_path, client_id, client_secret)
         self._calls = Calls(self.profile)
         self._transport = AsyncTransport(self.profile, self._calls, connections)
+        self.audit = AsyncAuditLog(self._calls, self._transport)
 
     @classmethod
     def from_home(cls, home: Path | str | None = None, *, connections: int = 32) -> Self:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from artstore.client import records
+from artstore.client.audit_log import AuditLog
 from artstore.client.bodies import Source
 from artstore.client.calls import Calls
 from artstore.client.downloads import download
@@ -37,6 +38,7 @@ class ArtStore:
         self.profile = Profile(edge_url.rstrip("/"), ca_path, client_id, client_secret)
         self._calls = Calls(self.profile)
         self._transport = SyncTransport(self.profile, self._calls)
+        self.audit = AuditLog(self._calls, self._transport)
 
     @classmethod
     def from_home(cls, home: Path | str | None = None) -> Self:

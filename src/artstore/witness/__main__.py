@@ -10,9 +10,11 @@ from artstore.core.settings import ConfigurationError
 from artstore.witness.app import serve
 from artstore.witness.settings import WitnessSettings, make_key_file
 
+NAME = "python -m artstore.witness"
 
-def main(arguments: list[str] | None = None) -> int:
-    options = vars(_parser().parse_args(arguments))
+
+def main(arguments: list[str] | None = None, program: str = NAME) -> int:
+    options = vars(_parser(program).parse_args(arguments))
     command = options.pop("command")
     try:
         if command == "init":
@@ -31,9 +33,9 @@ def _init(key_file: Path, name: str) -> None:
         print(key)  # noqa: T201  public: this is what the logs and their readers are given
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m artstore.witness",
+        prog=program,
         description="Cosigns the checkpoints of transparency logs and refuses a history that "
         "shrank or forked. Run it where nobody who runs the log can reach.",
     )

@@ -47,7 +47,7 @@ That the events are all there are, only an export of the whole log shows.
 
 
 @dataclass(frozen=True)
-class ProvenEvent:
+class BundledEvent:
     """An entry of the log with its inclusion proof in the state that the bundle is made for."""
 
     index: int
@@ -61,7 +61,7 @@ def write_bundle(
     *,
     attr: bytes,
     document: Iterable[bytes] | None,
-    events: Iterable[ProvenEvent],
+    events: Iterable[BundledEvent],
     note: Note,
     policy: TrustPolicy,
 ) -> None:

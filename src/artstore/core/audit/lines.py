@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import orjson
 
@@ -68,7 +68,7 @@ class Unreadable:
 Line = Header | Hashes | Record | Earlier | Final | Unreadable
 
 
-def lines_of(file: BinaryIO) -> Iterator[bytes]:
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
     """Lines with their newlines; one that is too long comes in parts, none of which is valid."""
     while line := file.readline(LINE_BYTES_MAX):
         yield line

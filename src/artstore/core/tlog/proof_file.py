@@ -6,7 +6,7 @@ from typing import Self
 from artstore.core.tlog.errors import InvalidNote, InvalidProof
 from artstore.core.tlog.merkle.hashing import leaf_hash
 from artstore.core.tlog.merkle.proofs import PROOF_HASHES_MAX, verify_inclusion
-from artstore.core.tlog.notes.checkpoint import parse_hash, parse_size
+from artstore.core.tlog.notes.checkpoint import Checkpoint, parse_hash, parse_size
 from artstore.core.tlog.notes.encoding import encode_base64
 from artstore.core.tlog.notes.note import Note
 from artstore.core.tlog.notes.policy import SignedCheckpoint, TrustPolicy
@@ -47,8 +47,13 @@ class ProofFile:
         """Raises `InvalidNote` or `InvalidProof` unless `entry` stands at `index` of a state of
         the log that the policy believes."""
         signed = policy.confirmed_checkpoint(self.note.to_bytes())
-        tree = signed.checkpoint
+        self.check_place(entry)
+        return signed
+
+    def check_place(self, entry: bytes) -> None:
+        """Raises `InvalidProof` unless `entry` stands at `index` of the state in the note,
+        whoever has signed that."""
+        tree = Checkpoint.parse(self.note.text)
         if self.index >= tree.size:
             raise InvalidProof(f"a log of {tree.size} entries has no entry {self.index}")
         verify_inclusion(leaf_hash(entry), self.index, tree.size, self.proof, tree.root)
-        return signed

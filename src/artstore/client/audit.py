@@ -1,0 +1,147 @@
+"""The audit log through the API, as flows. Formats: docs/formats/audit-event.md and
+docs/formats/audit-export.md. Nothing that comes back is believed here: whoever has to be sure
+checks an export or a proof with keys from elsewhere.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import IO, Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from artstore.client.calls import Backoff, Calls, parse, query_target
+from artstore.client.messages import Answer, Flow, Progress, Request, Work
+from artstore.client.records import Pages, Parameters
+from artstore.core.canonical_json import canonical_json
+from artstore.core.errors import TooManyRequests, Unavailable
+from artstore.core.model.audit import AuditEvent, Disclosures
+from artstore.core.model.ids import parse_file_id
+from artstore.core.model.page import Page
+
+AUDIT: Final = "/api/v1/audit"
+
+
+class LoggedEvent(BaseModel):
+    """An entry of the log, and what is known behind its commitments."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    event: dict[str, Any]
+    """As it was logged, also when this version does not know its kind."""
+    personal: Disclosures = {}
+
+    @property
+    def entry(self) -> bytes:
+        """The bytes that are the leaf of the log."""
+        return canonical_json(self.event)
+
+    @property
+    def parsed(self) -> AuditEvent:
+        """Raises pydantic's `ValidationError` for a kind that this version does not know."""
+        return AuditEvent.from_entry(self.entry)
+
+
+class ProvenEvent(LoggedEvent):
+    proof: str
+    """c2sp.org/tlog-proof."""
+
+
+class AuditKeys(BaseModel):
+    """Whom this installation tells us to believe. Compare it with what was published."""
+
+    model_config = ConfigDict(frozen=True)
+
+    origin: str
+    log_keys: tuple[str, ...]
+    witness_keys: tuple[str, ...]
+    quorum: int
+
+
+class _ProvenEvents(BaseModel):
+    items: list[ProvenEvent]
+
+
+class EventPages(Pages[LoggedEvent]):
+    def __init__(self, calls: Calls, parameters: Parameters, limit: int | None = None) -> None:
+        super().__init__(calls, Page[LoggedEvent], f"{AUDIT}/events", parameters, limit=limit)
+
+
+def event_parameters(
+    *, since: datetime | None, until: datetime | None, conditions: Mapping[str, str | None]
+) -> Parameters:
+    times = {
+        "since": since.isoformat() if since else None,
+        "until": until.isoformat() if until else None,
+    }
+    return [(name, value) for name, value in {**times, **conditions}.items() if value]
+
+
+def timeline(calls: Calls, file_id: str) -> Flow[list[LoggedEvent]]:
+    answer = yield from calls.call(Request("GET", _file_target(file_id)))
+    return parse(Page[LoggedEvent], answer).items
+
+
+def proven_timeline(calls: Calls, file_id: str) -> Flow[list[ProvenEvent]]:
+    answer = yield from calls.call(Request("GET", f"{_file_target(file_id)}/proof"))
+    return parse(_ProvenEvents, answer).items
+
+
+def proof(calls: Calls, index: int) -> Flow[ProvenEvent]:
+    answer = yield from calls.call(Request("GET", f"{AUDIT}/proof/{index:d}"))
+    return parse(ProvenEvent, answer)
+
+
+def checkpoint(calls: Calls, *, confirmed: bool) -> Flow[bytes]:
+    parameters = [("confirmed", "true")] if confirmed else []
+    target = query_target(f"{AUDIT}/checkpoint", parameters)
+    answer = yield from calls.call(Request("GET", target))
+    return answer.body
+
+
+def keys(calls: Calls) -> Flow[AuditKeys]:
+    return parse(AuditKeys, (yield from calls.call(Request("GET", f"{AUDIT}/keys"))))
+
+
+def export(
+    calls: Calls, out: IO[bytes], first: int, end: int | None, progress: Progress | None
+) -> Flow[int]:
+    """Into `out`, from where it stands; begun anew after a cut. Returns its length."""
+    parameters = [("first", str(first))] + ([] if end is None else [("end", str(end))])
+    request = Request("GET", query_target(f"{AUDIT}/export", parameters))
+    sink = _ExportSink(out, progress)
+    backoff = Backoff()
+    while True:
+        try:
+            yield from calls.attempt(request, sink)
+        except (Unavailable, TooManyRequests) as failure:
+            pause = backoff.after(failure)
+        else:
+            break
+        yield pause
+    yield Work(out.flush)
+    return sink.size_bytes
+
+
+class _ExportSink:
+    def __init__(self, out: IO[bytes], progress: Progress | None) -> None:
+        self._out = out
+        self._progress = progress
+        self._start = out.tell()
+        self.size_bytes = 0
+
+    def begin(self, answer: Answer) -> None:
+        self._out.seek(self._start)
+        self._out.truncate()
+        self.size_bytes = 0
+
+    def write(self, chunk: bytes) -> None:
+        self._out.write(chunk)
+        self.size_bytes += len(chunk)
+        if self._progress is not None:
+            self._progress(self.size_bytes, None)
+
+
+def _file_target(file_id: str) -> str:
+    return f"{AUDIT}/files/{UUID(parse_file_id(file_id))}"
