@@ -4,9 +4,11 @@ The one place that knows all of its parts.
 """
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from artstore.core.tls import PeerIdentity
@@ -29,9 +31,12 @@ from artstore.local.secret_files import (
     SecretFiles,
 )
 from artstore.local.valkey import Valkey
+from artstore.local.witness import LocalWitness
 
 ADMIN_NAME: Final = "admin"
 CLIENT_ID: Final = "cli"
+OTHER_WITNESSES: Final = "ARTSTORE_AUDIT_WITNESSES_FILE"
+"""Who sets it names witnesses of their own; the stack then starts none."""
 EDGE: Final = PeerIdentity("edge", "edge-1")
 PEOPLE: Final = (PeerIdentity("operator", "operator"), PeerIdentity("monitoring", "monitoring"))
 """Client certificates for those who may look into the modules from outside."""
@@ -97,6 +102,16 @@ class Layout:
             self.certificates.files(EDGE.instance),
         )
 
+    @cached_property
+    def witness(self) -> LocalWitness | None:
+        if OTHER_WITNESSES in os.environ:
+            return None
+        return LocalWitness(self.home.data / "witness", self.ports.witness)
+
+    @property
+    def witnesses_file(self) -> Path:
+        return self.home.config / "witnesses"
+
     @property
     def superuser(self) -> Login:
         return Login(SUPERUSER, self.secrets.read(DATABASE_SUPERUSER))
@@ -119,6 +134,9 @@ class Layout:
         self.ports.remember(self.home.ports_file)
         self.valkey.configure(self.secrets.read(VALKEY))
         self.edge.configure()
+        if self.witness is not None:
+            self.witness.make()
+            write_private(self.witnesses_file, self.witness.address_line)
         write_private(self.home.config / "plan.json", _json(self._plan()))
         write_private(self.home.profile_file, _json(self._profile()))
 

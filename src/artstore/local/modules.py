@@ -16,6 +16,8 @@ ELEMENTS: Final = {"edit-1": "edit", "rw-1": "rw"}
 _FROM_CALLER: Final = ("LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
 _TUNABLES: Final = (
     "ACCESS_TOKEN_LIFETIME_S",
+    "AUDIT_WITNESSES_FILE",
+    "AUDIT_WITNESS_QUORUM",
     "DATABASE_POOL_SIZE",
     "INLINE_BYTES_MAX",
     "LOG_LEVEL",

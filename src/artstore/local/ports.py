@@ -34,17 +34,19 @@ class Ports:
     rw: int
     ingester: int
     query: int
+    witness: int
     edge: int
 
     @classmethod
     def from_base(cls, base: int = BASE, edge: int | None = None) -> Self:
-        """8000, 8010, 8011, 8020, 8030 and 8443, all shifted by `base - 8000`."""
+        """8000, 8010, 8011, 8020, 8030, 8090 and 8443, all shifted by `base - 8000`."""
         return cls(
             admin=base,
             edit=base + 10,
             rw=base + 11,
             ingester=base + 20,
             query=base + 30,
+            witness=base + 90,
             edge=base + 443 if edge is None else edge,
         )
 
@@ -52,9 +54,11 @@ class Ports:
     def remembered(cls, file: Path) -> Self | None:
         """What `remember` wrote, `None` before the first start."""
         try:
-            return cls(**json.loads(file.read_text("utf-8")))
+            known: dict[str, int] = json.loads(file.read_text("utf-8"))
         except FileNotFoundError:
             return None
+        # Those that an earlier version did not have lie where they would have been.
+        return cls(**{**asdict(cls.from_base(known["admin"])), **known})
 
     def remember(self, file: Path) -> None:
         write_private(file, json.dumps(asdict(self), indent=2) + "\n")

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from artstore.local import edge, postgres, probes, valkey
@@ -16,6 +16,7 @@ from artstore.local.secret_files import DATABASE_ADMIN, DATABASE_QUERY, KEY_ENCR
 POSTGRES: Final = "postgres"
 VALKEY_NAME: Final = "valkey"
 ADMIN_NAME: Final = "admin-1"
+WITNESS_NAME: Final = "witness"
 DATABASES, STORAGE, ADMIN, GATEWAYS, DOOR = range(5)
 """Stages in the order of need."""
 MODULE_GRACE_S: Final = 25.0
@@ -29,6 +30,7 @@ def stack_programs(layout: Layout) -> list[Program]:
         _postgres(layout),
         _valkey(layout),
         *(_module(layout, module, context) for module in layout.modules.values()),
+        *_witness(layout),
         _edge(layout, context),
     ]
 
@@ -103,6 +105,29 @@ def _module(layout: Layout, module: Module, context: ssl.SSLContext) -> Program:
     )
 
 
+def _witness(layout: Layout) -> Iterator[Program]:
+    witness = layout.witness
+    if witness is None:
+        return
+
+    async def is_ready(_: int) -> bool:
+        return await probes.http_status(witness.port, "/health/ready", None) == READY
+
+    async def before() -> None:
+        await witness.meet_the_log(layout.postgres.url(layout.superuser))
+
+    yield Program(
+        name=WITNESS_NAME,
+        command=launched(witness.command(), parent_death=signal.SIGKILL),
+        is_ready=is_ready,
+        environment=base_environment(),
+        after=frozenset({ADMIN_NAME}),
+        stage=ADMIN,
+        port=witness.port,
+        before=before,
+    )
+
+
 def _edge(layout: Layout, context: ssl.SSLContext) -> Program:
     async def is_ready(_: int) -> bool:
         return await probes.http_status(layout.ports.edge, "/", context) is not None
@@ -122,7 +147,8 @@ def _edge(layout: Layout, context: ssl.SSLContext) -> Program:
 
 def _environment(layout: Layout, module: Module) -> dict[str, str]:
     files = layout.certificates.files(module.instance)
-    return module_environment(module, files, _settings(layout, module))
+    spool = {"audit_spool_folder": layout.home.data / "audit-spool" / module.instance}
+    return module_environment(module, files, spool | _settings(layout, module))
 
 
 def _settings(layout: Layout, module: Module) -> dict[str, object]:
@@ -132,6 +158,7 @@ def _settings(layout: Layout, module: Module) -> dict[str, object]:
                 "element_id": module.instance,
                 "root": layout.home.data / module.instance,
                 "mode": ELEMENTS[module.instance],
+                "admin_url": layout.modules[ADMIN_NAME].url,
             }
         case "admin":
             return {
@@ -143,6 +170,7 @@ def _settings(layout: Layout, module: Module) -> dict[str, object]:
                 "key_encryption_key_file": layout.secrets.file(KEY_ENCRYPTION_KEY),
                 "issuer": layout.edge_url,
                 "audit_folder": layout.home.data / "audit",
+                **_own_witness(layout),
             }
         case "query":
             return {
@@ -152,6 +180,12 @@ def _settings(layout: Layout, module: Module) -> dict[str, object]:
             }
         case _:
             return _callers_of_admin(layout)
+
+
+def _own_witness(layout: Layout) -> dict[str, object]:
+    if layout.witness is None:
+        return {}
+    return {"audit_witnesses_file": layout.witnesses_file, "audit_witness_quorum": 1}
 
 
 def _callers_of_admin(layout: Layout) -> dict[str, object]:

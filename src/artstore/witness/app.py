@@ -68,6 +68,7 @@ def create_app(witness: Witness) -> Starlette:
             Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
             Route("/{origin_hash}/checkpoint", newest_checkpoint),
             Route("/health/live", live),
+            Route("/health/ready", live),
         ]
     )
 

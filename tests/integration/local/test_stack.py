@@ -24,7 +24,10 @@ from artstore.local.stack import Stack
 
 pytestmark = pytest.mark.stack
 
-NAMES = ["postgres", "valkey", "admin-1", "edit-1", "rw-1", "ingester-1", "query-1", "edge"]
+NAMES = [
+    *("postgres", "valkey", "admin-1", "edit-1", "rw-1"),
+    *("ingester-1", "query-1", "witness", "edge"),
+]
 CONTENT = secrets.token_bytes(100_000)
 LIMIT_S = 120
 

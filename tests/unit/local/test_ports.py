@@ -1,10 +1,11 @@
 """Ports: where they are, whether one is free, and who has it."""
 
+import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def listener() -> Iterator[int]:
 
 def test_the_usual_ports() -> None:
     assert Ports.from_base() == Ports(
-        admin=8000, edit=8010, rw=8011, ingester=8020, query=8030, edge=8443
+        admin=8000, edit=8010, rw=8011, ingester=8020, query=8030, witness=8090, edge=8443
     )
 
 
@@ -37,6 +38,14 @@ def test_ports_are_remembered(tmp_path: Path) -> None:
     assert Ports.remembered(tmp_path / "ports.json") is None
     Ports.from_base(18000).remember(tmp_path / "ports.json")
     assert Ports.remembered(tmp_path / "ports.json") == Ports.from_base(18000)
+
+
+def test_ports_of_a_version_without_a_witness_are_understood(tmp_path: Path) -> None:
+    known = asdict(Ports.from_base(18000, edge=443))
+    del known["witness"]
+    (tmp_path / "ports.json").write_text(json.dumps(known))
+
+    assert Ports.remembered(tmp_path / "ports.json") == Ports.from_base(18000, edge=443)
 
 
 def test_a_taken_edge_port_is_told_with_its_holder_and_a_way_out() -> None:
