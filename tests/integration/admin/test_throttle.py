@@ -170,7 +170,9 @@ async def test_guesses_sent_at_once_do_not_slip_through(under_test: UnderTest) -
     admissions = await asyncio.gather(
         *(under_test.throttle.admit(attempt) for _ in range(100)), return_exceptions=True
     )
-    assert sum(isinstance(result, TooManyRequests) for result in admissions) >= 94
+    refused = sum(isinstance(result, TooManyRequests) for result in admissions)
+    # A Valkey that seems away for a moment, on a busy machine, gives a second budget: ours.
+    assert refused >= 100 - 2 * (PAIR_LIMIT.free + 1)
 
 
 async def test_the_metric_says_whether_valkey_answers(
