@@ -165,7 +165,7 @@ copies_due = Table(
     "copies_due",
     metadata,
     Column("file_id", Uuid, primary_key=True),
-    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("asked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("not_before", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("trouble", Text, comment="why its copies are not as they should be"),

@@ -140,6 +140,43 @@ LOGINS = Counter(
     registry=REGISTRY,
 )
 
+JOBS = Gauge(
+    "artstore_jobs",
+    "Jobs that are not over, and those given up, by state.",
+    ["kind", "state"],
+    registry=REGISTRY,
+)
+JOBS_RUNS = Counter(
+    "artstore_jobs_runs",
+    "Attempts at jobs by outcome: done, waiting, queued, retried, failed, cancelled, lost.",
+    ["kind", "outcome"],
+    registry=REGISTRY,
+)
+JOBS_DURATION = Histogram(
+    "artstore_jobs_duration_seconds",
+    "Time of one attempt at a job.",
+    ["kind"],
+    buckets=[0.01, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 7200],
+    registry=REGISTRY,
+)
+COPIES = Gauge(
+    "artstore_copies_files",
+    "Copies of files that more than one element holds, or that are damaged, by state.",
+    ["state"],
+    registry=REGISTRY,
+)
+COPIES_BELOW_TARGET = Gauge(
+    "artstore_copies_below_target",
+    "Files whose copies are not, or not known to be, as their collection asks.",
+    registry=REGISTRY,
+)
+COPIES_MADE = Counter(
+    "artstore_copies_made",
+    "Orders to elements to take over a file, by purpose and outcome: done, refused.",
+    ["purpose", "outcome"],
+    registry=REGISTRY,
+)
+
 # --- audit ----------------------------------------------------------------------------
 
 AUDIT_EVENTS = Counter(
@@ -179,5 +216,15 @@ AUDIT_WITNESS_ALARMS = Counter(
     "artstore_audit_witness_alarms",
     "A witness refused or answered what cannot be true: log or witness was put back or forked.",
     ["witness"],
+    registry=REGISTRY,
+)
+AUDIT_SPOOL_BYTES = Gauge(
+    "artstore_audit_spool_bytes",
+    "Audit events of this module that the admin module has not taken over yet.",
+    registry=REGISTRY,
+)
+AUDIT_SPOOL_LOST = Counter(
+    "artstore_audit_spool_lost_events",
+    "Refusals that could not be written down, and events that were damaged before delivery.",
     registry=REGISTRY,
 )

@@ -87,13 +87,20 @@ def _create_jobs() -> None:
         ),
         schema="jobs",
     )
-    options = {"schema": "jobs"}
     op.create_index(
-        "jobs_one_open", "jobs", ["kind", "key"], unique=True, postgresql_where=_OPEN, **options
+        "jobs_one_open",
+        "jobs",
+        ["kind", "key"],
+        unique=True,
+        schema="jobs",
+        postgresql_where=_OPEN,
     )
-    queued, running = sa.text("state = 'queued'"), sa.text("state = 'running'")
-    op.create_index("jobs_next", "jobs", ["run_after"], postgresql_where=queued, **options)
-    op.create_index("jobs_leases", "jobs", ["lease_until"], postgresql_where=running, **options)
+    for name, column, state in (
+        ("jobs_next", "run_after", "queued"),
+        ("jobs_leases", "lease_until", "running"),
+    ):
+        where = sa.text(f"state = '{state}'")
+        op.create_index(name, "jobs", [column], schema="jobs", postgresql_where=where)
 
 
 def _create_copies() -> None:
@@ -121,7 +128,7 @@ def _create_copies() -> None:
     op.create_table(
         "copies_due",
         sa.Column("file_id", sa.Uuid, primary_key=True),
-        _time("since"),
+        _time("asked_at"),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         _time("not_before"),
         sa.Column("trouble", sa.Text, comment="why its copies are not as they should be"),
