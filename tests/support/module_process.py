@@ -54,7 +54,11 @@ def module_process(
     command = ["env", *environment, sys.executable, "-m", f"artstore.{module}"]
     with (
         short_folder() as folder,
-        running(command, lambda _: listens(port), folder / "log") as process,
+        running(
+            ["env", f"ARTSTORE_AUDIT_SPOOL_FOLDER={folder / 'spool'}", *command],
+            lambda _: listens(port),
+            folder / "log",
+        ) as process,
     ):
         yield ModuleProcess(port, process.pid, folder / "log")
 

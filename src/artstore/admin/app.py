@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,13 +20,14 @@ from artstore.admin.routes import (
     audit,
     catalogue,
     files,
+    reports,
     service_accounts,
     storage_elements,
     tokens,
     well_known,
 )
-from artstore.admin.routes.refusals import add_refusal_audit
 from artstore.admin.schema import check_schema
+from artstore.admin.services.audit.intake import ReportIntake
 from artstore.admin.services.audit.reading import AuditLog
 from artstore.admin.services.audit.sequencer import LogIdentity
 from artstore.admin.services.audit.trail import Trail
@@ -43,10 +44,12 @@ from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock, SystemClock
 from artstore.core.database import Database
 from artstore.core.http import Transport
+from artstore.core.recording.reports import Deliver
 from artstore.core.settings import ConfigurationError, read_secret
 from artstore.core.tlog.folder import FolderStore
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
+from artstore.core.web.reporting import reporting
 
 ROUTERS = (
     well_known.router,
@@ -56,6 +59,7 @@ ROUTERS = (
     files.router,
     catalogue.router,
     audit.router,
+    reports.router,
 )
 
 
@@ -70,6 +74,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
             app.state.resources = parts
             app.state.tokens = TokenVerifier(parts.keys.jwks, settings.issuer, parts.clock)
             async with (
+                reporting(app, settings, _into_the_outbox(parts), parts.trail),
                 _running(parts.valkey.watch()),
                 _running(_followers(parts).run()),
                 _running(_audit_writer(parts, seal_of(settings)).run()),
@@ -89,7 +94,6 @@ def create_app(settings: AdminSettings) -> FastAPI:
         lifespan=lifespan,
         checks={"database": database, "valkey": valkey},
     )
-    add_refusal_audit(app)
     return app
 
 
@@ -187,6 +191,16 @@ def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
         clock=parts.clock,
         trail=parts.trail,
     )
+
+
+def _into_the_outbox(parts: Resources) -> Deliver:
+    """This module's own refusals; what changes something is written with the change."""
+    intake = ReportIntake(parts.database)
+
+    async def deliver(lines: Sequence[bytes]) -> None:
+        await intake.take(lines, reporter=None)
+
+    return deliver
 
 
 async def _check_database(parts: Resources) -> None:

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
+from artstore.admin.services.audit.intake import ReportIntake
 from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.reading import AuditLog
 from artstore.admin.services.audit.trail import BoundTrail, Trail, Who
@@ -23,7 +24,8 @@ from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.model.account import Caller, Scope
-from artstore.core.web.authentication import authenticate, peer_of, require_scope
+from artstore.core.web.asking import who_asks
+from artstore.core.web.authentication import authenticate, require_scope
 
 PAGE_ITEMS_MAX: Final = 1000
 
@@ -73,26 +75,6 @@ def _sign_in(parts: ResourcesDep) -> SignIn:
     return parts.sign_in
 
 
-def client_address(request: Request) -> str:
-    """Where the request began. Only the edge is believed when it names somebody else.
-
-    The edge overwrites the header, so its last entry is the address it saw itself.
-    """
-    peer = peer_of(request.scope)
-    if peer is not None and peer.module == "edge":
-        forwarded = request.headers.get("x-forwarded-for", "")
-        if forwarded:
-            return forwarded.rsplit(",", 1)[-1].strip()
-    return request.client.host if request.client else "unknown"
-
-
-def who_asks(request: Request) -> Who:
-    """As far as it is known without a token."""
-    peer = peer_of(request.scope)
-    services = (f"{peer.module}/{peer.instance}",) if peer else ()
-    return Who(address=client_address(request), services=services)
-
-
 async def _bound_trail(request: Request, session: SessionDep, parts: ResourcesDep) -> BoundTrail:
     """Whoever has a valid token is named; a service that needs none is not."""
     who = who_asks(request)
@@ -102,6 +84,10 @@ async def _bound_trail(request: Request, session: SessionDep, parts: ResourcesDe
 
 
 BoundTrailDep = Annotated[BoundTrail, Depends(_bound_trail)]
+
+
+def _report_intake(parts: ResourcesDep) -> ReportIntake:
+    return ReportIntake(parts.database)
 
 
 def _registry(session: SessionDep, audit: BoundTrailDep) -> Registry:
@@ -120,6 +106,7 @@ def _catalogue(parts: ResourcesDep) -> Catalogue:
     return Catalogue(parts.database, parts.element_client, parts.trail)
 
 
+ReportIntakeDep = Annotated[ReportIntake, Depends(_report_intake)]
 TrailDep = Annotated[Trail, Depends(_trail)]
 AuditDep = Annotated[AuditLog, Depends(_audit)]
 WhoDep = Annotated[Who, Depends(who_asks)]

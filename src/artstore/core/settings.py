@@ -37,6 +37,8 @@ class ModuleSettings(BaseSettings):
     """Base URL of an OTLP/HTTP collector. Without one no span leaves the process."""
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
     """Share of traces that start here; a caller's decision is followed."""
+    audit_spool_folder: Path | None = None
+    """Where audit events wait until the log has them. Production needs one, on a lasting disk."""
     shutdown_grace_s: int = Field(default=20, ge=0)
     """How long running requests may take to end after SIGTERM."""
 

@@ -9,8 +9,11 @@ from fastapi import FastAPI
 from artstore.core.clock import SystemClock
 from artstore.core.errors import Unavailable
 from artstore.core.http import Transport
+from artstore.core.recording.deeds import EventMaker
+from artstore.core.recording.delivery import deliver_to
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
+from artstore.core.web.reporting import reporting
 from artstore.ingester.dependencies import Ingester
 from artstore.ingester.routes import files
 from artstore.ingester.routes.refusals import LingeringRefusal
@@ -38,9 +41,12 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock)
         intake = Intake(Placement(directory), elements, clock)
         app.state.ingester = Ingester(settings, clock, intake)
+        events = EventMaker(clock, f"ingester/{settings.instance}")
+        deliver = deliver_to(transport, settings.admin_url)
         following = asyncio.create_task(directory.follow())
         try:
-            yield
+            async with reporting(app, settings, deliver, events):
+                yield
         finally:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -8,9 +8,12 @@ from fastapi import FastAPI
 from artstore.core.clock import SystemClock
 from artstore.core.database import Database
 from artstore.core.http import Transport
+from artstore.core.recording.deeds import EventMaker
+from artstore.core.recording.delivery import deliver_to
 from artstore.core.settings import read_secret
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
+from artstore.core.web.reporting import reporting
 from artstore.query.dependencies import Query
 from artstore.query.repository.catalogue import Catalogue
 from artstore.query.routes import files, search
@@ -35,9 +38,14 @@ def create_app(settings: QuerySettings) -> FastAPI:
         catalogue = Catalogue(database)
         elements = Elements(transport, catalogue, clock, admin_url=settings.admin_url)
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock)
-        app.state.query = Query(settings, Files(catalogue, elements), Search(catalogue), elements)
+        events = EventMaker(clock, f"query/{settings.instance}")
+        deliver = deliver_to(transport, settings.admin_url)
         try:
-            yield
+            async with reporting(app, settings, deliver, events) as reports:
+                app.state.query = Query(
+                    settings, Files(catalogue, elements), Search(catalogue), elements, reports
+                )
+                yield
         finally:
             await transport.close()
             await database.close()

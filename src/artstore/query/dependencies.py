@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from artstore.core.recording.reports import Reports
 from artstore.query.services.elements import Elements
 from artstore.query.services.files import Files
 from artstore.query.services.search import Search
@@ -18,6 +19,7 @@ class Query:
     files: Files
     search: Search
     elements: Elements
+    reports: Reports
 
 
 def query_of(request: Request) -> Query:

@@ -8,8 +8,11 @@ from starlette.middleware import Middleware
 
 from artstore.core.clock import SystemClock
 from artstore.core.http import Transport
+from artstore.core.recording.deeds import EventMaker
+from artstore.core.recording.delivery import deliver_to
 from artstore.core.web.application import create_application
 from artstore.core.web.hot import HotRoutes
+from artstore.core.web.reporting import reporting
 from artstore.storage.engine.engine import Engine, EngineOptions
 from artstore.storage.routes import changes, content, copies, element, files
 from artstore.storage.services.batch import BatchIntake
@@ -57,7 +60,8 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         transport = Transport(settings.tls)
         app.state.copies = Copies(engine, transport, writing, settings.inline_bytes_max)
         engine.start()
-        yield
+        async with _refusals_told(app, settings, transport):
+            yield
         await app.state.copies.close()
         await transport.close()
         await writing.run(engine.close)
@@ -77,6 +81,19 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
     # Behind the layers of every module, in front of FastAPI's.
     app.user_middleware.append(Middleware(HotRoutes, routes=content.hot_routes))
     return app
+
+
+@asynccontextmanager
+async def _refusals_told(
+    app: FastAPI, settings: StorageSettings, transport: Transport
+) -> AsyncIterator[None]:
+    """An element that knows no admin module shows its refusals in log and metrics only."""
+    if settings.admin_url is None:
+        yield
+        return
+    events = EventMaker(SystemClock(), f"storage/{settings.instance}")
+    async with reporting(app, settings, deliver_to(transport, settings.admin_url), events):
+        yield
 
 
 def _is_stopping(app: FastAPI) -> bool:

@@ -14,6 +14,8 @@ class StorageSettings(ModuleSettings):
     element_id: ElementId
     root: Path
     """Directory of the element, on a local volume: data, log and unfinished uploads."""
+    admin_url: str | None = None
+    """Whom to tell of refusals, for the audit log. Nothing else depends on it."""
     mode: StorageMode = StorageMode.EDIT
     """Of a new element. Later the one in element.json holds and this is ignored."""
     reserved_bytes: int = Field(default=256 << 20, ge=64 << 20)

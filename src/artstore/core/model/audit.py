@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
+import orjson
 from pydantic import AfterValidator, Field, PlainSerializer, StringConstraints
 
 from artstore.core.canonical_json import NotCanonical, canonical_json
@@ -201,6 +202,10 @@ class Disclosure(Model):
 
 
 Disclosures = dict[PersonalField, Disclosure]
+
+
+def disclosures_json(facts: Disclosures) -> bytes:
+    return orjson.dumps({name.value: fact.model_dump() for name, fact in facts.items()})
 
 
 def commitment(field: str, salt: str, value: str) -> str:

@@ -1,6 +1,7 @@
 """Who asks: the service at the other end, and the person or account behind the token."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope as AsgiScope
@@ -10,6 +11,9 @@ from artstore.core.model.account import Caller, Scope
 from artstore.core.tls import PeerIdentity
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.middleware import PEER_EXTENSION
+
+CALLER: Final = "artstore.caller"
+"""Where a valid token leaves whom it speaks for, in the scope of the request."""
 
 
 def peer_of(scope: AsgiScope) -> PeerIdentity | None:
@@ -51,7 +55,9 @@ async def authenticate(request: Request) -> Caller:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken
-    return await verifier.verify(token.strip())
+    caller = await verifier.verify(token.strip())
+    request.scope[CALLER] = caller
+    return caller
 
 
 def check_scope(caller: Caller, scope: Scope) -> None:

@@ -25,6 +25,7 @@ OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready"})
 _QUIET_PATHS: Final = OPEN_PATHS | {"/metrics"}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_LEFT = 499
+_REFUSALS: Final = frozenset({401, 403})
 
 
 class RequestTelemetry:
@@ -50,6 +51,8 @@ class RequestTelemetry:
         except Exception as error:  # noqa: BLE001  the edge of the process: log it, answer 500
             await self._fail(scope, answer, receive, error)
         finally:
+            if answer.status in _REFUSALS:
+                _notice_refusal(scope)
             self._end(scope, span, answer.status, perf_counter() - started_s, notes)
 
     def _end(
@@ -151,6 +154,13 @@ class RequireClientCertificate:
             await problem_response(refusal)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _notice_refusal(scope: Scope) -> None:
+    """See `core.web.refusals`; an application that reports nothing has none."""
+    refusals = getattr(scope["app"].state, "refusals", None)
+    if refusals is not None:
+        refusals.noticed(scope)
 
 
 def _parent_of(scope: Scope) -> TraceContext | None:

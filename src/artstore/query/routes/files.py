@@ -11,12 +11,14 @@ from starlette.routing import Route
 from artstore.core.model.account import Scope
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileIdField, parse_file_id
+from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import authenticate, check_scope, require_scope
 from artstore.core.web.ranges import parse_range
 from artstore.query.dependencies import FilesDep, query_of
 from artstore.query.routes.relay import ContentRelay
 from artstore.query.services.conditions import http_date, not_modified, wanted_range
 from artstore.query.services.disposition import attachment
+from artstore.query.services.downloads import download
 
 # A copy may be kept, but must be asked about: the file may be deleted, the right withdrawn.
 CACHE_CONTROL: Final = "private, no-cache"
@@ -41,7 +43,8 @@ async def read_record(file_id: FileIdField, files: FilesDep, request: Request) -
 
 async def read_content(request: Request) -> Response:
     """The file's bytes. The ETag is its SHA-256, so `Range` with `If-Range` resumes safely."""
-    check_scope(await authenticate(request), Scope.FILES_READ)
+    caller = await authenticate(request)
+    check_scope(caller, Scope.FILES_READ)
     file_id = parse_file_id(request.path_params["file_id"])
     query = query_of(request)
     located = await query.files.locate(file_id)
@@ -53,6 +56,8 @@ async def read_content(request: Request) -> Response:
         return Response(headers=headers | {"Content-Length": str(record.size)})
     header = wanted_range(request.headers, headers["ETag"], record.uploaded_at)
     byte_range = parse_range(header, record.size)
+    # Durable before the first byte leaves: no content without a record of who got it.
+    await query.reports.record(who_asks(request).proven(caller), download(located, byte_range))
     element = await query.elements.entry(located.element_id)
     return ContentRelay(
         record,

@@ -4,14 +4,14 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from artstore.admin.services.audit.recent import Recently
 from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError, TooManyRequests, Unavailable
 from artstore.core.model.audit import AuditKind, Outcome
+from artstore.core.recording.tally import WINDOW_S, Tally
 
-THROTTLED_PER_MINUTE = 1
-"""Of one address: whoever guesses is slowed down, and must not fill the log meanwhile."""
+THROTTLED_TOLD = 1
+"""In a minute, of one address: whoever guesses is slowed down, and must not fill the log."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Attempts:
     def __init__(self, database: Database, trail: Trail) -> None:
         self._database = database
         self._trail = trail
-        self._throttled = Recently(THROTTLED_PER_MINUTE)
+        self._throttled: Tally[tuple[Who, Deed]] = Tally()
 
     @contextlib.asynccontextmanager
     async def watched(self, kind: AuditKind, who: Who) -> AsyncIterator[Attempted]:
@@ -56,10 +56,19 @@ class Attempts:
             raise
 
     async def _refused(self, kind: AuditKind, who: Who, refusal: ArtStoreError) -> None:
-        if isinstance(refusal, TooManyRequests) and not self._throttled.allows(who.address or ""):
+        deed = Deed(kind, Outcome.REFUSED, problem=refusal.code)
+        if isinstance(refusal, TooManyRequests) and not self._throttled.is_told(
+            who.place, (who, deed), THROTTLED_TOLD
+        ):
             return
-        await self._record(who, Deed(kind, Outcome.REFUSED, problem=refusal.code))
+        await self._record(who, deed)
 
     async def _record(self, who: Who, deed: Deed) -> None:
         async with self._database.session() as session:
             await self._trail.record(session, who, deed)
+            for counted in self._throttled.ended():
+                who, deed = counted.sample
+                if counted.mixed:
+                    who = Who(services=who.services)
+                details = {"further_attempts": counted.untold, "within_s": int(WINDOW_S)}
+                await self._trail.record(session, who, replace(deed, details=details))

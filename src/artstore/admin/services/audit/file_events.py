@@ -14,7 +14,7 @@ import orjson
 
 from artstore.admin.repository.audit_events import EventRow
 from artstore.admin.repository.audit_feeds import Intent
-from artstore.admin.services.audit.trail import ids_of, plain_text
+from artstore.admin.services.audit.trail import plain_text
 from artstore.core.canonical_json import spell
 from artstore.core.model.audit import (
     AUDIT_SCHEMA_VERSION,
@@ -27,6 +27,7 @@ from artstore.core.model.audit import (
 )
 from artstore.core.model.event import Change, ChangeType, Note, NoteType
 from artstore.core.model.ids import is_file_id
+from artstore.core.recording.deeds import ids_of
 
 _KINDS_OF_CHANGES: Final = {
     ChangeType.CREATED: AuditKind.FILE_UPLOADED,
