@@ -1,13 +1,16 @@
 """A log with the history of one document in it, and its proof bundle."""
 
+import atexit
 import random
+import shutil
 import subprocess
-import sys
-from collections.abc import Sequence
+import tempfile
+import venv
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from hashlib import sha256
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -141,14 +144,32 @@ class Verdict:
     text: str
 
 
+@cache
+def bare_python() -> Path:
+    """The interpreter of an environment that holds `cryptography` and nothing else."""
+    folder = Path(tempfile.mkdtemp(prefix="bare-python-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for name in ("cryptography", "cffi", "_cffi_backend", "pycparser"):
+        found = find_spec(name)
+        assert found is not None
+        assert found.origin is not None
+        origin = Path(found.origin)
+        source = origin.parent if found.submodule_search_locations else origin
+        (packages / source.name).symlink_to(source)
+    python = folder / "bin" / "python"
+    alone = subprocess.run([python, "-c", "import artstore"], capture_output=True, check=False)
+    assert b"No module named 'artstore'" in alone.stderr
+    return python
+
+
 def run_verifier(program: Path, *arguments: object) -> Verdict:
-    """`verify.py` as a stranger runs it: another process, no ArtStore to import."""
-    alone = (
-        "import runpy, sys; sys.modules['artstore'] = None; "
-        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    """`verify.py` as a stranger runs it: on a Python that knows nothing of ArtStore."""
+    command = [str(bare_python()), str(program), *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={}, cwd="/"
     )
-    command: Sequence[str] = [sys.executable, "-I", "-c", alone, str(program), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert not done.stderr, done.stderr
     assert done.returncode in (0, 1)
     return Verdict(done.returncode == 0, done.stdout)

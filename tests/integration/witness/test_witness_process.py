@@ -100,10 +100,20 @@ class Asking:
             self.answered = self.log.checkpoint.size
 
 
+def assert_no_fork_is_cosigned(witness: RunningWitness, known_size: int) -> None:
+    for size in (known_size, known_size + 1, known_size * 2):
+        fork = grow(make_log(), size, "another history")
+        with pytest.raises(WitnessRefused) as refusal:
+            witness.ask(fork, known_size=known_size)
+        assert refusal.value.status == 422
+
+
 def test_what_was_answered_survives_kill_9(files: WitnessFiles) -> None:
-    asking = Asking()
+    asking, state = Asking(), None
     for _ in range(10):
         with running_witness(files) as witness:
+            if state is not None:
+                assert_no_fork_is_cosigned(witness, state.size)
             before = asking.answered
             thread = threading.Thread(target=asking.go_on, args=(witness,))
             thread.start()

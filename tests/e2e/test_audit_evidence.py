@@ -1,0 +1,174 @@
+"""What an institution hands out: an export of the audit log, and the proof of one document. Both
+are checked by programs that know nothing of the system that made them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.bundles import Verdict, run_verifier
+from tests.support.processes import wait_until
+from tests.support.stack import RunningStack
+
+from artstore.client import ArtStore
+from artstore.core.tlog.notes.checkpoint import Checkpoint
+from artstore.core.tlog.notes.note import Note
+
+pytestmark = pytest.mark.stack
+
+CONTENT = "Акт приёмки № 7\n".encode() * 3000
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def artstore(stack: RunningStack) -> Run:
+    """The command, with --json."""
+
+    def run(*arguments: object, home: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "artstore.cli", *map(str, arguments), "--json"]
+        environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+        if home:
+            environment["ARTSTORE_HOME"] = str(stack.home)
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd="/", env=environment
+        )
+
+    return run
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trusted(store: ArtStore) -> list[str]:
+    keys = store.audit.keys()
+    assert len(keys.log_keys) >= 2
+    assert len(keys.witness_keys) == 2
+    assert keys.quorum == 1
+    options = [("--key", key) for key in keys.log_keys]
+    options += [("--witness", key) for key in keys.witness_keys]
+    return [text for option in options for text in option]
+
+
+@pytest.fixture(scope="module")
+def bundle(
+    store: ArtStore, artstore: Run, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("bundle")
+    stored = store.put(CONTENT, filename="Акт № 7.txt", collection="acts")
+    store.get(stored.file_id, folder / "read")
+    store.update(stored.file_id, tags=["court"])
+    made = answer(artstore("proof", stored.file_id, "-o", folder / "proof.zip"))
+
+    assert made["events"] >= 3
+    assert len(made["witnesses"]) == 1
+    with zipfile.ZipFile(folder / "proof.zip") as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked", stored.file_id
+
+
+def check(bundle: Path, trusted: list[str]) -> Verdict:
+    return run_verifier(bundle / "verify.py", *trusted)
+
+
+def test_a_stranger_can_check_a_document_with_python_and_cryptography(
+    bundle: tuple[Path, str], trusted: list[str], tmp_path: Path
+) -> None:
+    folder, file_id = bundle
+    verdict = check(folder, trusted)
+
+    assert verdict.proven, verdict.text
+    assert "The document is byte for byte the one that was deposited" in verdict.text
+    assert f"file {file_id}) is the one that the log holds, in revision 2" in verdict.text
+    for kind in ("file.uploaded succeeded", "file.downloaded", "file.changed"):
+        assert kind in verdict.text
+
+    (document,) = (folder / "document").iterdir()
+    assert document.read_bytes() == CONTENT
+    document.write_bytes(CONTENT[:-1])
+    assert not check(folder, trusted).proven
+    document.write_bytes(CONTENT)
+
+
+def test_an_export_is_whole_and_says_where_it_was_changed(
+    artstore: Run, trusted: list[str], bundle: tuple[Path, str], tmp_path: Path
+) -> None:
+    target = tmp_path / "export.jsonl"
+    written = answer(artstore("audit", "export", "-o", target))
+    found = answer(artstore("audit", "verify", target, *trusted, home=False))
+    assert found["proven"]
+    assert (found["first"], found["end"]) == (0, written["size"])
+    assert len(found["witnesses"]) == 1
+
+    again = artstore("audit", "export", "-o", target)
+    assert again.returncode == 1
+    assert "there is such a file already" in again.stderr
+
+    lines = target.read_bytes().splitlines(keepends=True)
+    place, number = next(
+        (place, json.loads(line)["index"])
+        for place, line in enumerate(lines)
+        if bundle[1].encode() in line
+    )
+    lines[place] = lines[place].replace(b"succeeded", b"refused", 1)
+    target.write_bytes(b"".join(lines))
+    forged = artstore("audit", "verify", target, *trusted, home=False)
+    assert forged.returncode == 1
+    assert json.loads(forged.stdout)["first"] == number
+
+
+def test_a_state_that_was_kept_is_compared_with_a_later_export(
+    artstore: Run, store: ArtStore, trusted: list[str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "checkpoint"
+    kept.write_bytes(store.audit.checkpoint(confirmed=True))
+    store.put(b"later", filename="later.txt")
+    answer(artstore("audit", "export", "-o", tmp_path / "export.jsonl"))
+
+    arguments = (tmp_path / "export.jsonl", *trusted, "--known", kept)
+    assert answer(artstore("audit", "verify", *arguments, home=False))["proven"]
+
+
+def test_a_timeline_tells_one_files_story(artstore: Run, bundle: tuple[Path, str]) -> None:
+    done = artstore("audit", "timeline", bundle[1])
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+
+    kinds = [event["kind"] for event in events]
+    assert kinds[0] == "file.uploaded"
+    assert {"file.downloaded", "file.changed"} <= set(kinds)
+    assert {event["file_id"] for event in events} == {bundle[1]}
+
+
+def test_events_are_found_by_what_they_say(artstore: Run, bundle: tuple[Path, str]) -> None:
+    conditions = ("--kind", "file.changed", "--file", bundle[1], "--since", "2026-01-01")
+    done = artstore("audit", "events", *conditions, "--outcome", "succeeded")
+
+    (event,) = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert (event["kind"], event["file_id"]) == ("file.changed", bundle[1])
+
+
+def test_a_witness_that_is_killed_comes_back_and_confirms_what_follows(
+    stack: RunningStack, store: ArtStore
+) -> None:
+    report = stack.process("witness")
+    assert report.pid is not None
+    os.kill(report.pid, 9)
+    before = _size(store.audit.checkpoint())
+    store.put(b"while it was away", filename="away.txt")
+
+    wait_until(lambda: _size(store.audit.checkpoint(confirmed=True)) > before, "a confirmation")
+    stack.wait_ready("witness")
+
+
+def _size(note: bytes) -> int:
+    return Checkpoint.parse(Note.parse(note).text).size
