@@ -188,6 +188,13 @@ class ModeForbids(ArtStoreError):
     title = "The storage element's mode does not allow this"
 
 
+class ConfirmationRequired(ArtStoreError):
+    """It has consequences that are hard to undo. `detail` says which; send `confirm: true`."""
+
+    code = "confirmation_required"
+    title = "This must be confirmed"
+
+
 class RetentionForbids(ArtStoreError):
     """Retention has not ended, or a legal hold stands. Nobody can lift this early."""
 

@@ -4,10 +4,8 @@ import pytest
 from tests.support.simulated_fs import SimulatedFs
 from tests.support.stepped_element import (
     Element,
-    FixedClock,
     Ids,
     Oracle,
-    check_element,
     make_record,
     options,
     read_state,
@@ -17,12 +15,10 @@ from artstore.core.errors import (
     ArtStoreError,
     FileDeleted,
     FileExists,
-    ModeForbids,
     RevisionConflict,
     Unavailable,
     UnknownFile,
 )
-from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileChange
 from artstore.storage.engine.refusals import ElementInUse, ElementMismatch
 from artstore.storage.engine.upload import Upload
@@ -139,28 +135,6 @@ def test_surplus_bytes_are_kept_aside(element: Element, ids: Ids, fs: SimulatedF
 
     assert read_state(element.engine, file_id)[1] == b"mine"
     assert fs.exists(f"{path}.surplus")
-
-
-def test_a_mode_is_kept_over_a_restart(element: Element, ids: Ids, fs: SimulatedFs) -> None:
-    clock = FixedClock()
-    fs.make_directory("/srv/second")
-    second = Element(fs, Oracle(), clock, root="/srv/second/e", mode=StorageMode.RW)
-    file_id = ids.new()
-    second.put((file_id, b"x", "a"))
-    with pytest.raises(ModeForbids):
-        second.engine.delete(file_id, by="a", reason="", trace=None)
-    second.engine.set_mode(StorageMode.RO)
-    with pytest.raises(ModeForbids):
-        second.submit(ids.new(), b"y")
-    second.engine.close()
-
-    again = Element(fs, second.oracle, clock, root="/srv/second/e", mode=StorageMode.RW)
-    assert again.engine.info().mode is StorageMode.RO
-    assert not again.engine.info().writable
-    with pytest.raises(ModeForbids):
-        again.engine.set_mode(StorageMode.RW)
-    again.oracle.open.clear()
-    check_element(again.engine, again.oracle)
 
 
 def test_a_second_process_on_the_root_is_refused(element: Element, fs: SimulatedFs) -> None:

@@ -1,11 +1,12 @@
 """Goal: the whole table of what modes, retention and holds allow."""
 
+import contextlib
 from datetime import timedelta
 
 import pytest
 from tests.support.stepped_element import FixedClock, Ids, make_record
 
-from artstore.core.errors import ModeForbids, RetentionForbids
+from artstore.core.errors import ConfirmationRequired, ModeForbids, RetentionForbids
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import Hold
 from artstore.core.model.retention import Retention
@@ -61,9 +62,16 @@ def test_a_hold_forbids_also_without_retention(clock: FixedClock, ids: Ids) -> N
 
 @pytest.mark.parametrize("wanted", list(StorageMode))
 @pytest.mark.parametrize("current", list(StorageMode))
-def test_modes_go_one_way(current: StorageMode, wanted: StorageMode) -> None:
-    if (current, wanted) in {(RW, RO), (RO, AR)} or current is wanted:
-        mode_rules.check_mode_change(current, wanted)
-    else:
-        with pytest.raises(ModeForbids):
-            mode_rules.check_mode_change(current, wanted)
+def test_modes_go_one_way_and_only_if_it_is_meant(
+    current: StorageMode, wanted: StorageMode
+) -> None:
+    there_is = (current, wanted) in {(RW, RO), (RO, AR), (RO, RW)}
+    with contextlib.nullcontext() if there_is else pytest.raises(ModeForbids):
+        mode_rules.check_mode_change(current, wanted, confirmed=True)
+    with pytest.raises(ConfirmationRequired if there_is else ModeForbids):
+        mode_rules.check_mode_change(current, wanted, confirmed=False)
+
+
+def test_the_refusal_says_what_the_change_means() -> None:
+    with pytest.raises(ConfirmationRequired, match="takes no more files"):
+        mode_rules.check_mode_change(RW, RO, confirmed=False)

@@ -43,6 +43,7 @@ STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.FileExists: 409,
     errors.RevisionConflict: 409,
     errors.ModeForbids: 409,
+    errors.ConfirmationRequired: 409,
     errors.RetentionForbids: 409,
     errors.FileDamaged: 500,
     errors.NoRoom: 507,

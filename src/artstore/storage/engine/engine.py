@@ -17,6 +17,7 @@ from artstore.core.errors import (
     ArtStoreError,
     FileDeleted,
     FileExists,
+    NoRoom,
     RevisionConflict,
     Unavailable,
 )
@@ -146,6 +147,11 @@ class Engine:
 
     def start(self) -> None:
         self._writer.start()
+        try:
+            self._tell_mode_change()
+        except ArtStoreError as error:
+            # No reason to serve nothing at all; the next start tries again.
+            get_logger().error("change of mode is not told yet", cause=repr(error))
         self._keeper.start()
 
     def close(self) -> None:
@@ -325,23 +331,47 @@ class Engine:
             moved = former != _content_name(record)
             return self._write(step, record, trace, present_name=former if moved else None)
 
-    def set_mode(self, mode: StorageMode) -> None:
-        """Durable on return. Requests that were accepted before end in the old mode.
+    def set_mode(
+        self, mode: StorageMode, *, by: str, reason: str, confirmed: bool, trace: TraceId | None
+    ) -> None:
+        """Durable on return, and told in the feed. Requests that were accepted before end in
+        the old mode. To ask for the present mode changes nothing.
 
         Raises:
-            ModeForbids: The modes go one way.
+            ModeForbids, ConfirmationRequired: See `mode_rules.check_mode_change`.
+            NoRoom: It could not be told, so the mode is the old one.
             Unavailable: The volume failed; the mode may be either after a restart.
         """
         with self._mode_lock:
+            former = self._element
+            if mode is former.mode:
+                return
             self._writer.check()
-            mode_rules.check_mode_change(self._element.mode, mode)
-            element = self._element.model_copy(update={"mode": mode})
+            mode_rules.check_mode_change(former.mode, mode, confirmed=confirmed)
+            change = identity.ModeChange(
+                before=former.mode, after=mode, by=by, reason=reason, trace_id=trace
+            )
+            self._keep(former.model_copy(update={"mode": mode, "untold": change}))
             try:
-                identity.store(self._fs, self._layout, element)
-            except OSError as error:
-                self._writer.fail("element.json cannot be written", error)
-                raise Unavailable("the volume of the storage element failed") from error
-            self._element = element
+                self._tell_mode_change()
+            except NoRoom:
+                self._keep(former)
+                raise
+
+    def _keep(self, element: identity.ElementFile) -> None:
+        try:
+            identity.store(self._fs, self._layout, element)
+        except OSError as error:
+            self._writer.fail("element.json cannot be written", error)
+            raise Unavailable("the volume of the storage element failed") from error
+        self._element = element
+
+    def _tell_mode_change(self) -> None:
+        """A crash before it is told leaves it in element.json: it is told by the next start."""
+        change = self._element.untold
+        if change is not None:
+            self.report(RecordType.MODE, change.detail(), change.trace_id)
+            self._keep(self._element.model_copy(update={"untold": None}))
 
     def report(
         self, kind: RecordType, detail: Mapping[str, object], trace: TraceId | None = None

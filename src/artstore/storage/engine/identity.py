@@ -4,15 +4,32 @@ import secrets
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artstore.core.model.element import StorageMode
+from artstore.core.model.event import TraceId
 from artstore.core.model.ids import ElementId
 from artstore.storage.engine.fs import Fs, make_directories, read_file, write_all
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.refusals import ElementMismatch
 
 FORMAT_VERSION: Final = 1
+
+
+class ModeChange(BaseModel):
+    """Who changed the mode, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    before: StorageMode = Field(alias="from")
+    after: StorageMode = Field(alias="to")
+    by: str
+    reason: str
+    trace_id: TraceId | None = None
+
+    def detail(self) -> dict[str, object]:
+        """As the feed tells it."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"trace_id"})
 
 
 class ElementFile(BaseModel):
@@ -26,6 +43,8 @@ class ElementFile(BaseModel):
     mode: StorageMode
     feed_id: str
     """32 hex digits. Names the history of changes, and is mixed into every CRC of the log."""
+    untold: ModeChange | None = None
+    """A change of mode that is in force and not in the log yet."""
 
     @property
     def log_id(self) -> bytes:
@@ -77,12 +96,13 @@ def _create(fs: Fs, layout: Layout, element: ElementFile) -> ElementFile:
 
 def store(fs: Fs, layout: Layout, element: ElementFile) -> None:
     """Durable on return. After an `OSError` the old or the new one is there, whole."""
+    document = element.model_dump_json(indent=2, by_alias=True, exclude_none=True)
     neighbour = f"{layout.staging}/element.json"
     if fs.exists(neighbour):
         fs.unlink(neighbour)
     handle = fs.create(neighbour)
     try:
-        write_all(fs, handle, element.model_dump_json(indent=2).encode() + b"\n", 0)
+        write_all(fs, handle, document.encode() + b"\n", 0)
         fs.flush(handle)
     finally:
         fs.close(handle)

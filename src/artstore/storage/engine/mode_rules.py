@@ -5,11 +5,17 @@ asks them, and there is no way around: no flag, no role, no force.
 from datetime import datetime
 from typing import Final
 
-from artstore.core.errors import ModeForbids, RetentionForbids
+from artstore.core.errors import ConfirmationRequired, ModeForbids, RetentionForbids
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileRecord
 
-_NEXT: Final = {StorageMode.RW: StorageMode.RO, StorageMode.RO: StorageMode.AR}
+_MEANING: Final = {
+    (StorageMode.RW, StorageMode.RO): "the element takes no more files, and no record changes",
+    (StorageMode.RO, StorageMode.AR): "reading a file of the element will need a restore",
+    (StorageMode.RO, StorageMode.RW): "the element was closed, and will take files again: "
+    "copies of it that were made since are no longer complete",
+}
+"""The changes there are, and what each means for those who use the element."""
 
 
 def check_create(mode: StorageMode) -> None:
@@ -39,7 +45,15 @@ def check_delete(mode: StorageMode, record: FileRecord, now: datetime) -> None:
         )
 
 
-def check_mode_change(current: StorageMode, wanted: StorageMode) -> None:
-    """`rw -> ro -> ar`, one way; `edit` stays. Asking for the present mode is no change."""
-    if wanted is not current and _NEXT.get(current) is not wanted:
+def check_mode_change(current: StorageMode, wanted: StorageMode, *, confirmed: bool) -> None:
+    """`rw -> ro -> ar`, one way but for `ro -> rw`; `edit` stays, and so does `ar`.
+
+    Raises:
+        ModeForbids: There is no such change.
+        ConfirmationRequired: There is, and nobody said that it is meant.
+    """
+    meaning = _MEANING.get((current, wanted))
+    if meaning is None:
         raise ModeForbids(f"mode {current} does not become {wanted}", mode=current.value)
+    if not confirmed:
+        raise ConfirmationRequired(f"{current} to {wanted}: {meaning}", mode=current.value)
