@@ -9,7 +9,9 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncSession
 
-Connection = AsyncConnection[Any]
+from artstore.admin.repository import copies
+from artstore.admin.repository.copies import Connection as Connection
+from artstore.admin.repository.copies import Stretch as Stretch
 
 
 class FileRow(NamedTuple):
@@ -51,21 +53,39 @@ _REPLACED: Final = ", ".join(
     f"{name} = excluded.{name}" for name in FileRow._fields if name not in ("file_id", "generation")
 )
 
+
+def _drains(element_id: str) -> str:
+    return (
+        "coalesce((SELECT drain <> 'off' FROM catalogue.elements "
+        f"WHERE element_id = {element_id}), false)"  # noqa: S608
+    )
+
+
 # On one element the later listing or the higher revision wins. Of two elements that hold the
-# same file, the higher revision wins, then the lower name: any order of arrival ends alike.
+# same file, the higher revision wins, then the one that is not draining, then the lower name:
+# any order of arrival ends alike. The one that gives way is kept in `copies`, by a trigger.
 # Sorted, so that two merges of the same files cannot wait for each other.
 _MERGE: Final = f"""
-INSERT INTO catalogue.files AS known ({_COLUMNS})
-SELECT {_COLUMNS} FROM incoming_files ORDER BY file_id
-ON CONFLICT (file_id) DO UPDATE
-SET {_REPLACED}, generation = greatest(known.generation, excluded.generation)
-WHERE CASE
-    WHEN known.element_id = excluded.element_id THEN
-        excluded.generation > known.generation OR excluded.revision >= known.revision
-    WHEN known.state = 'missing' THEN excluded.revision >= known.revision
-    ELSE excluded.revision > known.revision
-        OR (excluded.revision = known.revision AND excluded.element_id < known.element_id)
-END
+WITH merged AS (
+    INSERT INTO catalogue.files AS known ({_COLUMNS})
+    SELECT {_COLUMNS} FROM incoming_files ORDER BY file_id
+    ON CONFLICT (file_id) DO UPDATE
+    SET {_REPLACED}, generation = CASE WHEN known.element_id = excluded.element_id
+        THEN greatest(known.generation, excluded.generation) ELSE excluded.generation END
+    WHERE CASE
+        WHEN known.element_id = excluded.element_id THEN
+            excluded.generation > known.generation OR excluded.revision >= known.revision
+        WHEN known.state = 'missing' THEN excluded.revision >= known.revision
+        ELSE excluded.revision > known.revision OR (
+            excluded.revision = known.revision
+            AND ({_drains("excluded.element_id")}, excluded.element_id)
+                < ({_drains("known.element_id")}, known.element_id)
+        )
+    END
+    -- A row that was there before carries the lock of this statement.
+    RETURNING known.xmax = 0 AS fresh
+)
+SELECT count(*) FROM merged WHERE fresh
 """  # noqa: S608
 
 # Plain bounds: with `OR bound IS NULL` a prepared statement would walk the whole element.
@@ -74,15 +94,6 @@ UPDATE catalogue.files SET state = 'missing', generation = %(generation)s
 WHERE element_id = %(element_id)s AND state = 'present' AND generation < %(generation)s
   AND file_id > %(after)s AND file_id <= %(last)s
 """
-
-
-class Stretch(NamedTuple):
-    """Ids of one element that a listing has covered: behind `after`, up to `last`."""
-
-    element_id: str
-    generation: int
-    after: UUID
-    last: UUID
 
 
 async def merge(connection: Connection, rows: Iterable[FileRow]) -> None:
@@ -101,13 +112,18 @@ async def merge(connection: Connection, rows: Iterable[FileRow]) -> None:
         copy.set_types(_TYPES)
         for row in latest.values():
             await copy.write_row(row._replace(metadata=Jsonb(row.metadata, dumps=_as_is)))
-    await connection.execute(_MERGE)
+    merged = await connection.execute(_MERGE)
+    fresh = await merged.fetchone()
+    if fresh is None or fresh[0] < len(latest):
+        # Files that only one element ever showed need no more than this comparison.
+        await copies.note_incoming(connection)
+    await copies.want_second(connection, latest.values())
 
 
 async def mark_missing(connection: Connection, stretch: Stretch) -> int:
-    """Mark what a listing lacked; returns how many files that are."""
+    """Mark what a listing lacked; returns how many files no element shows any more."""
     cursor = await connection.execute(_MARK_MISSING, stretch._asdict())
-    return cursor.rowcount
+    return cursor.rowcount - await copies.note_missing(connection, stretch)
 
 
 async def connection_of(session: AsyncSession) -> Connection:

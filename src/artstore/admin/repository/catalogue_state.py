@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from artstore.core.catalogue import elements, files
+from artstore.core.catalogue import copies, elements, files
 from artstore.core.model.ids import FileId
 
 
@@ -56,3 +56,5 @@ async def order_rebuild(session: AsyncSession, *, from_scratch: bool) -> None:
     )
     if from_scratch:
         await session.execute(text(f"TRUNCATE {files.fullname}"))
+        # What an element found damaged it says once; its listing does not know.
+        await session.execute(delete(copies).where(copies.c.state != "damaged"))

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
+from psycopg import AsyncConnection
 from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from artstore.admin.repository.catalogue_files import Connection
 from artstore.admin.work_tables import jobs
 from artstore.core.model.job import Job, JobState
 
@@ -96,7 +96,7 @@ async def wake(session: AsyncSession, kind: str, key: str) -> None:
     await _run(session, _NOTIFY, kind=kind)
 
 
-async def wake_from(connection: Connection, kind: str, key: str) -> None:
+async def wake_from(connection: AsyncConnection[Any], kind: str, key: str) -> None:
     """The same on the driver's connection."""
     await connection.execute(_WAKE, {"kind": kind, "key": key})
     await connection.execute(_NOTIFY, {"kind": kind})
