@@ -10,8 +10,9 @@ from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository import copies
-from artstore.admin.repository.copies import Connection as Connection
-from artstore.admin.repository.copies import Stretch as Stretch
+
+Connection = copies.Connection
+Stretch = copies.Stretch
 
 
 class FileRow(NamedTuple):
@@ -55,10 +56,8 @@ _REPLACED: Final = ", ".join(
 
 
 def _drains(element_id: str) -> str:
-    return (
-        "coalesce((SELECT drain <> 'off' FROM catalogue.elements "
-        f"WHERE element_id = {element_id}), false)"  # noqa: S608
-    )
+    found = f"SELECT drain <> 'off' FROM catalogue.elements WHERE element_id = {element_id}"  # noqa: S608
+    return f"coalesce(({found}), false)"
 
 
 # On one element the later listing or the higher revision wins. Of two elements that hold the
