@@ -106,6 +106,12 @@ ELEMENT_CAPACITY = Gauge(
     ["state"],
     registry=REGISTRY,
 )
+ELEMENT_CAPACITY_STATE = Gauge(
+    "artstore_element_capacity_state",
+    "1 for the state the element's room is in: ok, warning, critical or full; 0 for the others.",
+    ["state"],
+    registry=REGISTRY,
+)
 ELEMENT_WRITABLE = Gauge(
     "artstore_element_writable",
     "0 when the element takes no files: its mode forbids it or its volume failed.",

@@ -13,6 +13,7 @@ from artstore.core.recording.delivery import deliver_to
 from artstore.core.web.application import create_application
 from artstore.core.web.hot import HotRoutes
 from artstore.core.web.reporting import reporting
+from artstore.storage.engine.capacity import Thresholds
 from artstore.storage.engine.engine import Engine, EngineOptions
 from artstore.storage.routes import changes, content, copies, element, files
 from artstore.storage.services.batch import BatchIntake
@@ -35,6 +36,7 @@ def engine_options(settings: StorageSettings) -> EngineOptions:
         element_id=settings.element_id,
         mode=settings.mode,
         reserved_bytes=settings.reserved_bytes,
+        thresholds=Thresholds(settings.capacity_warning, settings.capacity_critical),
         segment_bytes=settings.segment_bytes,
         checkpoint_interval_s=settings.checkpoint_interval_s,
         unflushed_bytes_max=settings.checkpoint_bytes,
@@ -71,12 +73,16 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
     async def check_volume() -> None:
         engine.check()
 
+    async def capacity() -> str:
+        # A full element is ready: it reads. Whoever looks here sees what is near.
+        return engine.info().capacity.state.value
+
     app = create_application(
         settings,
         service="storage",
         routers=[*content.routes, files.router, changes.router, copies.router, element.router],
         lifespan=lifespan,
-        checks={"volume": check_volume},
+        checks={"volume": check_volume, "capacity": capacity},
     )
     # Behind the layers of every module, in front of FastAPI's.
     app.user_middleware.append(Middleware(HotRoutes, routes=content.hot_routes))

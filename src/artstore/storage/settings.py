@@ -20,6 +20,11 @@ class StorageSettings(ModuleSettings):
     """Of a new element. Later the one in element.json holds and this is ignored."""
     reserved_bytes: int = Field(default=256 << 20, ge=64 << 20)
     """Stays free on the volume: the log and what it promises must always find room."""
+    capacity_warning: float = Field(default=0.15, ge=0)
+    """The element warns when no more than so much is free above the reserve: a share of the
+    volume up to 1, bytes beyond that."""
+    capacity_critical: float = Field(default=0.05, ge=0)
+    """As `capacity_warning`, and then somebody must act."""
     inline_bytes_max: int = Field(default=64 << 10, ge=0, le=1 << 20)
     """Files up to this size go through the log as a whole, with one flush for many."""
     segment_bytes: int = Field(default=32 << 20, ge=8 << 20, le=1 << 30)

@@ -3,8 +3,15 @@
 import pytest
 
 from artstore.core.errors import InternalError, Unavailable
-from artstore.core.model.element import Capacity, ElementEntry, ElementInfo, StorageMode
+from artstore.core.model.element import (
+    Capacity,
+    CapacityState,
+    ElementEntry,
+    ElementInfo,
+    StorageMode,
+)
 from artstore.ingester.services.elements import CachedDirectory
+from artstore.ingester.services.placement import with_room
 
 
 class Source:
@@ -145,3 +152,13 @@ async def test_ready_while_somebody_can_take_a_file(
     await refreshed(directory)
     with pytest.raises(Unavailable):
         await directory.check()
+
+
+async def test_a_full_element_is_passed_over_although_bytes_are_free(
+    source: Source, directory: CachedDirectory
+) -> None:
+    full = Capacity(total=1000, used=0, free=100, reserved=10, state=CapacityState.FULL)
+    source.infos["https://a"] = info("a").model_copy(update={"capacity": full})
+    await directory.refresh_elements()
+    takers = with_room(directory.reports(), 0, StorageMode.EDIT)
+    assert [report.element_id for report in takers] == ["b"]

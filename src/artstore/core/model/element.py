@@ -25,6 +25,16 @@ class StorageMode(StrEnum):
         return self in (StorageMode.EDIT, StorageMode.RW)
 
 
+class CapacityState(StrEnum):
+    """How near the end is; by how much is free above the reserve."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    FULL = "full"
+    """It takes no more files."""
+
+
 class Capacity(BaseModel):
     """Bytes of the volume. An upload must leave `reserved` of `free` untouched."""
 
@@ -34,6 +44,7 @@ class Capacity(BaseModel):
     used: int = Field(ge=0)
     free: int = Field(ge=0)
     reserved: int = Field(ge=0)
+    state: CapacityState = CapacityState.OK
 
     @property
     def available(self) -> int:

@@ -11,8 +11,11 @@ from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.web.problems import problem_response
 
-Check = Callable[[], Awaitable[None]]
-"""Raises when the dependency is away. What it raises goes into the log, never to the caller."""
+Check = Callable[[], Awaitable[str | None]]
+"""Raises when the dependency is away. What it raises goes into the log, never to the caller.
+It may answer with one word on its state, which is shown in place of `ok`."""
+
+_AWAY = "unavailable"
 
 CHECK_TIMEOUT_S = 3.0
 
@@ -22,12 +25,9 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
         return JSONResponse({"status": "live"})
 
     async def ready(_: Request) -> Response:
-        results = await asyncio.gather(*(_passes(name, check) for name, check in checks.items()))
-        states = {
-            name: "ok" if passed else "unavailable"
-            for name, passed in zip(checks, results, strict=True)
-        }
-        missing = [name for name, state in states.items() if state != "ok"]
+        results = await asyncio.gather(*(_state(name, check) for name, check in checks.items()))
+        states = dict(zip(checks, results, strict=True))
+        missing = [name for name, state in states.items() if state == _AWAY]
         if missing:
             failure = Unavailable(f"not ready: {', '.join(missing)}", checks=states)
             return problem_response(failure)
@@ -36,11 +36,10 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
     return [Route("/health/live", live), Route("/health/ready", ready)]
 
 
-async def _passes(name: str, check: Check) -> bool:
+async def _state(name: str, check: Check) -> str:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await check()
+            return await check() or "ok"
     except Exception as error:  # noqa: BLE001  whatever a dependency throws, it is not ready
         get_logger().warning("dependency is not ready", dependency=name, cause=repr(error))
-        return False
-    return True
+        return _AWAY

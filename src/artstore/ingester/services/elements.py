@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.logging import get_logger
-from artstore.core.model.element import ElementEntry, ElementInfo
+from artstore.core.model.element import CapacityState, ElementEntry, ElementInfo
 from artstore.core.model.ids import ElementId
 from artstore.ingester.services.placement import ElementReport
 
@@ -121,6 +121,7 @@ class CachedDirectory:
             answers=True,
             writable=info.writable,
             available_bytes=info.capacity.available,
+            is_full=info.capacity.state is CapacityState.FULL,
         )
         self._note(report)
 

@@ -30,11 +30,14 @@ class ElementReport:
     writable: bool = False
     available_bytes: int = 0
     """Free space above the element's reserve."""
+    is_full: bool = False
+    """It says itself that it takes nothing more, whatever is free."""
 
     def takes(self, size_bytes: int, mode: StorageMode) -> bool:
         return (
             self.answers
             and self.writable
+            and not self.is_full
             and self.mode == mode
             and self.available_bytes >= size_bytes
         )

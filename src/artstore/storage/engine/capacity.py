@@ -1,12 +1,12 @@
 """How much fits. The reserve stays free, so that what was promised always finds its room."""
 
 import threading
-from typing import Final
+from typing import Final, NamedTuple
 
 from artstore.core.clock import Clock
 from artstore.core.errors import NoRoom
-from artstore.core.metrics import ELEMENT_CAPACITY
-from artstore.core.model.element import Capacity
+from artstore.core.metrics import ELEMENT_CAPACITY, ELEMENT_CAPACITY_STATE
+from artstore.core.model.element import Capacity, CapacityState
 from artstore.storage.engine.fs import Fs, Volume
 
 MEASURE_INTERVAL_S: Final = 0.5
@@ -14,12 +14,42 @@ FILES_RESERVED: Final = 4096
 """Inodes that stay free: two per file of all groups that can wait at once."""
 
 
+class Thresholds(NamedTuple):
+    """When to say that room runs out: as soon as no more than so much is free above the
+    reserve. Up to 1 it is a share of the volume, beyond that bytes."""
+
+    warning: float = 0.15
+    critical: float = 0.05
+
+    def state(self, available: int, total: int) -> CapacityState:
+        """Args: both in bytes; `available` as `Capacity` has it."""
+        if available <= 0:
+            return CapacityState.FULL
+        if available <= _bytes_of(self.critical, total):
+            return CapacityState.CRITICAL
+        if available <= _bytes_of(self.warning, total):
+            return CapacityState.WARNING
+        return CapacityState.OK
+
+
+def _bytes_of(threshold: float, total: int) -> float:
+    return threshold * total if threshold <= 1 else threshold
+
+
 class Room:
-    def __init__(self, fs: Fs, root: str, reserved_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        fs: Fs,
+        root: str,
+        reserved_bytes: int,
+        clock: Clock,
+        thresholds: Thresholds,
+    ) -> None:
         self._fs = fs
         self._root = root
         self._reserved_bytes = reserved_bytes
         self._clock = clock
+        self._thresholds = thresholds
         self._lock = threading.Lock()
         self._promised_bytes = 0
         self._measured_at_s = clock.monotonic_s()
@@ -32,8 +62,7 @@ class Room:
         volume = self._measure()
         if volume.free - self._promised_bytes - size < self._reserved_bytes:
             raise NoRoom("the storage element is full")
-        # Some file systems (btrfs) do not count files and say 0 of 0.
-        if 0 < volume.files_free < FILES_RESERVED:
+        if _has_no_files(volume):
             raise NoRoom("the storage element can take no more files")
 
     def promise(self, size: int) -> None:
@@ -48,11 +77,19 @@ class Room:
 
     def capacity(self) -> Capacity:
         volume = self._measure()
+        available = volume.free - self._promised_bytes - self._reserved_bytes
+        state = self._thresholds.state(available, volume.total)
         capacity = Capacity(
-            total=volume.total, used=volume.used, free=volume.free, reserved=self._reserved_bytes
+            total=volume.total,
+            used=volume.used,
+            free=volume.free,
+            reserved=self._reserved_bytes,
+            state=CapacityState.FULL if _has_no_files(volume) else state,
         )
-        for state in ("used", "free", "reserved"):
-            ELEMENT_CAPACITY.labels(state).set(getattr(capacity, state))
+        for part in ("used", "free", "reserved"):
+            ELEMENT_CAPACITY.labels(part).set(getattr(capacity, part))
+        for possible in CapacityState:
+            ELEMENT_CAPACITY_STATE.labels(possible.value).set(possible is capacity.state)
         return capacity
 
     def _measure(self) -> Volume:
@@ -61,3 +98,8 @@ class Room:
             self._volume = self._fs.volume(self._root)
             self._measured_at_s = now_s
         return self._volume
+
+
+def _has_no_files(volume: Volume) -> bool:
+    # Some file systems (btrfs) do not count files and say 0 of 0.
+    return 0 < volume.files_free < FILES_RESERVED

@@ -28,7 +28,7 @@ from artstore.core.model.event import TraceId
 from artstore.core.model.file import Deletion, FileChange, FileRecord, check_attr_size
 from artstore.core.model.ids import ElementId, FileId
 from artstore.storage.engine import identity, mode_rules, recovery, takeover
-from artstore.storage.engine.capacity import Room
+from artstore.storage.engine.capacity import Room, Thresholds
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.feed import Feed, FeedPage
 from artstore.storage.engine.fs import Fs, LocalFs, make_directories
@@ -69,6 +69,7 @@ class EngineOptions:
     mode: StorageMode
     """Of a new element; later the one in element.json holds."""
     reserved_bytes: int
+    thresholds: Thresholds = Thresholds()
     segment_bytes: int = SEGMENT_BYTES
     checkpoint_interval_s: float = 5.0
     unflushed_bytes_max: int = 256 << 20
@@ -99,7 +100,9 @@ class Engine:
         self._element = opened.element
         self._mode_lock = threading.Lock()
         self._claims = Claims()
-        self._room = Room(fs, options.root, options.reserved_bytes, clock)
+        self._room = Room(
+            fs, options.root, options.reserved_bytes, clock, options.thresholds
+        )
         self._placement = Placement(fs, layout)
         self._placer: Placer = PlacerProcess() if options.has_helper else DirectPlacer(fs)
         self._reading = Reading(fs, layout, self._claims)
