@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-crash check format bench lock ui clean
+.PHONY: help up down test test-crash test-monitoring check format bench lock ui clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ test: $(VENV)/.dev  ## all tests of everyday work, against real servers
 
 test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave
 	@ARTSTORE_CRASH_STATES=50000 $(BIN)/pytest tests/crash $(ARGS)
+
+test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
+	@$(BIN)/pytest -m slow tests/monitoring $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint, types, import rules
 	@$(BIN)/ruff format --check .

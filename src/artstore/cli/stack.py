@@ -54,7 +54,7 @@ def up(
     from artstore.local.stack import Stack
     from artstore.local.status import remembered_layout
 
-    with _failures_told():
+    with failures_told():
         chosen = choose_home(home)
         ports = remembered_layout(chosen).ports.choose(port_base, edge_port)
         stack = Stack(chosen, ports)
@@ -73,7 +73,7 @@ def up(
 
 def down(home: HomeOption = None) -> None:
     """Stop what `artstore up` started. Data stays."""
-    with _failures_told():
+    with failures_told():
         was_running = _stack(home).stop()
     say("Stopped." if was_running else "ArtStore was not running.")
 
@@ -82,7 +82,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show each process. Exit code 0 when all are ready, else 1."""
     from artstore.local.status import Health
 
-    with _failures_told():
+    with failures_told():
         stack = _stack(home)
         processes = stack.processes()
     rows = [
@@ -105,7 +105,7 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from artstore.core.clock import SystemClock
     from artstore.local.doctor import Verdict, examine
 
-    with _failures_told():
+    with failures_told():
         findings = examine(_stack(home), SystemClock())
     for finding in findings:
         if as_json:
@@ -133,7 +133,7 @@ def _stack(home: Path | None) -> "Stack":
 
 
 @contextmanager
-def _failures_told() -> Iterator[None]:
+def failures_told() -> Iterator[None]:
     from artstore.local.failures import StackFailure
 
     try:

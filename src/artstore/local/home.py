@@ -144,18 +144,27 @@ class Home:
         return identity if identity.is_alive() else None
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Only one supervisor at a time. The kernel lets go of the lock however we end, so
-        a pid file that is left over means nothing.
+    def only_one(self, name: str, what: str = "ArtStore") -> Iterator[None]:
+        """One process at a time. The kernel lets go of the lock however we end.
 
         Raises:
             AlreadyRunning: Another one has it.
         """
-        with (self.run / "supervisor.lock").open("w") as lock:
+        with (self.run / f"{name}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise AlreadyRunning(f"ArtStore is already running in {self.root}") from None
+                raise AlreadyRunning(f"{what} is already running in {self.root}") from None
+            yield
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one supervisor at a time. A pid file that is left over means nothing.
+
+        Raises:
+            AlreadyRunning: Another one has it.
+        """
+        with self.only_one("supervisor"):
             own = ProcessIdentity.of(os.getpid())
             assert own is not None
             write_private(self.pid_file, json.dumps(asdict(own)))

@@ -19,8 +19,8 @@ def trusting(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
-async def http_status(port: int, path: str, context: ssl.SSLContext) -> int | None:
-    """The status of a GET, `None` when nobody answers in time."""
+async def http_status(port: int, path: str, context: ssl.SSLContext | None) -> int | None:
+    """The status of a GET, `None` when nobody answers in time. Without `context`, no TLS."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             return await _ask(port, path, context)
@@ -39,7 +39,7 @@ async def accepts(socket: Path) -> bool:
     return True
 
 
-async def _ask(port: int, path: str, context: ssl.SSLContext) -> int:
+async def _ask(port: int, path: str, context: ssl.SSLContext | None) -> int:
     reader, writer = await asyncio.open_connection(
         LISTEN_ADDRESS, port, ssl=context, limit=_STATUS_LINE_BYTES_MAX
     )
