@@ -25,6 +25,15 @@ WitnessOption = Annotated[
     list[str] | None,
     typer.Option("--witness", help="Public key of a witness, or a file with such keys."),
 ]
+AuthorityOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tsa",
+        help="PEM file: certificates of time-stamping authorities whose stamps must hold.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 KnownOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -150,6 +159,7 @@ def verify(
         int | None, typer.Option(min=0, help="Witnesses that must agree; default: all given.")
     ] = None,
     known: KnownOption = None,
+    tsa: AuthorityOption = None,
     part: Annotated[bool, typer.Option("--part", help="Accept a part of the log.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -159,10 +169,13 @@ def verify(
     archive and its witnesses publish them, not from whoever gave you the export.
     Exit code 0 when all is true, 1 when it is not.
     """
-    from artstore.cli.audit_verify import policy_of, verify_file
+    from artstore.cli.audit_verify import authorities_of, policy_of, verify_file
 
     trusted = policy_of(key, witness or [], quorum)
-    if not verify_file(export, trusted, known or [], part=part, as_json=as_json):
+    authorities = authorities_of(tsa)
+    if not verify_file(
+        export, trusted, known or [], authorities=authorities, part=part, as_json=as_json
+    ):
         raise typer.Exit(1)
 
 

@@ -11,11 +11,13 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 import typer
+from cryptography.x509 import Certificate
 
 from artstore.cli.output import print_json, print_line
 from artstore.cli.progress import Meter, meter
 from artstore.core.audit.defect import DefectFound
 from artstore.core.audit.lines import lines_of
+from artstore.core.audit.stamps import InvalidStamp, read_authorities
 from artstore.core.audit.verification import VerifiedExport, verify_export
 from artstore.core.tlog.errors import InvalidKey, InvalidNote
 from artstore.core.tlog.notes.checkpoint import Checkpoint
@@ -28,7 +30,13 @@ PROGRESS_EVERY_LINES: Final = 5000
 
 
 def verify_file(
-    export: Path, policy: TrustPolicy, known: Sequence[Path], *, part: bool, as_json: bool
+    export: Path,
+    policy: TrustPolicy,
+    known: Sequence[Path],
+    *,
+    authorities: Sequence[Certificate],
+    part: bool,
+    as_json: bool,
 ) -> bool:
     """Whether all is true; what was found is printed.
 
@@ -40,7 +48,9 @@ def verify_file(
         with export.open("rb") as file, meter("checking") as bars:
             bars.expect(1, export.stat().st_size)
             lines = _counted(file, bars)
-            found = verify_export(lines, policy, known=states, allow_part=part)
+            found = verify_export(
+                lines, policy, known=states, authorities=authorities, allow_part=part
+            )
     except DefectFound as defect:
         _tell_defect(defect, as_json=as_json)
         return False
@@ -72,6 +82,14 @@ def policy_of(keys: Sequence[str], witnesses: Sequence[str], quorum: int | None)
         return TrustPolicy(names.pop(), log_keys, witness_keys, wanted)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--witness") from None
+
+
+def authorities_of(path: Path | None) -> tuple[Certificate, ...]:
+    """Raises `typer.BadParameter`."""
+    try:
+        return read_authorities(path) if path is not None else ()
+    except InvalidStamp as error:
+        raise typer.BadParameter(str(error), param_hint="--tsa") from None
 
 
 def _keys(given: Sequence[str], option: str) -> tuple[VerifierKey, ...]:
@@ -160,6 +178,9 @@ def _fields(found: VerifiedExport) -> dict[str, Any]:
         "root": encode_base64(state.checkpoint.root),
         "signed_with": [key.key_id.hex() for key in state.log_keys],
         "witnesses": {name: _moment(at) for name, at in state.witnesses.items()},
+        "stamped_size": found.stamped.size or None,
+        "stamped_at": _time(found.stamped.at) if found.stamped.at else None,
+        "stamps_not_checked": found.stamped.unchecked,
         "personal_shown": found.disclosed,
         "personal_withheld": found.withheld,
         "known_not_compared": [tree.size for tree in found.not_compared],
@@ -171,6 +192,13 @@ def _sentences(found: VerifiedExport, policy: TrustPolicy) -> Iterator[str]:
     yield f"The log {tree.origin} had {tree.size} records and has signed that."
     for name, at in sorted(found.state.witnesses.items()):
         yield f"The witness {name} confirmed it on {_moment(at)}."
+    if found.stamped.at is not None:
+        yield (
+            f"A time-stamping authority confirms that the first {found.stamped.size} records "
+            f"existed on {_time(found.stamped.at)}."
+        )
+    if found.stamped.unchecked:
+        yield f"{found.stamped.unchecked} time stamps were not checked (--tsa)."
     if not policy.quorum:
         yield (
             "No witness was asked for (--witness): whoever holds the log's key could have "
@@ -195,4 +223,8 @@ def _sentences(found: VerifiedExport, policy: TrustPolicy) -> Iterator[str]:
 
 
 def _moment(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return _time(datetime.fromtimestamp(seconds, UTC))
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -5,16 +5,19 @@ Each line is one RFC 8785 object. In order:
 * the header, with the checkpoint that everything is proven against;
 * for each 256 records a line with their hashes and the proof that leads to that checkpoint, and
   then the records, one a line;
-* between records, checkpoints that were signed when the log had just that many records;
+* between records, checkpoints that were signed when the log had just that many records, some
+  of them with the time stamp of an authority;
 * the checkpoint once more, and a digest of all before it: it shows a transmission error even
   where nothing that is proven was hit.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
+from heapq import merge
 from itertools import chain
 from typing import Any
 
+from artstore.core.audit.stamps import Stamp
 from artstore.core.canonical_json import spell
 from artstore.core.model.audit import AuditEvent, Disclosures
 from artstore.core.tlog.merkle.hashing import leaf_hash
@@ -39,6 +42,7 @@ def export_lines(
     note: Note,
     *,
     earlier: Iterable[Note] = (),
+    stamps: Iterable[Stamp] = (),
     disclosures_of: DisclosuresOf = no_disclosures,
     first: int = 0,
     end: int | None = None,
@@ -50,6 +54,7 @@ def export_lines(
         note: With all cosignatures that there are.
         earlier: Notes of earlier checkpoints, the smallest first. With witnesses' signatures
             they show up to which record a history stands, should a later one be false.
+        stamps: The smallest state first.
     """
     end = reader.size if end is None else end
     if not 0 <= first <= end <= reader.size:
@@ -59,7 +64,7 @@ def export_lines(
     digest = sha256()
     for line in chain(
         [_line({"checkpoint": checkpoint, **head})],
-        _body(reader, _Earlier(earlier), disclosures_of, first, end),
+        _body(reader, _Earlier(earlier, stamps), disclosures_of, first, end),
     ):
         digest.update(line)
         yield line
@@ -85,20 +90,32 @@ def _body(
 
 
 class _Earlier:
-    def __init__(self, notes: Iterable[Note]) -> None:
-        self._notes = iter(notes)
-        self._next = next(self._notes, None)
+    """Lines of earlier checkpoints, each with the size it stands at."""
+
+    def __init__(self, notes: Iterable[Note], stamps: Iterable[Stamp]) -> None:
+        plain = ((_size(note), {"earlier": note.to_bytes().decode()}) for note in notes)
+        stamped = ((stamp.size, _stamp_fields(stamp)) for stamp in stamps)
+        self._lines = merge(plain, stamped, key=lambda line: line[0])
+        self._next = next(self._lines, None)
 
     def up_to(self, size: int, *, seen: bool) -> Iterator[bytes]:
         """Lines of the checkpoints of up to `size` records; none for those not `seen`, which
         lie before the first record of the export."""
         while self._next is not None:
-            stands_at = Checkpoint.parse(self._next.text).size
+            stands_at, fields = self._next
             if stands_at > size:
                 return
             if seen and stands_at == size:
-                yield _line({"earlier": self._next.to_bytes().decode()})
-            self._next = next(self._notes, None)
+                yield _line(fields)
+            self._next = next(self._lines, None)
+
+
+def _size(note: Note) -> int:
+    return Checkpoint.parse(note.text).size
+
+
+def _stamp_fields(stamp: Stamp) -> dict[str, str]:
+    return {"earlier": stamp.note.decode(), "timestamp": encode_base64(stamp.response)}
 
 
 def _tile_line(reader: TreeReader, bundle: int) -> bytes:

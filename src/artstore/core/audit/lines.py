@@ -51,6 +51,8 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Earlier:
     note: bytes
+    timestamp: bytes | None
+    """A time stamp over just these bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,9 @@ def _read(value: dict[str, Any]) -> Line:
             return _read_record(value)
         case ("leaves", "proof", "tile"):
             return _read_hashes(value)
-        case ("earlier",):
-            return Earlier(value["earlier"].encode())
+        case ("earlier",) | ("earlier", "timestamp"):
+            stamp = value.get("timestamp")
+            return Earlier(value["earlier"].encode(), decode_base64(stamp) if stamp else None)
         case ("checkpoint", "sha256"):
             return Final(value["checkpoint"].encode(), value["sha256"])
         case ("checkpoint", "end", "first", "format", "size"):

@@ -7,10 +7,13 @@ that record, and a change of the hashes shows before any record is believed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from itertools import chain, pairwise
 from typing import NoReturn
+
+from cryptography.x509 import Certificate
 
 from artstore.core.audit.defect import DefectFound, DefectKind
 from artstore.core.audit.diagnosis import Window, diagnose, missing
@@ -22,6 +25,7 @@ from artstore.core.audit.lines import (
     Record,
     read_line,
 )
+from artstore.core.audit.stamps import InvalidStamp, Stamp
 from artstore.core.tlog.errors import InvalidNote, InvalidProof
 from artstore.core.tlog.merkle.frontier import Frontier
 from artstore.core.tlog.merkle.hashing import tree_root
@@ -45,6 +49,18 @@ class VerifiedExport:
     """Personal facts that are shown and true, and that are not shown."""
     not_compared: tuple[Checkpoint, ...]
     """Known states that lie before the first record of this export."""
+    stamped: "Stamped"
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """What time-stamping authorities say."""
+
+    size: int = 0
+    """So many records existed at `at`: the largest state with a stamp."""
+    at: datetime | None = None
+    unchecked: int = 0
+    """Stamps that nobody asked to be checked."""
 
 
 def verify_export(
@@ -52,6 +68,7 @@ def verify_export(
     policy: TrustPolicy,
     *,
     known: Sequence[Checkpoint] = (),
+    authorities: Sequence[Certificate] = (),
     allow_part: bool = False,
 ) -> VerifiedExport:
     """Check an export from its first line to its last.
@@ -61,12 +78,14 @@ def verify_export(
         policy: Which keys to believe. From anywhere but the export itself.
         known: States that whoever verifies has seen and believed before. They catch a history
             that was rewritten or cut even when all keys were stolen.
+        authorities: Whose time stamps to believe. If any are given, all stamps are checked and
+            there must be one.
         allow_part: Accept an export of a part of the log.
 
     Raises:
         DefectFound: The first thing that is wrong, with the records that it concerns.
     """
-    verifier = ExportVerifier(policy, known=known, allow_part=allow_part)
+    verifier = ExportVerifier(policy, known=known, authorities=authorities, allow_part=allow_part)
     digest = sha256()
     for line, following in pairwise(chain(lines, (None,))):
         assert line is not None
@@ -83,9 +102,16 @@ class ExportVerifier:
     """
 
     def __init__(
-        self, policy: TrustPolicy, *, known: Sequence[Checkpoint] = (), allow_part: bool = False
+        self,
+        policy: TrustPolicy,
+        *,
+        known: Sequence[Checkpoint] = (),
+        authorities: Sequence[Certificate] = (),
+        allow_part: bool = False,
     ) -> None:
         self._policy = policy
+        self._authorities = tuple(authorities)
+        self._stamped = Stamped()
         self._known = tuple(sorted(known, key=lambda state: state.size))
         self._allow_part = allow_part
         self._header: Header | None = None
@@ -156,6 +182,9 @@ class ExportVerifier:
                 f"record {self._confirmed} and all after it may be made up.",
                 self._state.checkpoint.size - 1,
             )
+        if self._authorities and self._stamped.at is None:
+            sentence = "No state in this export has a time stamp of an authority that you named."
+            raise DefectFound(DefectKind.UNCONFIRMED, self._header.first, sentence, self._next - 1)
         first_proven = self._header.first - self._header.first % TILE_WIDTH
         return VerifiedExport(
             self._header.first,
@@ -164,6 +193,7 @@ class ExportVerifier:
             self._disclosed,
             self._withheld,
             tuple(state for state in self._known if state.size < first_proven),
+            self._stamped,
         )
 
     def _take_header(self, header: Header) -> None:
@@ -239,6 +269,18 @@ class ExportVerifier:
         self._signed_agree = checkpoint.size
         if self._policy.is_confirmed(state):
             self._confirmed = checkpoint.size
+        if line.timestamp is not None:
+            self._take_stamp(Stamp(line.note, line.timestamp), checkpoint.size)
+
+    def _take_stamp(self, stamp: Stamp, size: int) -> None:
+        if not self._authorities:
+            self._stamped = replace(self._stamped, unchecked=self._stamped.unchecked + 1)
+            return
+        try:
+            self._stamped = replace(self._stamped, size=size, at=stamp.verified(self._authorities))
+        except InvalidStamp as error:
+            sentence = f"The time stamp over the first {size} records is false: {error}."
+            raise DefectFound(DefectKind.UNPROVEN, 0, sentence, size - 1) from None
 
     def _take_final(self, line: Final) -> None:
         assert self._header is not None
