@@ -28,6 +28,7 @@ from artstore.admin.model import StorageElement
 from artstore.admin.repository import catalogue_files, elements
 from artstore.admin.repository.positions import connect
 from artstore.admin.schema import migrate
+from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.following import Source
 from artstore.admin.services.catalogue.rows import row_of, write_rows
@@ -130,6 +131,7 @@ async def whole_follower(database: TestDatabase, pki: Pki, records: list[FileRec
         lambda: connect(database.admin_url, database.admin_password),
         Source(ElementClient(transport), 1),
         SystemClock(),
+        Trail(SystemClock()),
     )
     async with element(pki, records) as url:
         async with pool.session() as session:

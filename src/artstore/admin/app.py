@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 
 from artstore.admin.dependencies import Resources
+from artstore.admin.jobs.audit_backlog import AuditBacklog
 from artstore.admin.jobs.audit_log import AuditLogWriter
 from artstore.admin.jobs.followers import Followers
 from artstore.admin.model import StorageElement
@@ -78,6 +79,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
                 _running(parts.valkey.watch()),
                 _running(_followers(parts).run()),
                 _running(_audit_writer(parts, seal_of(settings)).run()),
+                _running(_audit_backlog(parts).run()),
             ):
                 yield
 
@@ -170,6 +172,7 @@ def _followers(parts: Resources) -> Followers:
         lambda: connect(settings.database_url, password),
         Source(parts.element_client, settings.feed_wait_s),
         parts.clock,
+        parts.trail,
     )
 
 
@@ -193,9 +196,13 @@ def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
     )
 
 
+def _audit_backlog(parts: Resources) -> AuditBacklog:
+    return AuditBacklog(parts.database, parts.trail, parts.settings.audit_backlog_max)
+
+
 def _into_the_outbox(parts: Resources) -> Deliver:
     """This module's own refusals; what changes something is written with the change."""
-    intake = ReportIntake(parts.database)
+    intake = ReportIntake(parts.database, parts.trail)
 
     async def deliver(lines: Sequence[bytes]) -> None:
         await intake.take(lines, reporter=None)

@@ -67,8 +67,20 @@ events = Table(
     Index(
         "events_account", "account", "at", "log_index", postgresql_where=text("account IS NOT NULL")
     ),
+    Index("events_file", "file_id", "log_index", postgresql_where=text("file_id IS NOT NULL")),
     Index(
-        "events_file", "file_id", "at", "log_index", postgresql_where=text("file_id IS NOT NULL")
+        "events_collection",
+        "collection",
+        "at",
+        "log_index",
+        postgresql_where=text("collection IS NOT NULL"),
+    ),
+    Index(
+        "events_element",
+        "element_id",
+        "at",
+        "log_index",
+        postgresql_where=text("element_id IS NOT NULL"),
     ),
     Index("events_trouble", "at", "log_index", postgresql_where=text("outcome <> 'succeeded'")),
 )

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
+from artstore.admin.services.audit.erasure import Erasure
 from artstore.admin.services.audit.intake import ReportIntake
 from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.reading import AuditLog
@@ -87,7 +88,11 @@ BoundTrailDep = Annotated[BoundTrail, Depends(_bound_trail)]
 
 
 def _report_intake(parts: ResourcesDep) -> ReportIntake:
-    return ReportIntake(parts.database)
+    return ReportIntake(parts.database, parts.trail)
+
+
+def _erasure(parts: ResourcesDep) -> Erasure:
+    return Erasure(parts.database, parts.trail)
 
 
 def _registry(session: SessionDep, audit: BoundTrailDep) -> Registry:
@@ -106,6 +111,7 @@ def _catalogue(parts: ResourcesDep) -> Catalogue:
     return Catalogue(parts.database, parts.element_client, parts.trail)
 
 
+ErasureDep = Annotated[Erasure, Depends(_erasure)]
 ReportIntakeDep = Annotated[ReportIntake, Depends(_report_intake)]
 TrailDep = Annotated[Trail, Depends(_trail)]
 AuditDep = Annotated[AuditLog, Depends(_audit)]

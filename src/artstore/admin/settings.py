@@ -31,3 +31,5 @@ class AdminSettings(ModuleSettings):
     """Who confirms the log's states: a line for each, its URL and public keys."""
     audit_witness_quorum: int = Field(default=0, ge=0)
     """How many of them must have confirmed a state before proofs are made in it."""
+    audit_backlog_max: int = Field(default=5_000_000, ge=1)
+    """Events that may wait for the log, about 1.5 KB each. Then nothing more is changed."""

@@ -118,6 +118,38 @@ ELEMENT_WRITABLE = Gauge(
     registry=REGISTRY,
 )
 
+SCRUB_FILES = Counter(
+    "artstore_scrub_files", "Files that the scrub looked at.", registry=REGISTRY
+)
+SCRUB_BYTES = Counter(
+    "artstore_scrub_bytes",
+    "Bytes that the scrub read: contents, records and the log.",
+    registry=REGISTRY,
+)
+SCRUB_FINDINGS = Counter(
+    "artstore_scrub_findings",
+    "What the scrub found for the first time, and what was repaired or cleared since, by kind.",
+    ["kind"],
+    registry=REGISTRY,
+)
+SCRUB_OPEN_FINDINGS = Gauge(
+    "artstore_scrub_open_findings",
+    "Findings of the scrub that are not repaired yet, by kind.",
+    ["kind"],
+    registry=REGISTRY,
+)
+SCRUB_LAST_COMPLETED = Gauge(
+    "artstore_scrub_last_completed_timestamp_seconds",
+    "When the last whole pass of the scrub ended, seconds since 1970; before the first, when"
+    " the element was made.",
+    registry=REGISTRY,
+)
+SCRUB_PROGRESS = Gauge(
+    "artstore_scrub_progress_ratio",
+    "How much of the running pass of the scrub is done, about; 1 when none runs.",
+    registry=REGISTRY,
+)
+
 # --- admin ----------------------------------------------------------------------------
 
 CATALOGUE_LAG = Gauge(
@@ -194,6 +226,11 @@ AUDIT_LOG_ENTRIES = Gauge(
 AUDIT_OUTBOX_AGE = Gauge(
     "artstore_audit_outbox_age_seconds",
     "Age of the oldest event that is not in the audit log yet.",
+    registry=REGISTRY,
+)
+AUDIT_BACKLOG = Gauge(
+    "artstore_audit_backlog_events",
+    "Events that are not in the audit log yet. At a limit, changes are refused.",
     registry=REGISTRY,
 )
 AUDIT_APPEND_DURATION = Histogram(

@@ -15,6 +15,7 @@ from artstore.admin.jobs.followers import Followers
 from artstore.admin.model import StorageElement
 from artstore.admin.repository import elements
 from artstore.admin.repository.positions import connect
+from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.following import Source
 from artstore.core.clock import SystemClock
@@ -47,6 +48,7 @@ class CatalogueUnderTest:
             lambda: connect(self.database.admin_url, self.database.admin_password),
             Source(self.client, wait_s),
             SystemClock(),
+            Trail(SystemClock()),
         )
         task = asyncio.create_task(followers.run())
         try:

@@ -34,7 +34,9 @@ LEADER_POLL_S: Final = 1.0
 BATCH_EVERY_S: Final = 0.5
 """Events wait so long for company: each batch costs about eight flushes of the disk."""
 LOOK_AROUND_EVERY_S: Final = 5.0
-WITNESS_EVERY_S: Final = 30.0
+WITNESS_EVERY_S: Final = 10.0
+THIN_OUT_EVERY_S: Final = 3600.0
+ALL_CHECKPOINTS_FOR: Final = timedelta(days=1)
 BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 30.0
 INTENT_LIFE: Final = timedelta(days=1)
@@ -61,6 +63,7 @@ class AuditLogWriter:
         self._clock = clock
         self._trail = trail
         self._failures = 0
+        self._thinned_out_s = float("-inf")
 
     async def run(self) -> None:
         """Until cancelled. Whatever fails is tried again; what is damaged waits for people."""
@@ -117,6 +120,9 @@ class AuditLogWriter:
         """Whether to go on with the same keys."""
         AUDIT_OUTBOX_AGE.set(await audit_log.outbox_age_s(connection))
         await self._settle_intents(connection)
+        if self._clock.monotonic_s() - self._thinned_out_s > THIN_OUT_EVERY_S:
+            self._thinned_out_s = self._clock.monotonic_s()
+            await audit_log.thin_out(connection, self._clock.now() - ALL_CHECKPOINTS_FOR)
         return await audit_log.has_keys(connection)
 
     async def _settle_intents(self, connection: Connection) -> None:
@@ -135,12 +141,15 @@ class AuditLogWriter:
 
     async def _ask_witnesses(self) -> None:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            while True:
-                try:
-                    await self._witnesses.ask(session)
-                except (Unavailable, TlogError, OSError) as error:
-                    get_logger().warning("witnesses cannot be asked", cause=repr(error))
-                await asyncio.sleep(WITNESS_EVERY_S)
+            try:
+                while True:
+                    try:
+                        await self._witnesses.begin_round(session)
+                    except (Unavailable, TlogError, OSError) as error:
+                        get_logger().warning("witnesses cannot be asked", cause=repr(error))
+                    await asyncio.sleep(WITNESS_EVERY_S)
+            finally:
+                await self._witnesses.end()
 
     async def _back_off(self) -> None:
         delay_s = min(BACKOFF_MIN_S * 2**self._failures, BACKOFF_MAX_S)

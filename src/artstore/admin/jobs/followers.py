@@ -16,6 +16,7 @@ import psycopg
 from artstore.admin.model import StorageElement
 from artstore.admin.repository.catalogue_files import Connection
 from artstore.admin.repository.positions import Positions, Superseded
+from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.following import Following, OtherElement, Source
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, Unavailable
@@ -33,12 +34,18 @@ ReadRegistry = Callable[[], Awaitable[list[StorageElement]]]
 
 class Followers:
     def __init__(
-        self, read_registry: ReadRegistry, connect: Connect, source: Source, clock: Clock
+        self,
+        read_registry: ReadRegistry,
+        connect: Connect,
+        source: Source,
+        clock: Clock,
+        trail: Trail,
     ) -> None:
         self._read_registry = read_registry
         self._connect = connect
         self._source = source
         self._clock = clock
+        self._trail = trail
         self._tasks: dict[tuple[str, str, int], asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -56,7 +63,7 @@ class Followers:
         wanted = {(element.element_id, element.url, element.rebuilds) for element in elements}
         await self._stop([key for key in self._tasks if key not in wanted])
         for key in wanted - self._tasks.keys():
-            follower = Follower(key[0], self._connect, self._source, self._clock)
+            follower = Follower(key[0], self._connect, self._source, self._clock, self._trail)
             self._tasks[key] = asyncio.create_task(follower.run(), name=f"follow {key[0]}")
 
     async def _stop(self, keys: list[tuple[str, str, int]]) -> None:
@@ -69,11 +76,14 @@ class Followers:
 class Follower:
     """One element: become the leader, then take step after step."""
 
-    def __init__(self, element_id: str, connect: Connect, source: Source, clock: Clock) -> None:
+    def __init__(
+        self, element_id: str, connect: Connect, source: Source, clock: Clock, trail: Trail
+    ) -> None:
         self._element_id = element_id
         self._connect = connect
         self._source = source
         self._clock = clock
+        self._trail = trail
         self._log = get_logger()
         self._failures = 0
 
@@ -107,7 +117,7 @@ class Follower:
                     CATALOGUE_MISSING_FILES.remove(self._element_id)
 
     async def _follow(self, positions: Positions) -> None:
-        following = Following(positions, self._source, self._clock)
+        following = Following(positions, self._source, self._clock, self._trail)
         await following.count_missing(self._element_id)
         while True:
             try:

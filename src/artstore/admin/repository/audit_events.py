@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.audit_tables import events, outbox
 from artstore.admin.repository.catalogue_files import Connection
+from artstore.core.model.audit import Outcome
 
 
 class EventRow(NamedTuple):
@@ -57,20 +58,24 @@ _TYPES: Final = (
     "uuid", "timestamptz", "text", "text", "text", "text", "uuid", "text", "text", "bytea", "bytea",
 )  # fmt: skip
 
-# An event has one id for good: whoever writes it twice writes it once. That it may be in the log
-# already shows only after the database was put back to an earlier state.
 _STAGING: Final = f"""
 CREATE TEMP TABLE IF NOT EXISTS incoming_events ON COMMIT DELETE ROWS
 AS SELECT {_COLUMNS} FROM audit.outbox WITH NO DATA
 """  # noqa: S608
 _COPY: Final = f"COPY incoming_events ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _TAKE_IN: Final = f"""
-INSERT INTO audit.outbox ({_COLUMNS})
-SELECT {_COLUMNS} FROM incoming_events AS new
-WHERE NOT EXISTS (SELECT FROM audit.events AS known WHERE known.event_id = new.event_id)
+INSERT INTO audit.outbox ({_COLUMNS}) SELECT {_COLUMNS} FROM incoming_events
 ON CONFLICT (event_id) DO NOTHING
 """  # noqa: S608
 _OLDEST: Final = "SELECT event_id, entry FROM audit.outbox ORDER BY position LIMIT %s"
+# An event has one id for good, but may come again after it was logged: told twice by a module
+# that had no answer, or by a feed after the database was put back. Only the one writer of the log
+# can tell without a race.
+_DROP_KNOWN: Final = """
+WITH known AS (SELECT event_id FROM audit.events WHERE event_id = ANY(%s)),
+dropped AS (DELETE FROM audit.outbox USING known WHERE outbox.event_id = known.event_id)
+SELECT event_id FROM known
+"""
 # `ids` are in the order of the log, so the first one stands at `first`.
 _MOVE: Final = f"""
 WITH logged AS (
@@ -93,7 +98,7 @@ async def add(session: AsyncSession, row: EventRow) -> None:
 
 
 async def add_many(connection: Connection, rows: Iterable[EventRow]) -> None:
-    """Into the outbox, in the connection's transaction. Events that are known are left out."""
+    """Into the outbox, in the connection's transaction. Those that wait there are left out."""
     await connection.execute(_STAGING)
     await connection.execute("DELETE FROM incoming_events")
     async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -104,9 +109,12 @@ async def add_many(connection: Connection, rows: Iterable[EventRow]) -> None:
 
 
 async def oldest(connection: Connection, limit: int) -> list[tuple[UUID, bytes]]:
-    """What waits longest, by id and entry."""
+    """What waits longest, by id and entry, and is not in the log yet."""
     cursor = await connection.execute(_OLDEST, (limit,))
-    return [(row[0], bytes(row[1])) for row in await cursor.fetchall()]
+    waiting = [(row[0], bytes(row[1])) for row in await cursor.fetchall()]
+    cursor = await connection.execute(_DROP_KNOWN, ([event_id for event_id, _ in waiting],))
+    known = {row[0] for row in await cursor.fetchall()}
+    return [item for item in waiting if item[0] not in known]
 
 
 async def move(connection: Connection, first: int, ids: Sequence[UUID]) -> int:
@@ -115,36 +123,22 @@ async def move(connection: Connection, first: int, ids: Sequence[UUID]) -> int:
     return cursor.rowcount
 
 
-async def index(connection: Connection, log_index: int, row: EventRow) -> None:
-    """Into the index directly: the log has it, the outbox does not."""
-    names = ", ".join(["log_index", *EventRow._fields])
-    places = ", ".join(["%s"] * (len(EventRow._fields) + 1))
-    await connection.execute(
-        f"INSERT INTO audit.events ({names}) VALUES ({places}) ON CONFLICT DO NOTHING",  # noqa: S608
-        (log_index, *row),
-    )
-
-
 async def page(
     session: AsyncSession, wanted: EventFilter, after: tuple[datetime, int] | None, limit: int
 ) -> list[LoggedEvent]:
     """The newest first, behind the event of time and index `after`."""
     statement = _narrowed(wanted).order_by(events.c.at.desc(), events.c.log_index.desc())
     if after is not None:
-        at, log_index = after
-        statement = statement.where(
-            or_(
-                events.c.at < at,
-                and_(events.c.at == at, events.c.log_index < log_index),
-            )
-        )
+        statement = statement.where(tuple_(events.c.at, events.c.log_index) < tuple_(*after))
     return _logged(await session.execute(statement.limit(limit)))
 
 
-async def history(session: AsyncSession, file_id: UUID) -> list[LoggedEvent]:
-    """All events of a file, in the order of the log."""
-    statement = _narrowed(EventFilter(file_id=file_id)).order_by(events.c.log_index)
-    return _logged(await session.execute(statement))
+async def history(
+    session: AsyncSession, file_id: UUID, after: int = -1, limit: int | None = None
+) -> list[LoggedEvent]:
+    """Events of a file behind the log index `after`, in the order of the log."""
+    statement = _narrowed(EventFilter(file_id=file_id)).where(events.c.log_index > after)
+    return _logged(await session.execute(statement.order_by(events.c.log_index).limit(limit)))
 
 
 async def by_index(session: AsyncSession, log_index: int) -> LoggedEvent | None:
@@ -166,6 +160,9 @@ def _narrowed(wanted: EventFilter) -> Select[Any]:
         value = getattr(wanted, name)
         if value is not None:
             statement = statement.where(events.c[name] == value)
+    if wanted.outcome not in (None, Outcome.SUCCEEDED):
+        # Said once more as the index of trouble says it, or PostgreSQL does not see that it fits.
+        statement = statement.where(text("outcome <> 'succeeded'"))
     if wanted.since is not None:
         statement = statement.where(events.c.at >= wanted.since)
     if wanted.until is not None:

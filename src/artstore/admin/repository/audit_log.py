@@ -14,6 +14,7 @@ from artstore.admin.audit_tables import checkpoints, log, log_keys
 from artstore.admin.repository.catalogue_files import Connection
 
 LOCK_KEY: Final = 0x4175_6469_744C_6F67
+CHECKPOINTS_LOCK_KEY: Final = LOCK_KEY + 1
 """Advisory lock of PostgreSQL: of several instances one writes the log."""
 
 
@@ -36,6 +37,16 @@ _SAVE_CHECKPOINT: Final = """
 INSERT INTO audit.checkpoints (size, note, signed_at, witnesses) VALUES (%s, %s, %s, %s)
 ON CONFLICT (size) DO UPDATE SET note = excluded.note, witnesses = excluded.witnesses
 WHERE checkpoints.witnesses <= excluded.witnesses
+"""
+
+# Of each hour that is over the newest, and the newest with as many witnesses as any had.
+_THIN_OUT: Final = """
+DELETE FROM audit.checkpoints AS old
+WHERE signed_at < %(before)s AND EXISTS (
+    SELECT FROM audit.checkpoints AS better
+    WHERE date_trunc('hour', better.signed_at) = date_trunc('hour', old.signed_at)
+      AND better.size > old.size AND better.witnesses >= old.witnesses
+)
 """
 
 _SAVE_WITNESS: Final = """
@@ -109,10 +120,26 @@ async def retire_keys(session: AsyncSession, now: datetime) -> list[str]:
 
 
 async def save_checkpoint(
-    connection: Connection, size: int, note: bytes, now: datetime, witnesses: int
+    connection: Connection, size: int, note: bytes, now: datetime, *, witnesses: int
 ) -> None:
     """One with more cosignatures takes the place of one with fewer."""
     await connection.execute(_SAVE_CHECKPOINT, (size, note, now, witnesses))
+
+
+async def lock_checkpoints(connection: Connection) -> None:
+    """Until the end of the transaction: cosignatures come from several sides at once."""
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (CHECKPOINTS_LOCK_KEY,))
+
+
+async def checkpoint_of(connection: Connection, size: int) -> bytes | None:
+    cursor = await connection.execute("SELECT note FROM audit.checkpoints WHERE size = %s", (size,))
+    row = await cursor.fetchone()
+    return bytes(row[0]) if row else None
+
+
+async def thin_out(connection: Connection, before: datetime) -> None:
+    """Leave few of the checkpoints signed before that moment: exports carry all of them."""
+    await connection.execute(_THIN_OUT, {"before": before})
 
 
 async def origin(session: AsyncSession) -> str | None:
@@ -163,10 +190,19 @@ async def save_witness(connection: Connection, name: str, size: int, now: dateti
     await connection.execute(_SAVE_WITNESS, (name, size, now))
 
 
+async def backlog(connection: Connection) -> int:
+    """Events that are not in the log yet, about: it counts numbers, not rows."""
+    cursor = await connection.execute(
+        "SELECT coalesce(max(position) - min(position) + 1, 0) FROM audit.outbox"
+    )
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
 async def outbox_age_s(connection: Connection) -> float:
     """Of the oldest event that waits; 0 when none does."""
     cursor = await connection.execute(
-        "SELECT coalesce(extract(epoch FROM now() - min(at)), 0) FROM audit.outbox"
+        "SELECT extract(epoch FROM now() - at) FROM audit.outbox ORDER BY position LIMIT 1"
     )
     row = await cursor.fetchone()
     return max(0.0, float(row[0])) if row else 0.0

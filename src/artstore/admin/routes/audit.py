@@ -1,31 +1,35 @@
 """HTTP face of the audit log."""
 
 import re
-from collections.abc import AsyncIterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from artstore.admin.dependencies import (
+    PAGE_ITEMS_MAX,
     AdminDep,
     AuditDep,
+    ErasureDep,
     LimitParam,
     SessionDep,
     TrailDep,
     WhoDep,
 )
 from artstore.admin.repository import audit_log
+from artstore.admin.repository.audit_erasure import Erasing
 from artstore.admin.repository.audit_events import EventFilter, LoggedEvent
 from artstore.admin.services.audit.reading import Proven
 from artstore.admin.services.audit.trail import Deed
 from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Caller, Scope
-from artstore.core.model.audit import AuditKind, Outcome
+from artstore.core.model.audit import AuditKind, Outcome, PersonalField
 from artstore.core.model.ids import parse_file_id
 from artstore.core.web.authentication import require_scope
 
@@ -49,9 +53,51 @@ class AuditKeys(BaseModel):
     quorum: int
 
 
+class ConsistencyProof(BaseModel):
+    """RFC 6962, 2.1.2. Hashes in base64; `root` is the one of size `second`."""
+
+    first: int
+    second: int
+    root: str
+    hashes: list[str]
+
+
+class ErasureOrder(BaseModel):
+    """Whose facts, and which. At least one of the first four narrows it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    person: Id | None = None
+    account: Id | None = None
+    file_id: UUID | None = None
+    event_ids: Annotated[list[UUID], Field(min_length=1, max_length=1000)] | None = None
+    until: AwareDatetime | None = None
+    """Of events before; later ones keep their facts."""
+    fields: list[PersonalField] = []
+    """None named means all."""
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _is_narrow(self) -> Self:
+        if (self.person or self.account or self.file_id or self.event_ids) is None:
+            raise ValueError("say whose facts: person, account, file_id or event_ids")
+        return self
+
+    @property
+    def erasing(self) -> Erasing:
+        return Erasing(self.person, self.account, self.file_id, self.event_ids, self.until)
+
+
+class Erased(BaseModel):
+    events: int
+    """How many lost facts."""
+
+
 class EventQuery(BaseModel):
-    since: datetime | None = None
-    until: datetime | None = None
+    model_config = ConfigDict(extra="ignore")
+
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
     kind: AuditKind | None = None
     outcome: Outcome | None = None
     person: Id | None = None
@@ -75,17 +121,21 @@ async def list_events(
     next_cursor = None
     if len(found) == limit:
         next_cursor = f"{found[-1].at.isoformat()}_{found[-1].log_index}"
-    return _json(
-        b'{"items":[%b],"next_cursor":%b}'
-        % (b",".join(map(_event_json, found)), orjson.dumps(next_cursor))
-    )
+    return _page(found, next_cursor)
 
 
 @router.get("/files/{file_id}")
-async def file_history(file_id: str, _: ReaderDep, audit: AuditDep) -> Response:
+async def file_timeline(
+    file_id: str,
+    _: ReaderDep,
+    audit: AuditDep,
+    cursor: Annotated[str, Query(pattern=r"^[0-9]{0,16}$")] = "",
+    limit: LimitParam = PAGE_ITEMS_MAX,
+) -> Response:
     """Everything that happened to a file, the oldest first."""
-    found = await audit.history(UUID(parse_file_id(file_id)))
-    return _json(b'{"items":[%b],"next_cursor":null}' % b",".join(map(_event_json, found)))
+    after = int(cursor) if cursor else -1
+    found = await audit.history(UUID(parse_file_id(file_id)), after, limit)
+    return _page(found, str(found[-1].log_index) if len(found) == limit else None)
 
 
 @router.get("/files/{file_id}/proof")
@@ -98,6 +148,23 @@ async def file_proof(file_id: str, _: ReaderDep, audit: AuditDep) -> Response:
 @router.get("/proof/{index}")
 async def entry_proof(index: IndexPath, _: ReaderDep, audit: AuditDep) -> Response:
     return _json(_proven_json(await audit.prove(index)))
+
+
+@router.get("/consistency")
+async def consistency_proof(
+    _: ReaderDep,
+    audit: AuditDep,
+    first: IndexParam,
+    second: Annotated[int | None, Query(ge=0, le=LOG_INDEX_MAX)] = None,
+) -> ConsistencyProof:
+    """That the log was only added to between two sizes; without `second` up to the newest."""
+    found = await audit.consistency(first, second)
+    return ConsistencyProof(
+        first=found.first,
+        second=found.second,
+        root=b64encode(found.root).decode(),
+        hashes=[b64encode(item).decode() for item in found.proof],
+    )
 
 
 @router.get("/checkpoint")
@@ -127,6 +194,15 @@ async def rotate_keys(
     deed = Deed(AuditKind.KEY_RETIRED, details={"audit_log_keys": retired})
     await trail.record(session, who.proven(caller), deed)
     return {"retired": retired}
+
+
+@router.post("/erasures")
+async def erase_personal(
+    body: ErasureOrder, caller: AdminDep, erasure: ErasureDep, who: WhoDep
+) -> Erased:
+    """Destroys personal facts for good; events, proofs and exports stay verifiable."""
+    by = who.proven(caller)
+    return Erased(events=await erasure.erase(body.erasing, body.fields, body.reason, by))
 
 
 @router.get("/export")
@@ -159,6 +235,11 @@ def _after(cursor: str) -> tuple[datetime, int] | None:
     if match is None or at is None or at.tzinfo is None:
         raise InvalidRequest("the cursor is not one of this list", field="cursor")
     return at, int(match[2])
+
+
+def _page(found: Sequence[LoggedEvent], next_cursor: str | None) -> Response:
+    items = b",".join(map(_event_json, found))
+    return _json(b'{"items":[%b],"next_cursor":%b}' % (items, orjson.dumps(next_cursor)))
 
 
 def _event_json(event: LoggedEvent) -> bytes:

@@ -103,11 +103,13 @@ class TreeReader:
         self._must_hold(lambda: verify_inclusion(subtree, bundle, bundles, proof, self.root))
         return proof
 
-    def consistency_proof(self, old_size: int) -> list[bytes]:
-        """Shows that this log begins with the `old_size` entries of an earlier one."""
-        proof = self._roots(consistency_ranges(old_size, self.size))
-        old_root = self.root_at(old_size)
-        self._must_hold(lambda: verify_consistency(old_size, old_root, self.size, self.root, proof))
+    def consistency_proof(self, old_size: int, new_size: int | None = None) -> list[bytes]:
+        """Shows that this log, or what it was at `new_size`, begins with the `old_size` entries
+        of an earlier one."""
+        size = self.size if new_size is None else new_size
+        proof = self._roots(consistency_ranges(old_size, size))
+        old_root, root = self.root_at(old_size), self.root_at(size)
+        self._must_hold(lambda: verify_consistency(old_size, old_root, size, root, proof))
         return proof
 
     def root_at(self, size: int) -> bytes:

@@ -48,6 +48,11 @@ def _create_events() -> None:
         *_event_columns(),
         schema="audit",
     )
+    # A queue: rows that were taken out must not pile up in front of the oldest one.
+    op.execute(
+        "ALTER TABLE audit.outbox SET"
+        " (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000)"
+    )
     op.create_table(
         "events",
         sa.Column("log_index", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -62,7 +67,8 @@ def _index_events() -> None:
         ("events_kind", ["kind"], None),
         ("events_person", ["person"], "person IS NOT NULL"),
         ("events_account", ["account"], "account IS NOT NULL"),
-        ("events_file", ["file_id"], "file_id IS NOT NULL"),
+        ("events_collection", ["collection"], "collection IS NOT NULL"),
+        ("events_element", ["element_id"], "element_id IS NOT NULL"),
         ("events_trouble", [], "outcome <> 'succeeded'"),
     ):
         op.create_index(
@@ -72,6 +78,14 @@ def _index_events() -> None:
             schema="audit",
             postgresql_where=sa.text(where) if where else None,
         )
+
+    op.create_index(
+        "events_file",
+        "events",
+        ["file_id", "log_index"],
+        schema="audit",
+        postgresql_where=sa.text("file_id IS NOT NULL"),
+    )
 
 
 def _create_log() -> None:

@@ -65,7 +65,11 @@ class FileTrail:
         Args:
             position: Where the follower stood before these lines.
             rows: The catalogue's rows of the changes among them, in the same order.
+
+        Raises:
+            Unavailable: The audit log is too far behind. The element keeps its changes.
         """
+        self._trail.check()
         element_id, feed_id = position.element_id, position.feed_id
         assert feed_id is not None, "whoever follows knows which history"
         seq = await audit_feeds.seq(self._connection, element_id, feed_id)

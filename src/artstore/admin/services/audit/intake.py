@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from artstore.admin.repository import audit_events
 from artstore.admin.repository.audit_events import EventRow
 from artstore.admin.repository.catalogue_files import connection_of
-from artstore.admin.services.audit.trail import row_of
+from artstore.admin.services.audit.trail import Trail, row_of
 from artstore.core.database import Database
 from artstore.core.errors import InvalidRequest, NotPermitted
 from artstore.core.model.audit import AuditEvent, AuditKind, Disclosures, commitment
@@ -34,8 +34,9 @@ class Report(BaseModel):
 
 
 class ReportIntake:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, trail: Trail) -> None:
         self._database = database
+        self._trail = trail
 
     async def take(self, lines: Sequence[bytes], reporter: PeerIdentity | None) -> None:
         """All of them or none; those that are known already are left out.
@@ -46,8 +47,9 @@ class ReportIntake:
         Raises:
             InvalidRequest: A line is no report.
             NotPermitted: The reporter has no business to say this.
-            Unavailable: The database is away.
+            Unavailable: The database is away, or the audit log is too far behind.
         """
+        self._trail.check()
         if len(lines) > LINES_MAX:
             raise InvalidRequest(f"at most {LINES_MAX} reports at once")
         reports = [_parsed(line) for line in lines]

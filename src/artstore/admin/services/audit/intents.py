@@ -59,6 +59,7 @@ class Intents:
         await self._done(intent_id)
 
     async def _ask(self, who: Who, kind: AuditKind, file_id: FileId | None) -> int:
+        self._trail.check()
         trace = current_trace()
         if trace is None:
             # Outside of a request: the feed finds the intent by the trace all the same.

@@ -45,6 +45,16 @@ class Proven:
     proof: ProofFile
 
 
+@dataclass(frozen=True)
+class Consistency:
+    """RFC 6962, 2.1.2: hashes that lead from the root of the smaller log to `root`."""
+
+    first: int
+    second: int
+    proof: tuple[bytes, ...]
+    root: bytes
+
+
 class State:
     """One state of the log: a note that the log has signed, and the files behind it."""
 
@@ -63,6 +73,12 @@ class State:
     def proof(self, index: int) -> ProofFile:
         """Blocking."""
         return ProofFile(index, tuple(self.reader().inclusion_proof(index)), self.note)
+
+    def consistency(self, first: int, second: int) -> Consistency:
+        """Blocking."""
+        reader = self.reader()
+        proof = reader.consistency_proof(first, second)
+        return Consistency(first, second, tuple(proof), reader.root_at(second))
 
 
 class AuditLog:
@@ -137,10 +153,25 @@ class AuditLog:
             raise UnknownAuditEntry
         return Proven(event, await self._in_thread(lambda: state.proof(index)))
 
-    async def history(self, file_id: UUID) -> list[LoggedEvent]:
-        """All events of a file, the oldest first."""
+    async def consistency(self, first: int, second: int | None) -> Consistency:
+        """That the log of size `first` is the beginning of the one of size `second`; `None`:
+        of the newest.
+
+        Raises:
+            UnknownAuditEntry: The log is not that long.
+        """
+        state = await self.newest()
+        size = state.tree.size if second is None else second
+        if not first <= size <= state.tree.size:
+            raise UnknownAuditEntry
+        return await self._in_thread(lambda: state.consistency(first, size))
+
+    async def history(
+        self, file_id: UUID, after: int = -1, limit: int | None = None
+    ) -> list[LoggedEvent]:
+        """Events of a file behind the log index `after`, the oldest first."""
         async with self._database.session() as session:
-            return await audit_events.history(session, file_id)
+            return await audit_events.history(session, file_id, after, limit)
 
     async def proven_history(self, file_id: UUID) -> list[Proven]:
         """All events of a file with their proofs in one state: the newest, unless a confirmed

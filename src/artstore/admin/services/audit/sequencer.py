@@ -139,7 +139,9 @@ class Sequencer:
             return
         self._kept_at_s = self._clock.monotonic_s()
         note = self.log.note.to_bytes()
-        await audit_log.save_checkpoint(self._connection, self.log.checkpoint.size, note, now, 0)
+        await audit_log.save_checkpoint(
+            self._connection, self.log.checkpoint.size, note, now, witnesses=0
+        )
 
     async def _catch_up(self, indexed: int) -> None:
         """Index what the log has and the index has not: a crash came between the two, or the
@@ -154,14 +156,11 @@ class Sequencer:
 
     async def _index_entries(self, start: int, entries: Sequence[bytes]) -> None:
         parsed = [AuditEvent.from_entry(entry) for entry in entries]
+        # Those that wait in the outbox keep what opens their commitments; the others have lost it.
+        rows = [row_of(event, {})._replace(facts=None) for event in parsed]
         async with self._connection.transaction():
-            ids = [UUID(event.event_id) for event in parsed]
-            moved = await audit_events.move(self._connection, start, ids)
-            if moved < len(ids):
-                # Not in the outbox either: what opened their commitments is lost with it.
-                for log_index, event in enumerate(parsed, start):
-                    row = row_of(event, {})._replace(facts=None)
-                    await audit_events.index(self._connection, log_index, row)
+            await audit_events.add_many(self._connection, rows)
+            await audit_events.move(self._connection, start, [row.event_id for row in rows])
             await audit_log.indexed(self._connection, start + len(entries))
 
     async def _note_start(self, behind: int) -> None:

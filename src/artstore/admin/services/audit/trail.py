@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from artstore.admin.repository import audit_events
 from artstore.admin.repository.audit_events import EventRow
 from artstore.core.clock import Clock
+from artstore.core.errors import Unavailable
 from artstore.core.model.audit import AuditEvent, Disclosures, disclosures_json
 from artstore.core.recording.deeds import Deed, EventMaker, Who
 
@@ -19,15 +20,23 @@ class Trail(EventMaker):
     def __init__(self, clock: Clock, instance: str | None = None) -> None:
         """`instance`: of this service; where it is given, it is part of every event."""
         super().__init__(clock, f"admin/{instance}" if instance else None)
+        self.is_full = False
+        """Nothing more may be written down, so nothing more may happen (`AuditBacklog`)."""
 
     async def record(self, session: AsyncSession, who: Who, deed: Deed) -> None:
         """In the transaction of the change: both are kept, or neither.
 
         Raises:
-            Unavailable: By way of the session, when the database is away. Then the change does
-                not happen either.
+            Unavailable: The log is too far behind; or by way of the session, the database is
+                away. Then the change does not happen either.
         """
+        self.check()
         await audit_events.add(session, row_of(*self.event_of(who, deed)))
+
+    def check(self) -> None:
+        """Raises `Unavailable` when nothing can be written down for now."""
+        if self.is_full:
+            raise Unavailable("the audit log is too far behind; nothing is changed until it is not")
 
 
 class BoundTrail:

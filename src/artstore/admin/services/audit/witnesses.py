@@ -17,6 +17,7 @@ from artstore.admin.repository.catalogue_files import connection_of
 from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.core.clock import Clock
 from artstore.core.database import Database
+from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.metrics import AUDIT_WITNESS_ALARMS, AUDIT_WITNESS_BEHIND
 from artstore.core.model.audit import AuditKind, Outcome, Target
@@ -31,6 +32,7 @@ from artstore.core.tlog.store import LogStore
 from artstore.core.tlog.witnessing import Answer, Cosigning, WitnessRefused, cosigning
 
 ANSWER_TIMEOUT_S: Final = 15.0
+CONVERSATION_TIMEOUT_S: Final = 60.0
 ALARM_AGAIN_AFTER_S: Final = 3600.0
 
 
@@ -64,6 +66,9 @@ def _address(url: str, *keys: str) -> WitnessAddress:
 
 
 class Witnesses:
+    """Asks in rounds, all witnesses for one and the same state, so that a quorum of them can
+    stand under it. Who has not answered when the next round begins sits it out."""
+
     def __init__(
         self,
         database: Database,
@@ -78,9 +83,10 @@ class Witnesses:
         self._clock = clock
         self._trail = trail
         self._alarmed_at_s: dict[tuple[str, str], float] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
-    async def ask(self, session: aiohttp.ClientSession) -> None:
-        """All of them at once, for the newest checkpoint. Its note is kept with what they say.
+    async def begin_round(self, session: aiohttp.ClientSession) -> None:
+        """For the newest checkpoint. What each one says is kept when it comes.
 
         Raises:
             Unavailable: The database is away.
@@ -90,42 +96,58 @@ class Witnesses:
         size = Checkpoint.parse(note.text).size
         async with self._database.session() as database:
             known = await audit_log.witness_sizes(await connection_of(database))
-        behind = [item for item in self._witnesses if known.get(item.name, 0) < size]
-        answers = await asyncio.gather(
-            *(self._ask_one(session, item, note, known.get(item.name, 0)) for item in behind)
-        )
-        lines = [line for answer in answers for line in answer]
-        if lines:
-            await self._keep(note.with_signatures(lines), size)
+        for witness in self._witnesses:
+            behind = size - known.get(witness.name, 0)
+            AUDIT_WITNESS_BEHIND.labels(witness.name).set(behind)
+            asking = self._asking.get(witness.name)
+            if behind > 0 and (asking is None or asking.done()):
+                self._asking[witness.name] = asyncio.create_task(
+                    self._ask(session, witness, note, known.get(witness.name, 0)),
+                    name=f"ask witness {witness.name}",
+                )
 
-    async def _keep(self, note: Note, size: int) -> None:
-        now = self._clock.now()
-        names = {line.name for line in note.signatures} & {item.name for item in self._witnesses}
-        async with self._database.session() as database:
-            connection = await connection_of(database)
-            data = note.to_bytes()
-            await audit_log.save_checkpoint(connection, size, data, now, len(names))
-            for name in names:
-                await audit_log.save_witness(connection, name, size, now)
+    async def end(self) -> None:
+        """Nobody is waited for any longer."""
+        for asking in self._asking.values():
+            asking.cancel()
+        if self._asking:
+            await asyncio.wait(self._asking.values())
 
-    async def _ask_one(
+    async def _ask(
         self, session: aiohttp.ClientSession, witness: WitnessAddress, note: Note, known_size: int
-    ) -> tuple[SignatureLine, ...]:
+    ) -> None:
         tree = Checkpoint.parse(note.text)
-        AUDIT_WITNESS_BEHIND.labels(witness.name).set(tree.size - known_size)
         reader = TreeReader(self._store, tree.size, tree.root)
+        flow = cosigning(reader, note, witness.keys, known_size)
         try:
-            lines = await _converse(
-                session, witness, cosigning(reader, note, witness.keys, known_size)
-            )
-        except (aiohttp.ClientError, TimeoutError) as error:
+            async with asyncio.timeout(CONVERSATION_TIMEOUT_S):
+                lines = await _converse(session, witness, flow)
+            await self._keep(witness, note, tree.size, lines)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             get_logger().warning("witness does not answer", witness=witness.name, cause=repr(error))
-            return ()
+        except Unavailable as error:
+            get_logger().warning("cosignature is not kept", cause=repr(error))
         except (WitnessRefused, TlogError) as error:
             await self._alarm(witness, error)
-            return ()
-        AUDIT_WITNESS_BEHIND.labels(witness.name).set(0)
-        return lines
+        else:
+            AUDIT_WITNESS_BEHIND.labels(witness.name).set(0)
+
+    async def _keep(
+        self, witness: WitnessAddress, note: Note, size: int, lines: Sequence[SignatureLine]
+    ) -> None:
+        """Beside what other witnesses have said about the same state."""
+        now = self._clock.now()
+        ours = {item.name for item in self._witnesses}
+        async with self._database.session() as database:
+            connection = await connection_of(database)
+            await audit_log.lock_checkpoints(connection)
+            kept = await audit_log.checkpoint_of(connection, size)
+            whole = (Note.parse(kept) if kept else note).with_signatures(lines)
+            names = {line.name for line in whole.signatures} & ours
+            await audit_log.save_checkpoint(
+                connection, size, whole.to_bytes(), now, witnesses=len(names)
+            )
+            await audit_log.save_witness(connection, witness.name, size, now)
 
     async def _alarm(self, witness: WitnessAddress, error: Exception) -> None:
         AUDIT_WITNESS_ALARMS.labels(witness.name).inc()
@@ -141,8 +163,12 @@ class Witnesses:
             target=Target(type="witness", id=witness.name),
             details={"alarm": type(error).__name__, "message": str(error)[:500]},
         )
-        async with self._database.session() as database:
-            await self._trail.record(database, Who(), deed)
+        try:
+            async with self._database.session() as database:
+                await self._trail.record(database, Who(), deed)
+        except Unavailable as unavailable:
+            get_logger().warning("alarm is not written down", cause=repr(unavailable))
+            del self._alarmed_at_s[key]
 
 
 async def _converse(

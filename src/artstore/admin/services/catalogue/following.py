@@ -50,9 +50,9 @@ class Source:
 class Following:
     """One element, while this process leads it."""
 
-    def __init__(self, positions: Positions, source: Source, clock: Clock) -> None:
+    def __init__(self, positions: Positions, source: Source, clock: Clock, trail: Trail) -> None:
         self._positions = positions
-        self._audit = FileTrail(positions.connection, Trail(clock))
+        self._audit = FileTrail(positions.connection, trail)
         self._client = source.client
         self._wait_s = source.wait_s
         self._clock = clock

@@ -1,0 +1,43 @@
+"""Watches how far the audit log is behind. While nothing takes events out of the outbox, it grows
+with every change; before it fills the database, changes are refused.
+"""
+
+import asyncio
+from typing import Final
+
+from artstore.admin.repository import audit_log
+from artstore.admin.repository.catalogue_files import connection_of
+from artstore.admin.services.audit.trail import Trail
+from artstore.core.database import Database
+from artstore.core.errors import Unavailable
+from artstore.core.logging import get_logger
+from artstore.core.metrics import AUDIT_BACKLOG
+
+LOOK_EVERY_S: Final = 2.0
+
+
+class AuditBacklog:
+    """In every instance, not only in the one that writes the log: that one may be stuck."""
+
+    def __init__(self, database: Database, trail: Trail, events_max: int) -> None:
+        self._database = database
+        self._trail = trail
+        self._events_max = events_max
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._look()
+            except Unavailable as error:
+                get_logger().warning("the audit's backlog is not known", cause=repr(error))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        async with self._database.session() as session:
+            backlog = await audit_log.backlog(await connection_of(session))
+        AUDIT_BACKLOG.set(backlog)
+        is_full = backlog >= self._events_max
+        if is_full != self._trail.is_full:
+            get_logger().error("the audit log is too far behind", refused=is_full, events=backlog)
+        self._trail.is_full = is_full

@@ -1,0 +1,63 @@
+"""Destroys what opens the commitments of audit events. The events themselves stay."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from artstore.admin.repository.catalogue_files import Connection
+
+
+@dataclass(frozen=True)
+class Erasing:
+    """Of which events; `None` does not narrow."""
+
+    person: str | None = None
+    account: str | None = None
+    file_id: UUID | None = None
+    event_ids: Sequence[UUID] | None = None
+    until: datetime | None = None
+
+
+BATCH_EVENTS: Final = 2000
+_CONDITIONS: Final = {
+    "person": "person = %(person)s",
+    "account": "account = %(account)s",
+    "file_id": "file_id = %(file_id)s",
+    "event_ids": "event_id = ANY(%(event_ids)s)",
+    "until": "at < %(until)s",
+}
+# Locked, so that none of those that wait can move into the log with its facts meanwhile.
+_SELECT: Final = "SELECT event_id, facts FROM audit.{} WHERE facts IS NOT NULL AND {} FOR UPDATE"
+_UPDATE: Final = "UPDATE audit.{} SET facts = %s WHERE event_id = %s"
+
+
+async def erase(
+    connection: Connection, erasing: Erasing, rest_of: Callable[[bytes], bytes | None]
+) -> int:
+    """In the connection's transaction. How many events lost something.
+
+    Args:
+        rest_of: Facts in, what stays of them out.
+    """
+    values = {name: value for name, value in vars(erasing).items() if value is not None}
+    narrowed = " AND ".join(_CONDITIONS[name] for name in values)
+    # Those that wait come first: what moves on in between is found where it went.
+    erased = 0
+    for table in ("outbox", "events"):
+        async with connection.cursor(f"erasing_{table}") as found:
+            await found.execute(_SELECT.format(table, narrowed), values)
+            while rows := await found.fetchmany(BATCH_EVENTS):
+                changed = _changed(rows, rest_of)
+                async with connection.cursor() as writing:
+                    await writing.executemany(_UPDATE.format(table), changed)
+                erased += len(changed)
+    return erased
+
+
+def _changed(
+    rows: Sequence[Any], rest_of: Callable[[bytes], bytes | None]
+) -> list[tuple[bytes | None, UUID]]:
+    pairs = [(rest_of(bytes(facts)), bytes(facts), event_id) for event_id, facts in rows]
+    return [(rest, event_id) for rest, facts, event_id in pairs if rest != facts]
