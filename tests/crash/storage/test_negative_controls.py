@@ -73,7 +73,7 @@ def place_before_the_log(patch: Patch) -> None:
     def early(self: writer.Writer, group: Sequence[writer.Entry], marker: Any) -> None:
         for entry in group:
             if entry.type is not record.RecordType.CREATED:
-                self._placement.replay(entry.placeable(0))
+                self._backend.replay(entry.placeable(0))
         commit(self, group, marker)
 
     patch.setattr(writer.Writer, "_commit", early)
@@ -84,7 +84,7 @@ def staged_names_dropped_at_once(patch: Patch) -> None:
 
     def eager(self: writer.Writer, change: placement.Placeable) -> None:
         apply(self, change)
-        self._placement.drop_staged(change.sequence)
+        self._backend.drop_staged(change.sequence)
 
     patch.setattr(writer.Writer, "_apply", eager)
 
@@ -168,9 +168,9 @@ def killed_log_not_flushed(patch: Patch) -> None:
 def staging_cleared_before_the_checkpoint(patch: Patch) -> None:
     replay = recovery.replay
 
-    def hasty(fs: Any, codec: Any, found: Any, placement_: Any) -> int:
-        count = replay(fs, codec, found, placement_)
-        recovery.clear_staging(fs, placement_._layout)
+    def hasty(fs: Any, codec: Any, found: Any, backend: Any) -> int:
+        count = replay(fs, codec, found, backend)
+        recovery.clear_staging(fs, backend._layout)
         return count
 
     patch.setattr(recovery, "replay", hasty)

@@ -34,7 +34,7 @@ def many(element: Element, ids: Ids) -> list[FileId]:
 def test_pages_add_up(
     element: Element, many: list[FileId], limit: int, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artstore.storage.engine.reading.WINDOW_FILES", window)
+    monkeypatch.setattr("artstore.storage.engine.backends.local.WINDOW_FILES", window)
     assert list_all(element, limit) == many
 
 

@@ -28,6 +28,8 @@ from artstore.core.model.event import TraceId
 from artstore.core.model.file import Deletion, FileChange, FileRecord, check_attr_size
 from artstore.core.model.ids import ElementId, FileId
 from artstore.storage.engine import identity, mode_rules, recovery, takeover
+from artstore.storage.engine.backends.base import Backend, Incoming
+from artstore.storage.engine.backends.local import LocalBackend
 from artstore.storage.engine.capacity import Room, Thresholds
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.feed import Feed, FeedPage
@@ -35,8 +37,7 @@ from artstore.storage.engine.fs import Fs, LocalFs, make_directories
 from artstore.storage.engine.keeper import Keeper
 from artstore.storage.engine.layout import Layout, extension_of
 from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
-from artstore.storage.engine.placement import Placement
-from artstore.storage.engine.placer import DirectPlacer, Placer, PlacerProcess
+from artstore.storage.engine.placer import DirectPlacer, PlacerProcess
 from artstore.storage.engine.reading import Content, Reading
 from artstore.storage.engine.record import (
     NO_TRACE,
@@ -47,7 +48,6 @@ from artstore.storage.engine.record import (
 )
 from artstore.storage.engine.refusals import ElementInUse, ElementRefused
 from artstore.storage.engine.segments import Segments
-from artstore.storage.engine.upload import Upload
 from artstore.storage.engine.writer import (
     Done,
     Entry,
@@ -103,18 +103,17 @@ class Engine:
         self._room = Room(
             fs, options.root, options.reserved_bytes, clock, options.thresholds
         )
-        self._placement = Placement(fs, layout)
-        self._placer: Placer = PlacerProcess() if options.has_helper else DirectPlacer(fs)
-        self._reading = Reading(fs, layout, self._claims)
+        placer = PlacerProcess() if options.has_helper else DirectPlacer(fs)
+        self._backend: Backend = LocalBackend(fs, layout, placer, opened.volume)
+        self._reading = Reading(self._backend, self._claims)
         self._listeners: list[Callable[[], None]] = []
         codec = Codec(self._element.log_id)
         covered = self._recover(options, codec)
         self._writer = Writer(
             log=self._log,
-            placement=self._placement,
+            backend=self._backend,
             segments=self._segments,
             claims=self._claims,
-            placer=self._placer,
             existing=self._existing,
             on_durable=self._wake,
         )
@@ -124,8 +123,8 @@ class Engine:
             codec=codec,
             segments=self._segments,
             writer=self._writer,
-            placement=self._placement,
-            volume=opened.volume,
+            backend=self._backend,
+            element=lambda: self._element,
             covered=covered,
             interval_s=options.checkpoint_interval_s,
             unflushed_bytes_max=options.unflushed_bytes_max,
@@ -167,7 +166,7 @@ class Engine:
             except (OSError, LogFull, LogFailed) as error:
                 self._writer.fail("no checkpoint at the end", error)
         self._log.close()
-        self._placer.close()
+        self._backend.close()
         self._opened.close(self._fs)
 
     # --- writing ----------------------------------------------------------------------
@@ -211,12 +210,14 @@ class Engine:
                     file.done(error)
 
     def begin_upload(
-        self, file_id: FileId, size: int | None, sha256: str | None
-    ) -> Upload | Stored:
+        self, file_id: FileId, size: int | None, sha256: str | None, filename: str = ""
+    ) -> Incoming | Stored:
         """Receive a large file; ends with `finish_upload` or `abort_upload`.
 
         Args:
             size, sha256: As far as the sender declares them.
+            filename: What the record will say, if it is known already: a store without
+                renaming then has the bytes in the right place from the start.
 
         Returns:
             `Stored`, if exactly this file is there already: its bytes are not needed.
@@ -230,13 +231,12 @@ class Engine:
         try:
             stored = self._known(file_id, size, sha256)
             if stored is None:
-                return Upload(
-                    self._fs,
-                    self._layout,
+                return self._backend.begin_upload(
+                    file_id,
+                    file_id + extension_of(filename),
+                    size,
                     self._room,
                     self._writer.fail,
-                    file_id=file_id,
-                    size=size,
                 )
         except ArtStoreError:
             self._claims.release(file_id)
@@ -244,7 +244,7 @@ class Engine:
         self._claims.release(file_id)
         return stored
 
-    def finish_upload(self, upload: Upload, record: FileRecord, trace: TraceId | None) -> Stored:
+    def finish_upload(self, upload: Incoming, record: FileRecord, trace: TraceId | None) -> Stored:
         """Give the received file its name. `upload.finish` was called.
 
         Raises:
@@ -261,7 +261,7 @@ class Engine:
             self._claims.release(upload.file_id)
         return stored
 
-    def abort_upload(self, upload: Upload) -> None:
+    def abort_upload(self, upload: Incoming) -> None:
         upload.abort()
         self._claims.release(upload.file_id)
 
@@ -454,7 +454,7 @@ class Engine:
         """Returns up to where a checkpoint reaches afterwards."""
         fs, layout = self._fs, self._layout
         found = recovery.read_log(fs, layout, self._element.log_id)
-        replayed = recovery.replay(fs, codec, found, self._placement)
+        replayed = recovery.replay(fs, codec, found, self._backend)
         self._segments = Segments(fs, layout, options.segment_bytes, found.history, found.raw)
         self._log = Log(
             fs,
@@ -469,13 +469,13 @@ class Engine:
             get_logger().info("log replayed", changes=replayed)
             covered = found.next_sequence - 1
             self._checkpoint(covered)
-            self._placement.drop_staged(covered)
+            self._backend.drop_staged(covered)
         recovery.clear_staging(fs, layout)
         return covered
 
     def _checkpoint(self, covers: int) -> None:
         """While no writer runs."""
-        self._fs.flush_volume(self._opened.volume)
+        self._backend.settle(self._element)
         self._log.append([Body(RecordType.CHECKPOINT, 0, encode_checkpoint(covers))])
 
     def _existing(self, wanted: FileRecord) -> Stored | None:

@@ -5,13 +5,15 @@ then says so in the log. What lies before it is never replayed again and leaves 
 """
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from artstore.core.logging import get_logger
+from artstore.storage.engine.backends.base import Backend
 from artstore.storage.engine.fs import NO_ROOM_ERRORS, Fs
 from artstore.storage.engine.history import write_history
+from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.placement import Placement
 from artstore.storage.engine.record import BadRecord, Codec
 from artstore.storage.engine.segments import Segments
 from artstore.storage.engine.writer import Marker, Writer
@@ -21,7 +23,7 @@ POLL_S: Final = 0.25
 
 class Keeper:
     """Args:
-    volume: Handle of the root directory, opened before anything was written.
+    element: Who the element is now, for the store to remember.
     covered: Up to where the last checkpoint reaches.
     """
 
@@ -33,8 +35,8 @@ class Keeper:
         codec: Codec,
         segments: Segments,
         writer: Writer,
-        placement: Placement,
-        volume: int,
+        backend: Backend,
+        element: Callable[[], ElementFile],
         covered: int,
         interval_s: float,
         unflushed_bytes_max: int,
@@ -44,8 +46,8 @@ class Keeper:
         self._codec = codec
         self._segments = segments
         self._writer = writer
-        self._placement = placement
-        self._volume = volume
+        self._backend = backend
+        self._element = element
         self._covered = covered
         self._interval_s = interval_s
         self._unflushed_bytes_max = unflushed_bytes_max
@@ -76,14 +78,14 @@ class Keeper:
         """Flush what is in place, and send the marker on its way into the log."""
         marker = Marker(self._writer.changed_head)
         self._writer.unflushed_bytes = 0
-        self._fs.flush_volume(self._volume)
+        self._backend.settle(self._element())
         self._writer.submit_marker(marker)
         return marker
 
     def end_checkpoint(self, marker: Marker) -> None:
         if marker.durable:
             self._covered = marker.covers
-            self._placement.drop_staged(marker.covers)
+            self._backend.drop_staged(marker.covers)
 
     def tidy(self) -> None:
         """Turn sealed segments into history; have a spare ready."""

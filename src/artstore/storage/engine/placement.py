@@ -9,11 +9,12 @@ Only the writer thread (or recovery, before there is one) calls this.
 
 import contextlib
 import hashlib
-from typing import Final, NamedTuple
+from typing import Final
 
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord
 from artstore.storage.engine import sidecar
+from artstore.storage.engine.backends.base import Placeable
 from artstore.storage.engine.fs import Fs, make_directories, read_file
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.placer import NewFile, put_new
@@ -26,26 +27,11 @@ record was written; their size is looked at, the scrub does the rest, and a star
 _CHUNK_BYTES: Final = 1 << 20
 
 
-class Placeable(NamedTuple):
-    """A durable change, with its content or the name the content has until now (see
-    `record.ChangePayload`)."""
-
-    type: RecordType
-    sequence: int
-    record: FileRecord
-    record_json: bytes
-    content: bytes | None
-    present_name: str | None
-
-
 class Placement:
     def __init__(self, fs: Fs, layout: Layout) -> None:
         self._fs = fs
         self._layout = layout
         self._staged: list[tuple[int, str]] = []
-
-    def attr_path(self, record: FileRecord) -> str:
-        return self._layout.attr(record.file_id)
 
     def new_file(self, change: Placeable) -> NewFile | None:
         """What a placer has to make for the creation of a small file."""

@@ -1,58 +1,47 @@
 """Reading files: records, content, listings. Nothing here takes a lock while it reads."""
 
 import hashlib
-from collections.abc import Iterator
-from heapq import nsmallest
 from typing import Final
 
-from artstore.core.errors import ArtStoreError, FileDamaged, FileDeleted, UnknownFile
+from artstore.core.errors import FileDamaged, FileDeleted, UnknownFile
 from artstore.core.logging import get_logger
-from artstore.core.model.file import ATTR_BYTES_MAX, FileRecord
-from artstore.core.model.ids import FileId, is_file_id
+from artstore.core.model.file import FileRecord
+from artstore.core.model.ids import FileId
 from artstore.storage.engine import sidecar
+from artstore.storage.engine.backends.base import Backend, OpenContent
 from artstore.storage.engine.claims import Claims
-from artstore.storage.engine.fs import Fs
-from artstore.storage.engine.layout import ATTR_SUFFIX, Layout
 
 PAGE_BYTES_MAX: Final = 8 << 20
-WINDOW_FILES: Final = 50_000
-"""How many names of one hour are kept sorted at a time: 10 MB, and an hour of a million
-files is scanned 20 times for a whole listing, not once for each page."""
-
-_ATTR_READ_MAX: Final = ATTR_BYTES_MAX + 4096
 
 
 class Content:
     """An open file: its record and its bytes. Close it. One thread at a time."""
 
-    def __init__(self, fs: Fs, handle: int, record: FileRecord) -> None:
-        self._fs = fs
-        self._handle = handle
+    def __init__(self, opened: OpenContent, record: FileRecord) -> None:
+        self._opened = opened
         self.record = record
 
     def read(self, size: int, offset: int) -> bytes:
         """Raises:
         FileDamaged: The file became shorter.
         """
-        data = self._fs.read(self._handle, size, offset)
+        data = self._opened.read(size, offset)
         wanted = min(size, self.record.size - offset)
         while len(data) < wanted:
-            more = self._fs.read(self._handle, wanted - len(data), offset + len(data))
+            more = self._opened.read(wanted - len(data), offset + len(data))
             if not more:
                 raise FileDamaged("the stored content is too short")
             data += more
         return data
 
     def close(self) -> None:
-        self._fs.close(self._handle)
+        self._opened.close()
 
 
 class Reading:
-    def __init__(self, fs: Fs, layout: Layout, claims: Claims) -> None:
-        self._fs = fs
-        self._layout = layout
+    def __init__(self, backend: Backend, claims: Claims) -> None:
+        self._backend = backend
         self._claims = claims
-        self._window: tuple[str, str, list[FileId]] = ("", "", [])
 
     def record(self, file_id: FileId) -> FileRecord:
         """Raises:
@@ -67,7 +56,7 @@ class Reading:
     def find(self, file_id: FileId) -> FileRecord | None:
         """For the writer, which has to see its own unfinished files too."""
         try:
-            data = self._read_attr(file_id)
+            data = self._backend.attr(file_id)
         except FileNotFoundError:
             return None
         return sidecar.parse(data, file_id)
@@ -77,19 +66,19 @@ class Reading:
         UnknownFile, FileDeleted, FileDamaged: It is not there, or not whole.
         """
         record = self.record(file_id)
-        handle = self._open(record)
-        if handle is None:
+        opened = self._open(record)
+        if opened is None:
             # A change may be half-way: the content has its new name or is gone already,
             # and the record is about to say so.
             self._claims.wait_until_free(file_id)
             record = self.record(file_id)
-            handle = self._open(record)
-        if handle is None:
+            opened = self._open(record)
+        if opened is None:
             raise FileDamaged("the content of this file is missing")
-        if self._fs.size(handle) != record.size:
-            self._fs.close(handle)
+        if opened.size != record.size:
+            opened.close()
             raise FileDamaged("the stored content does not have its length")
-        return Content(self._fs, handle, record)
+        return Content(opened, record)
 
     def small_content(self, content: Content) -> bytes:
         """All of it, checked.
@@ -110,15 +99,8 @@ class Reading:
         """
         lines: list[bytes] = []
         size = 0
-        for file_id in self._ids_after(after or FileId("")):
-            try:
-                data = self._attr(file_id)
-                line = sidecar.unseal(data) if data is not None else None
-            except ArtStoreError as error:
-                get_logger().error(
-                    "record left out of a listing", file_id=file_id, cause=str(error)
-                )
-                continue
+        ids = self._backend.ids_after(after or FileId(""))
+        for line in self._backend.each(self._line, ids):
             if line is None:
                 continue
             lines.append(line)
@@ -127,11 +109,19 @@ class Reading:
                 break
         return lines
 
-    def _open(self, record: FileRecord) -> int | None:
+    def _line(self, file_id: FileId) -> bytes | None:
+        try:
+            data = self._attr(file_id)
+            return sidecar.unseal(data) if data is not None else None
+        except FileDamaged as error:
+            get_logger().error("record left out of a listing", file_id=file_id, cause=str(error))
+            return None
+
+    def _open(self, record: FileRecord) -> OpenContent | None:
         if record.deleted is not None:
             raise FileDeleted("this file was deleted", deleted_at=record.deleted.at.isoformat())
         try:
-            return self._fs.open(self._layout.content(record))
+            return self._backend.open(record)
         except FileNotFoundError:
             return None
 
@@ -141,7 +131,7 @@ class Reading:
             if self._claims.hides(file_id):
                 return None
             try:
-                data = self._read_attr(file_id)
+                data = self._backend.attr(file_id)
                 sidecar.unseal(data)
             except FileNotFoundError:
                 return None
@@ -152,46 +142,3 @@ class Reading:
             else:
                 return data
         return None
-
-    def _read_attr(self, file_id: FileId) -> bytes:
-        handle = self._fs.open(self._layout.attr(file_id))
-        try:
-            return self._fs.read(handle, _ATTR_READ_MAX, 0)
-        finally:
-            self._fs.close(handle)
-
-    def _ids_after(self, after: FileId) -> Iterator[FileId]:
-        for hour in self._hours_from(after):
-            last = after
-            while window := self._ids_of_hour(hour, last):
-                yield from window
-                last = window[-1]
-
-    def _hours_from(self, after: FileId) -> Iterator[str]:
-        """Hour directories in order, from that of `after` on."""
-        start = self._layout.directory(after) if after else ""
-        return self._descend(self._layout.data, 4, start)
-
-    def _descend(self, directory: str, levels: int, start: str) -> Iterator[str]:
-        if levels == 0:
-            yield directory
-            return
-        for name in sorted(name for name in self._fs.names(directory) if name.isdecimal()):
-            child = f"{directory}/{name}"
-            if child >= start[: len(child)]:
-                yield from self._descend(child, levels - 1, start)
-
-    def _ids_of_hour(self, directory: str, after: FileId) -> list[FileId]:
-        """The next ids of the hour, sorted; a part of them if there are very many.
-
-        The rest of the last window is kept, for the next page of the same listing. A file
-        that came since is not in it: whoever lists noted the feed's position first.
-        """
-        kept_directory, begin, window = self._window
-        if kept_directory == directory and window and begin <= after < window[-1]:
-            return [file_id for file_id in window if file_id > after]
-        names = self._fs.names(directory)
-        ids = (FileId(name[: -len(ATTR_SUFFIX)]) for name in names if name.endswith(ATTR_SUFFIX))
-        window = nsmallest(WINDOW_FILES, (i for i in ids if i > after and is_file_id(i)))
-        self._window = (directory, after, window)
-        return window

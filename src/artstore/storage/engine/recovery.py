@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord
+from artstore.storage.engine.backends.base import Backend, Placeable
 from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.placement import Placeable, Placement
 from artstore.storage.engine.record import (
     BLOCK_BYTES,
     FLAG_INLINE,
@@ -86,7 +86,7 @@ def read_log(fs: Fs, layout: Layout, log_id: bytes) -> FoundLog:
     return FoundLog(history, raw, cursor.next_sequence, cursor.crc or 0, covered)
 
 
-def replay(fs: Fs, codec: Codec, found: FoundLog, placement: Placement) -> int:
+def replay(fs: Fs, codec: Codec, found: FoundLog, backend: Backend) -> int:
     """Put everything behind the last checkpoint into place. Returns how many changes."""
     count = 0
     for segment in found.raw:
@@ -95,7 +95,7 @@ def replay(fs: Fs, codec: Codec, found: FoundLog, placement: Placement) -> int:
             continue
         for record in _records(fs, codec, segment):
             if record.sequence > found.covered and record.type.is_change:
-                placement.replay(placeable_of(record))
+                backend.replay(placeable_of(record))
                 count += 1
             if record.sequence == segment.last:
                 break

@@ -9,7 +9,7 @@ from typing import Final
 
 from artstore.core.errors import ArtStoreError, NoRoom, Unavailable
 from artstore.core.model.ids import FileId
-from artstore.storage.engine.capacity import Room
+from artstore.storage.engine.backends.base import Promises
 from artstore.storage.engine.fs import NO_ROOM_ERRORS, Fs, write_all
 from artstore.storage.engine.layout import Layout
 
@@ -27,7 +27,7 @@ class Upload:
         self,
         fs: Fs,
         layout: Layout,
-        room: Room,
+        room: Promises,
         fail: Callable[[str, Exception], None],
         *,
         file_id: FileId,

@@ -14,11 +14,10 @@ from typing import Final, NamedTuple
 from artstore.core.errors import ArtStoreError, NoRoom, Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord
+from artstore.storage.engine.backends.base import Backend, Placeable
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.fs import NO_ROOM_ERRORS
 from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
-from artstore.storage.engine.placement import Placeable, Placement
-from artstore.storage.engine.placer import Placer, PlacerFailed
 from artstore.storage.engine.record import (
     FLAG_INLINE,
     ChangePayload,
@@ -51,7 +50,7 @@ Noted = int | ArtStoreError
 
 @dataclass(slots=True)
 class Entry:
-    """A change that waits for its group; for the last two see `placement.Placeable`."""
+    """A change that waits for its group; for the last two see `backends.base.Placeable`."""
 
     type: RecordType
     record: FileRecord
@@ -134,7 +133,7 @@ class Marker:
 
 
 class Writer:
-    """Owns the log and the placement while the element runs.
+    """Owns the log and what is put in place while the element runs.
 
     Args:
         existing: What is stored under the id of a new record, or `None`.
@@ -145,18 +144,16 @@ class Writer:
         self,
         *,
         log: Log,
-        placement: Placement,
+        backend: Backend,
         segments: Segments,
         claims: Claims,
-        placer: Placer,
         existing: Callable[[FileRecord], Stored | None],
         on_durable: Callable[[int], None],
     ) -> None:
         self._log = log
-        self._placement = placement
+        self._backend = backend
         self._segments = segments
         self._claims = claims
-        self._placer = placer
         self._existing = existing
         self._on_durable = on_durable
         self._waiting: deque[Entry | Note] = deque()
@@ -283,15 +280,12 @@ class Writer:
     def _not_existing(self, group: Sequence[Entry | Note]) -> list[Entry | Note]:
         """A file is created once. Who repeats an upload gets the record of the first."""
         creating = {
-            self._placement.attr_path(entry.record): entry
+            entry.record.file_id: entry
             for entry in group
             if isinstance(entry, Entry) and entry.type is RecordType.CREATED
         }
-        try:
-            taken = self._placer.existing(list(creating))
-        except PlacerFailed:
-            taken = list(creating)
-        answered = {id(creating[path]) for path in taken if self._is_answered(creating[path])}
+        taken = self._backend.existing(list(creating)) if creating else ()
+        answered = {id(creating[key]) for key in taken if self._is_answered(creating[key])}
         return [entry for entry in group if id(entry) not in answered]
 
     def _is_answered(self, entry: Entry) -> bool:
@@ -310,7 +304,7 @@ class Writer:
         """They are durable. If one cannot be put into place, the next start will do it, so
         nobody may be told that it was refused: the outcome is open."""
         changes = [entry.placeable(sequence) for sequence, entry in enumerate(group, first)]
-        placed = self._place_new([change for change in changes if change is not None])
+        placed = self._backend.put_new([change for change in changes if change is not None])
         for position, (entry, change) in enumerate(zip(group, changes, strict=True)):
             sequence = first + position
             try:
@@ -330,31 +324,17 @@ class Writer:
             self._release(entry)
             entry.finish(sequence)
 
-    def _place_new(self, changes: Sequence[Placeable]) -> set[int]:
-        """The small new files, all at once. Returns the sequences of those in place."""
-        new = {
-            change.sequence: file
-            for change in changes
-            if (file := self._placement.new_file(change)) is not None
-        }
-        try:
-            self._placer.put_new(list(new.values()))
-        except PlacerFailed as failure:
-            get_logger().warning("files are put in place one by one", cause=str(failure))
-            return set()
-        return set(new)
-
     def _apply(self, change: Placeable) -> None:
         is_small = change.content is not None
         try:
             # A small file that comes here was tried already and may be half in place.
-            self._placement.replay(change, verify=is_small)
+            self._backend.replay(change, verify=is_small)
         except OSError as error:
             # The reserve exists for this: what is promised gets its room.
             if error.errno not in NO_ROOM_ERRORS or not self._segments.release_spare():
                 raise
             get_logger().warning("volume full; the log's reserve is used")
-            self._placement.replay(change)
+            self._backend.replay(change)
 
     def _publish(self, head: int) -> None:
         self.head = head

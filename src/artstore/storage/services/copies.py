@@ -17,8 +17,8 @@ from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
 from artstore.core.web.problems import status_of
+from artstore.storage.engine.backends.base import Incoming
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.upload import Upload
 from artstore.storage.engine.writer import Stored
 from artstore.storage.services.source import SourceElement, SourceFailed
 from artstore.storage.services.threads import Threads, finished
@@ -108,7 +108,11 @@ class Copies:
                 self._engine.put_copy, record, content, current_trace_id()
             )
         upload = await self._threads.run(
-            self._engine.begin_upload, record.file_id, record.size, record.sha256
+            self._engine.begin_upload,
+            record.file_id,
+            record.size,
+            record.sha256,
+            record.original_filename,
         )
         if isinstance(upload, Stored):
             return upload
@@ -124,7 +128,7 @@ class Copies:
             self._engine.finish_upload, upload, record, current_trace_id()
         )
 
-    async def _write(self, upload: Upload, blocks: AsyncIterator[bytes]) -> None:
+    async def _write(self, upload: Incoming, blocks: AsyncIterator[bytes]) -> None:
         """One block is written and hashed while the next one comes in, and no more."""
         writing: asyncio.Future[None] | None = None
         try:

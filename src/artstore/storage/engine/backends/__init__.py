@@ -1,0 +1,1 @@
+"""Where the files of an element lie: on its own volume, or in a bucket."""

@@ -1,0 +1,427 @@
+"""Files as objects of a store such as S3: `data/<hour>/<id>.pdf` and `...attr.json` beside it.
+
+There is no renaming here and nothing is flushed: an object is there, whole and durable, or
+it is not. So the content goes first and the attr.json after it; a file exists from the
+moment its attr.json does. A content without one is what an interrupted upload left.
+"""
+
+import errno
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+from obstore.store import ObjectStore
+from pydantic import ValidationError
+
+from artstore.core.errors import FileDamaged
+from artstore.core.logging import get_logger
+from artstore.core.model.file import FileRecord
+from artstore.core.model.ids import FileId, is_file_id
+from artstore.storage.engine import sidecar
+from artstore.storage.engine.backends.base import (
+    Incoming,
+    Item,
+    Placeable,
+    Promises,
+    Result,
+    StoreAway,
+)
+from artstore.storage.engine.backends.object_content import (
+    ObjectContent,
+    ObjectUpload,
+    copy_object,
+    open_object,
+)
+from artstore.storage.engine.backends.object_failures import reaching
+from artstore.storage.engine.fs import Volume
+from artstore.storage.engine.identity import ElementFile
+from artstore.storage.engine.layout import ATTR_SUFFIX, Layout
+from artstore.storage.engine.record import RecordType
+
+ELEMENT_KEY: Final = "element.json"
+DATA_KEY: Final = "data"
+_LISTED_PER_FILE_MAX: Final = 20
+"""Where a listing would pass more names than this for each file of a group, single questions
+cost less."""
+_BEHIND: Final = "~"
+"""Sorts behind every name that begins with the same id."""
+
+
+class ObjectBackend:
+    """Implements `Backend`.
+
+    Args:
+        check_contract: Raises `StoreAway` if the store does not do what we rely on.
+        concurrency: Requests at once, for writing and for reading each.
+        capacity_bytes: How much the element may hold: a store does not say.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        check_contract: Callable[[], None],
+        *,
+        concurrency: int,
+        capacity_bytes: int,
+    ) -> None:
+        self._store = store
+        self._check_contract = check_contract
+        self._concurrency = concurrency
+        self._capacity_bytes = capacity_bytes
+        self._layout = Layout("")
+        self._reading = ThreadPoolExecutor(concurrency, thread_name_prefix="store-reading")
+        self._writing = ThreadPoolExecutor(concurrency, thread_name_prefix="store-writing")
+        self._kept_history: set[str] | None = None
+        self._history_folder = ""
+        self._used = _Used()
+        self._unusable: str | None = "the object store was not reached yet"
+
+    # --- coming and going --------------------------------------------------------------
+
+    def connect(self, element: ElementFile, *, is_new: bool) -> ElementFile:
+        if self._unusable is None:
+            self._check_owner(element)
+            return element
+        try:
+            self._check_contract()
+            element = self._claim(element, is_new=is_new)
+        except StoreAway as away:
+            self._unusable = away.detail
+            raise
+        self._history_folder = f"log/{element.feed_id}"
+        self._unusable = None
+        self._used.count(self._sizes)
+        return element
+
+    def close(self) -> None:
+        self._reading.shutdown()
+        self._writing.shutdown()
+
+    # --- reading ----------------------------------------------------------------------
+
+    def attr(self, file_id: FileId) -> bytes:
+        self._check_connected()
+        return self._get(self._attr_key(file_id))
+
+    def open(self, record: FileRecord) -> ObjectContent:
+        self._check_connected()
+        return open_object(self._store, self._content_key(record), record.size)
+
+    def ids_after(self, after: FileId) -> Iterator[FileId]:
+        self._check_connected()
+        offset = self._key(after, after + _BEHIND) if after else None
+        for key, _ in self._listed(DATA_KEY, offset):
+            name = key.rpartition("/")[2]
+            if name.endswith(ATTR_SUFFIX) and is_file_id(name.removesuffix(ATTR_SUFFIX)):
+                yield FileId(name.removesuffix(ATTR_SUFFIX))
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        return _at_once(self._reading, self._concurrency, work, items)
+
+    # --- writing ----------------------------------------------------------------------
+
+    def existing(self, file_ids: Sequence[FileId]) -> Collection[FileId]:
+        """One listing for the new files of an hour: their ids are the last ones in it."""
+        self._check_connected()
+        hours: dict[str, set[FileId]] = {}
+        for file_id in file_ids:
+            hours.setdefault(self._layout.directory(file_id)[1:], set()).add(file_id)
+        found: set[FileId] = set()
+        for hour, wanted in hours.items():
+            found |= self._existing_of_hour(hour, wanted)
+        return found
+
+    def put_new(self, changes: Sequence[Placeable]) -> set[int]:
+        new = [
+            change
+            for change in changes
+            if change.type is RecordType.CREATED and change.content is not None
+        ]
+        done = _at_once(self._writing, self._concurrency, self._put_new, new)
+        return {change.sequence for change, is_placed in zip(new, done, strict=True) if is_placed}
+
+    def replay(self, change: Placeable, *, verify: bool = True) -> None:
+        self._check_connected()
+        record = change.record
+        present = self._record(record.file_id) if verify else None
+        if present is not None and present.revision > record.revision:
+            return
+        if change.type is RecordType.DELETED:
+            # The tombstone first: content without it would look like damage.
+            self._put(self._attr_key(record.file_id), sidecar.seal(change.record_json))
+            self._remove_content(change)
+            return
+        if change.content is not None:
+            self._settle_content(change)
+        elif change.present_name is not None:
+            self.prepare(record, change.present_name)
+        if present is None or present.revision < record.revision:
+            self._put(self._attr_key(record.file_id), sidecar.seal(change.record_json))
+        if change.present_name not in (None, _name(self._content_key(record))):
+            self._remove(self._key(record.file_id, change.present_name))
+
+    # --- large contents ---------------------------------------------------------------
+
+    def begin_upload(
+        self,
+        file_id: FileId,
+        name: str,
+        size: int | None,
+        room: Promises,
+        fail: Callable[[str, Exception], None],
+    ) -> Incoming:
+        """The bytes go to where they will be read; nobody sees them without an attr.json."""
+        self._check_connected()
+        room.promise(size or 0)
+        return ObjectUpload(
+            self._store,
+            self._key(file_id, name),
+            file_id=file_id,
+            promised=size,
+            release=room.release,
+            may_remove=lambda: self._record(file_id) is None,
+        )
+
+    def prepare(self, record: FileRecord, present_name: str) -> None:
+        source, target = self._key(record.file_id, present_name), self._content_key(record)
+        if source != target and self._size(target) != record.size:
+            copy_object(self._store, source, target, record)
+        elif source == target and self._size(target) != record.size:
+            get_logger().warning("logged content is gone", file_id=record.file_id)
+
+    # --- checkpoints ------------------------------------------------------------------
+
+    def settle(self, element: ElementFile) -> None:
+        """What was put is durable already. Here the element makes sure that it still is the
+        one that writes here, and the store remembers its mode."""
+        self._check_connected()
+        self._check_owner(element)
+
+    def drop_staged(self, covered: int) -> None:
+        """Nothing is staged."""
+
+    def keep_history(self, paths: Sequence[str], read: Callable[[str], bytes]) -> None:
+        self._check_connected()
+        if self._kept_history is None:
+            self._kept_history = {_name(key) for key, _ in self._listed(self._history_folder)}
+        for path in paths:
+            if _name(path) not in self._kept_history:
+                self._put(f"{self._history_folder}/{_name(path)}", read(path))
+                self._kept_history.add(_name(path))
+
+    def volume(self) -> Volume | None:
+        used = self._used.bytes
+        return Volume(self._capacity_bytes, used, max(0, self._capacity_bytes - used), 0)
+
+    # --- whose store it is ------------------------------------------------------------
+
+    def _claim(self, element: ElementFile, *, is_new: bool) -> ElementFile:
+        found = self._owner()
+        if found is None:
+            if next(self._listed(DATA_KEY), None) is not None:
+                raise StoreAway("the bucket holds files, but its element.json is missing")
+            self._put_owner(element, None)
+            return element
+        owner, _ = found
+        if owner.element_id != element.element_id:
+            raise StoreAway(f"the bucket belongs to the element {owner.element_id}")
+        if owner.feed_id == element.feed_id:
+            self._check_owner(element)
+            return element
+        if not is_new:
+            raise StoreAway("another volume has taken over the bucket of this element")
+        get_logger().warning("a new volume takes over the bucket", former_feed=owner.feed_id)
+        adopted = element.model_copy(update={"mode": owner.mode, "created_at": owner.created_at})
+        self._put_owner(adopted, found[1])
+        return adopted
+
+    def _check_owner(self, element: ElementFile) -> None:
+        """Raises:
+        OSError: Somebody else writes here. Whatever this process still did would be lost.
+        """
+        found = self._owner()
+        if found is None:
+            raise StoreAway("the element.json in the bucket is missing")
+        owner, e_tag = found
+        if owner.feed_id != element.feed_id:
+            raise OSError(errno.ESTALE, "another volume has taken over the bucket")
+        if owner != element:
+            self._put_owner(element, e_tag)
+
+    def _owner(self) -> tuple[ElementFile, str | None] | None:
+        try:
+            with reaching():
+                result = obstore.get(self._store, ELEMENT_KEY)
+                data = bytes(result.bytes())
+            return ElementFile.model_validate_json(data), result.meta["e_tag"]
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise StoreAway("the element.json in the bucket is damaged") from error
+
+    def _put_owner(self, element: ElementFile, replaces: str | None) -> None:
+        data = element.model_dump_json(indent=2).encode() + b"\n"
+        try:
+            with reaching(AlreadyExistsError, PreconditionError):
+                obstore.put(
+                    self._store,
+                    ELEMENT_KEY,
+                    data,
+                    mode={"e_tag": replaces} if replaces else "create",
+                )
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise StoreAway("another process changes the element.json in the bucket") from error
+
+    # --- inside -----------------------------------------------------------------------
+
+    def _check_connected(self) -> None:
+        if self._unusable is not None:
+            raise StoreAway(self._unusable)
+
+    def _existing_of_hour(self, hour: str, wanted: set[FileId]) -> set[FileId]:
+        first, last = min(wanted), max(wanted)
+        found: set[FileId] = set()
+        for passed, (key, _) in enumerate(self._listed(hour, f"{hour}/{first}")):
+            name = _name(key)
+            if name > last + _BEHIND:
+                return found
+            if (file_id := FileId(name.removesuffix(ATTR_SUFFIX))) in wanted:
+                found.add(file_id)
+            if passed > _LISTED_PER_FILE_MAX * len(wanted) + 1000:
+                unknown = [file_id for file_id in wanted if file_id >= name]
+                return found | set(self._asked_one_by_one(unknown))
+        return found
+
+    def _asked_one_by_one(self, file_ids: Sequence[FileId]) -> Iterator[FileId]:
+        sizes = _at_once(
+            self._writing, self._concurrency, lambda i: self._size(self._attr_key(i)), file_ids
+        )
+        return (file_id for file_id, size in zip(file_ids, sizes, strict=True) if size is not None)
+
+    def _put_new(self, change: Placeable) -> bool:
+        """False if there is an attr.json already: `replay` looks what it is."""
+        self._check_connected()
+        assert change.content is not None
+        self._put(self._content_key(change.record), change.content)
+        try:
+            with reaching(AlreadyExistsError):
+                obstore.put(
+                    self._store,
+                    self._attr_key(change.record.file_id),
+                    sidecar.seal(change.record_json),
+                    mode="create",
+                )
+        except AlreadyExistsError:
+            return False
+        self._used.add(len(change.content))
+        return True
+
+    def _settle_content(self, change: Placeable) -> None:
+        assert change.content is not None
+        key = self._content_key(change.record)
+        if self._size(key) != len(change.content):
+            self._put(key, change.content)
+
+    def _remove_content(self, change: Placeable) -> None:
+        self._remove(self._content_key(change.record))
+        if change.present_name is not None:
+            self._remove(self._key(change.record.file_id, change.present_name))
+        self._used.add(-change.record.size)
+
+    def _record(self, file_id: FileId) -> FileRecord | None:
+        """`None` also for a damaged one, which a replay puts right."""
+        try:
+            return sidecar.parse(self.attr(file_id), file_id)
+        except (FileNotFoundError, FileDamaged):
+            return None
+
+    def _sizes(self) -> Iterator[int]:
+        return (size for _, size in self._listed(DATA_KEY))
+
+    def _listed(self, folder: str, offset: str | None = None) -> Iterator[tuple[str, int]]:
+        """Keys and sizes, in order, behind `offset`."""
+        with reaching():
+            for batch in obstore.list(self._store, folder, offset=offset, chunk_size=1000):
+                for entry in batch:
+                    yield entry["path"], entry["size"]
+
+    def _get(self, key: str) -> bytes:
+        with reaching():
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def _put(self, key: str, data: bytes) -> None:
+        with reaching():
+            obstore.put(self._store, key, data, use_multipart=False)
+
+    def _size(self, key: str) -> int | None:
+        try:
+            with reaching():
+                return obstore.head(self._store, key)["size"]
+        except FileNotFoundError:
+            return None
+
+    def _remove(self, key: str) -> None:
+        try:
+            with reaching():
+                obstore.delete(self._store, key)
+        except FileNotFoundError:
+            pass
+
+    def _attr_key(self, file_id: FileId) -> str:
+        return self._layout.attr(file_id)[1:]
+
+    def _content_key(self, record: FileRecord) -> str:
+        return self._layout.content(record)[1:]
+
+    def _key(self, file_id: FileId, name: str) -> str:
+        return f"{self._layout.directory(file_id)}/{name}"[1:]
+
+
+class _Used:
+    """Bytes in the store: counted once in the background, then kept up to date."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_counted = False
+        self.bytes = 0
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self.bytes += size
+
+    def count(self, sizes: Callable[[], Iterator[int]]) -> None:
+        if not self._is_counted:
+            self._is_counted = True
+            counting = threading.Thread(target=self._count, args=(sizes,), daemon=True)
+            counting.start()
+
+    def _count(self, sizes: Callable[[], Iterator[int]]) -> None:
+        try:
+            self.add(sum(sizes()))
+        except StoreAway as away:
+            self._is_counted = False
+            get_logger().warning("the files in the store were not counted", cause=str(away))
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _at_once(
+    pool: ThreadPoolExecutor,
+    count: int,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+) -> Iterator[Result]:
+    """Results in order; never more than `count` are begun ahead of the reader."""
+    begun = deque(maxlen=count)  # type: ignore[var-annotated]
+    for item in items:
+        if len(begun) == count:
+            yield begun.popleft().result()
+        begun.append(pool.submit(work, item))
+    while begun:
+        yield begun.popleft().result()
