@@ -112,6 +112,12 @@ ELEMENT_CAPACITY_STATE = Gauge(
     ["state"],
     registry=REGISTRY,
 )
+ELEMENT_MODE = Gauge(
+    "artstore_element_mode",
+    "1 for the mode the element is in: edit, rw, ro, ar.",
+    ["mode"],
+    registry=REGISTRY,
+)
 ELEMENT_WRITABLE = Gauge(
     "artstore_element_writable",
     "0 when the element takes no files: its mode forbids it or its volume failed.",
