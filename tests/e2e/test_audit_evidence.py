@@ -157,6 +157,27 @@ def test_events_are_found_by_what_they_say(artstore: Run, bundle: tuple[Path, st
     assert (event["kind"], event["file_id"]) == ("file.changed", bundle[1])
 
 
+def test_personal_facts_are_erased_and_everything_stays_provable(
+    artstore: Run, store: ArtStore, trusted: list[str], tmp_path: Path
+) -> None:
+    stored = store.put(b"secret name", filename="name.txt")
+    wait_until(lambda: list(store.audit.timeline(stored.file_id)), "the event of the deposit")
+    order = ("audit", "erase", "--file", stored.file_id, "--reason", "asked for", "--yes")
+    assert answer(artstore(*order))["events"] == 1
+
+    (event,) = store.audit.timeline(stored.file_id)
+    assert event.personal == {}
+    assert event.event["personal"]
+    made = answer(artstore("proof", stored.file_id, "-o", tmp_path / "proof.zip"))
+    assert made["events"] == 1
+    with zipfile.ZipFile(tmp_path / "proof.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    verdict = check(tmp_path / "unpacked", trusted)
+    assert verdict.proven
+    assert "not shown: actor_name" in verdict.text
+    assert artstore("audit", "erase", "--reason", "nobody named").returncode == 2
+
+
 def test_a_witness_that_is_killed_comes_back_and_confirms_what_follows(
     stack: RunningStack, store: ArtStore
 ) -> None:

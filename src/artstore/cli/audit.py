@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from artstore.cli.options import JsonOption
+from artstore.cli.options import JsonOption, YesOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -177,6 +177,44 @@ def verify(
         export, trusted, known or [], authorities=authorities, part=part, as_json=as_json
     ):
         raise typer.Exit(1)
+
+
+@commands.command()
+def erase(
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    person: Annotated[str | None, typer.Option(help="Id of a person.")] = None,
+    account: Annotated[str | None, typer.Option(help="Id of a service account.")] = None,
+    file_id: FileOption = None,
+    until: Annotated[datetime | None, typer.Option(help="UTC; later events keep theirs.")] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="Such as client_address; default: all facts.")
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Destroy personal facts for good. Events stay, and every proof of them holds."""
+    from artstore.cli.output import print_json, say
+    from artstore.cli.values import confirm, utc
+    from artstore.client.store import ArtStore
+
+    if not (person or account or file_id):
+        raise typer.BadParameter("say whose facts: --person, --account or --file")
+    whose = " and ".join(filter(None, (person, account, file_id)))
+    confirm(f"destroy personal facts in events of {whose}", yes)
+    with ArtStore.from_home() as store:
+        events = store.audit.erase(
+            reason=reason,
+            person=person,
+            account=account,
+            file_id=file_id,
+            until=utc(until),
+            fields=field or (),
+        )
+    if as_json:
+        print_json({"events": events})
+    else:
+        say(f"{events} events lost personal facts")
 
 
 def _print_events(found: "Iterable[LoggedEvent]", *, as_json: bool) -> None:

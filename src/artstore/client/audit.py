@@ -3,7 +3,7 @@ docs/formats/audit-export.md. Nothing that comes back is believed here: whoever 
 checks an export or a proof with keys from elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, Final
 from uuid import UUID
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from artstore.client.calls import Backoff, Calls, parse, query_target
 from artstore.client.messages import Answer, Flow, Progress, Request, Work
-from artstore.client.records import Pages, Parameters
+from artstore.client.records import Pages, Parameters, call_json
 from artstore.core.canonical_json import canonical_json
 from artstore.core.errors import TooManyRequests, Unavailable
 from artstore.core.model.audit import AuditEvent, Disclosures
@@ -64,8 +64,17 @@ class _ProvenEvents(BaseModel):
 
 
 class EventPages(Pages[LoggedEvent]):
+    """The newest first."""
+
     def __init__(self, calls: Calls, parameters: Parameters, limit: int | None = None) -> None:
         super().__init__(calls, Page[LoggedEvent], f"{AUDIT}/events", parameters, limit=limit)
+
+
+class TimelinePages(Pages[LoggedEvent]):
+    """The oldest first."""
+
+    def __init__(self, calls: Calls, file_id: str) -> None:
+        super().__init__(calls, Page[LoggedEvent], _file_target(file_id), [])
 
 
 def event_parameters(
@@ -76,11 +85,6 @@ def event_parameters(
         "until": until.isoformat() if until else None,
     }
     return [(name, value) for name, value in {**times, **conditions}.items() if value]
-
-
-def timeline(calls: Calls, file_id: str) -> Flow[list[LoggedEvent]]:
-    answer = yield from calls.call(Request("GET", _file_target(file_id)))
-    return parse(Page[LoggedEvent], answer).items
 
 
 def proven_timeline(calls: Calls, file_id: str) -> Flow[list[ProvenEvent]]:
@@ -102,6 +106,31 @@ def checkpoint(calls: Calls, *, confirmed: bool) -> Flow[bytes]:
 
 def keys(calls: Calls) -> Flow[AuditKeys]:
     return parse(AuditKeys, (yield from calls.call(Request("GET", f"{AUDIT}/keys"))))
+
+
+def erasure(
+    *,
+    person: str | None,
+    account: str | None,
+    file_id: str | None,
+    until: datetime | None,
+    fields: Sequence[str],
+    reason: str,
+) -> dict[str, object]:
+    order = {
+        "person": person,
+        "account": account,
+        "file_id": file_id,
+        "until": until,
+        "fields": list(fields),
+        "reason": reason,
+    }
+    return {name: value for name, value in order.items() if value is not None}
+
+
+def erase(calls: Calls, order: Mapping[str, object]) -> Flow[int]:
+    answer: dict[str, int] = yield from call_json(calls, "POST", f"{AUDIT}/erasures", [], order)
+    return answer["events"]
 
 
 def export(

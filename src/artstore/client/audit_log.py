@@ -1,6 +1,6 @@
 """What the SDK knows of the audit log: `ArtStore.audit`, `AsyncArtStore.audit`."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -44,9 +44,11 @@ class AuditLog:
         while not pages.ended:
             yield from self._transport.run(pages.next())
 
-    def timeline(self, file_id: str) -> list[LoggedEvent]:
-        """Everything that happened to a file, the oldest first."""
-        return self._transport.run(audit.timeline(self._calls, file_id))
+    def timeline(self, file_id: str) -> Iterator[LoggedEvent]:
+        """Everything that happened to a file, the oldest first, fetched a page at a time."""
+        pages = audit.TimelinePages(self._calls, file_id)
+        while not pages.ended:
+            yield from self._transport.run(pages.next())
 
     def proven_timeline(self, file_id: str) -> list[ProvenEvent]:
         """As `timeline`, with proofs in one state of the log. Raises `UnknownAuditEntry`."""
@@ -62,6 +64,32 @@ class AuditLog:
 
     def keys(self) -> AuditKeys:
         return self._transport.run(audit.keys(self._calls))
+
+    def erase(
+        self,
+        *,
+        reason: str,
+        person: str | None = None,
+        account: str | None = None,
+        file_id: str | None = None,
+        until: datetime | None = None,
+        fields: Sequence[str] = (),
+    ) -> int:
+        """Destroy personal facts for good: those of a person, an account or a file, of events
+        before `until`. Events and proofs stay as they are. How many events lost something.
+
+        Args:
+            fields: Which facts (`PersonalField`); none named means all.
+        """
+        order = audit.erasure(
+            person=person,
+            account=account,
+            file_id=file_id,
+            until=until,
+            fields=fields,
+            reason=reason,
+        )
+        return self._transport.run(audit.erase(self._calls, order))
 
     def export(
         self,
@@ -119,8 +147,11 @@ class AsyncAuditLog:
             for event in await self._transport.run(pages.next()):
                 yield event
 
-    async def timeline(self, file_id: str) -> list[LoggedEvent]:
-        return await self._transport.run(audit.timeline(self._calls, file_id))
+    async def timeline(self, file_id: str) -> AsyncIterator[LoggedEvent]:
+        pages = audit.TimelinePages(self._calls, file_id)
+        while not pages.ended:
+            for event in await self._transport.run(pages.next()):
+                yield event
 
     async def proven_timeline(self, file_id: str) -> list[ProvenEvent]:
         return await self._transport.run(audit.proven_timeline(self._calls, file_id))
@@ -133,6 +164,26 @@ class AsyncAuditLog:
 
     async def keys(self) -> AuditKeys:
         return await self._transport.run(audit.keys(self._calls))
+
+    async def erase(
+        self,
+        *,
+        reason: str,
+        person: str | None = None,
+        account: str | None = None,
+        file_id: str | None = None,
+        until: datetime | None = None,
+        fields: Sequence[str] = (),
+    ) -> int:
+        order = audit.erasure(
+            person=person,
+            account=account,
+            file_id=file_id,
+            until=until,
+            fields=fields,
+            reason=reason,
+        )
+        return await self._transport.run(audit.erase(self._calls, order))
 
     async def export(
         self,
