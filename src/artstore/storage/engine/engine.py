@@ -47,6 +47,7 @@ from artstore.storage.engine.record import (
     encode_checkpoint,
 )
 from artstore.storage.engine.refusals import ElementInUse, ElementRefused
+from artstore.storage.engine.scrub.assembly import assemble
 from artstore.storage.engine.segments import Segments
 from artstore.storage.engine.writer import (
     Done,
@@ -75,6 +76,9 @@ class EngineOptions:
     unflushed_bytes_max: int = 256 << 20
     has_helper: bool = False
     """Small files are made by a process of their own: see `placer`."""
+    scrub_interval_s: float = 0
+    """0: on demand only."""
+    scrub_rate_bytes_per_s: int = 20_000_000
 
 
 class NewSmallFile(NamedTuple):
@@ -130,6 +134,19 @@ class Engine:
             unflushed_bytes_max=options.unflushed_bytes_max,
         )
         self._feed = Feed(fs, self._segments, codec, lambda: self._writer.head)
+        self.scrub, self._repairs, self._docket = assemble(
+            fs=fs,
+            layout=layout,
+            backend=self._backend,
+            claims=self._claims,
+            writer=self._writer,
+            room=self._room,
+            clock=clock,
+            file=lambda: self._element,
+            report=lambda detail: self.report(RecordType.FINDING, detail),
+            interval_s=options.scrub_interval_s,
+            rate_bytes_per_s=options.scrub_rate_bytes_per_s,
+        )
 
     @classmethod
     def open(cls, options: EngineOptions, fs: Fs | None = None, clock: Clock | None = None) -> Self:
@@ -155,9 +172,11 @@ class Engine:
             # No reason to serve nothing at all; the next start tries again.
             get_logger().error("change of mode is not told yet", cause=repr(error))
         self._keeper.start()
+        self.scrub.start()
 
     def close(self) -> None:
         """Finish what waits, and leave a checkpoint: the next start has nothing to replay."""
+        self.scrub.stop()
         self._keeper.stop()
         self._writer.close()
         if self._writer.fault is None and self._keeper.is_due:
@@ -334,6 +353,31 @@ class Engine:
             moved = former != _content_name(record)
             return self._write(step, record, trace, present_name=former if moved else None)
 
+    def begin_repair(self, file_id: FileId, record: FileRecord | None = None) -> Incoming:
+        """Receive the content of a damaged file again, from another copy; ends with
+        `finish_repair`, or with `abort` of what is returned. Allowed in every mode.
+
+        Args:
+            record: The whole record of the other copy; needed only where that here is
+                damaged or lost, and otherwise without effect.
+
+        Raises:
+            FileDamaged: The record here is not whole, and none was given.
+            FileDeleted, NoRoom, Unavailable.
+        """
+        return self._repairs.begin(file_id, record)
+
+    def finish_repair(self, incoming: Incoming, record: FileRecord | None = None) -> FileRecord:
+        """Put the received content in place of the damaged one, which is kept in the
+        quarantine. Durable, and told in the log, on return. A file that is whole already
+        stays as it is.
+
+        Raises:
+            SizeMismatch, DigestMismatch: This copy is not the file; nothing was changed.
+            FileDamaged, FileDeleted, Unavailable.
+        """
+        return self._repairs.finish(incoming, record)
+
     def set_mode(
         self, mode: StorageMode, *, by: str, reason: str, confirmed: bool, trace: TraceId | None
     ) -> None:
@@ -405,6 +449,7 @@ class Engine:
         return self._reading.record(file_id)
 
     def open_content(self, file_id: FileId) -> Content:
+        self._docket.check(file_id)
         return self._reading.open_content(file_id)
 
     def read_whole(self, content: Content) -> bytes:
@@ -521,7 +566,10 @@ class Engine:
         entry = self._entry(record_type, record, trace, outcomes.put)
         entry.present_name = present_name
         self._writer.submit(entry)
-        return self._answer(outcomes)
+        stored = self._answer(outcomes)
+        if record_type is RecordType.DELETED:
+            self._docket.close_deleted(record.file_id)
+        return stored
 
     def _answer(self, outcomes: SimpleQueue[Outcome]) -> Stored:
         outcome = self._outcome(outcomes)

@@ -1,0 +1,92 @@
+"""Puts the parts of the scrub together for a running element."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from artstore.core.clock import Clock
+from artstore.core.model.element import StorageMode
+from artstore.storage.engine.backends.base import Backend
+from artstore.storage.engine.backends.local import LocalBackend
+from artstore.storage.engine.capacity import Room
+from artstore.storage.engine.claims import Claims
+from artstore.storage.engine.fs import Fs
+from artstore.storage.engine.identity import ElementFile
+from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.scrub.docket import Docket, Report, SetAside
+from artstore.storage.engine.scrub.findings import Finding
+from artstore.storage.engine.scrub.ledger import Ledger
+from artstore.storage.engine.scrub.repair import Repairs
+from artstore.storage.engine.scrub.round import Element
+from artstore.storage.engine.scrub.scrub import Scrub
+from artstore.storage.engine.scrub.shelf import LocalShelf, Shelf, StoreShelf
+from artstore.storage.engine.writer import Writer
+
+
+class ScrubParts(NamedTuple):
+    scrub: Scrub
+    repairs: Repairs
+    docket: Docket
+
+
+def assemble(
+    *,
+    fs: Fs,
+    layout: Layout,
+    backend: Backend,
+    claims: Claims,
+    writer: Writer,
+    room: Room,
+    clock: Clock,
+    file: Callable[[], ElementFile],
+    report: Report,
+    interval_s: float,
+    rate_bytes_per_s: int,
+) -> ScrubParts:
+    ledger = Ledger(fs, layout)
+    is_local = isinstance(backend, LocalBackend)
+    shelf: Shelf = LocalShelf(fs, layout) if is_local else StoreShelf(backend, layout)
+    set_aside = _mover(ledger, layout) if is_local else _stays
+    docket = Docket(ledger, clock, report, set_aside)
+    docket.load()
+    element = Element(
+        fs=fs,
+        layout=layout,
+        shelf=shelf,
+        claims=claims,
+        file=file,
+        head=lambda: writer.head,
+        check=writer.check,
+        content_expected=lambda: file().mode is not StorageMode.AR,
+    )
+    scrub = Scrub(
+        element=element,
+        docket=docket,
+        ledger=ledger,
+        clock=clock,
+        interval_s=interval_s,
+        rate_bytes_per_s=rate_bytes_per_s,
+        used_bytes=lambda: room.capacity().used,
+    )
+    repairs = Repairs(
+        element=element,
+        backend=backend,
+        docket=docket,
+        ledger=ledger,
+        set_aside=set_aside,
+        room=room,
+        fail=writer.fail,
+        repaired=scrub.note_repair,
+    )
+    return ScrubParts(scrub, repairs, docket)
+
+
+def _mover(ledger: Ledger, layout: Layout) -> SetAside:
+    def move(finding: Finding) -> str | None:
+        assert finding.file_id is not None
+        return ledger.set_aside(finding.file_id, f"{layout.root}/{finding.path}")
+
+    return move
+
+
+def _stays(finding: Finding) -> None:
+    """In a store nothing is renamed: the file is marked instead, see `Docket.check`."""
