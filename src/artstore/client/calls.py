@@ -94,6 +94,7 @@ class Calls:
         self._monotonic_s = monotonic_s
         self._token: AccessToken | None = None
         self._token_ends_at_s = 0.0
+        self._was_reached = False
 
     def fresh_token(self, stale: AccessToken | None = None) -> AccessToken | None:
         """The token at hand, unless it is `stale` or about to end."""
@@ -139,7 +140,7 @@ class Calls:
             try:
                 return (yield from self.attempt(request))
             except (Unavailable, TooManyRequests) as failure:
-                if not request.repeatable:
+                if not request.repeatable or self._nobody_is_there(failure):
                     raise
                 pause = backoff.after(failure)
             yield pause
@@ -148,7 +149,9 @@ class Calls:
         """Send once, and once more when the token turns out to be no longer good."""
         headers = {**_COMMON_HEADERS, "traceparent": new_traceparent(), **request.headers}
         if not request.with_token:
-            return check((yield Exchange(request, headers, sink)))
+            answer = yield Exchange(request, headers, sink)
+            self._was_reached = True
+            return check(answer)
         token = yield from self.token()
         try:
             return check((yield Exchange(request, _authorized(headers, token), sink)))
@@ -157,6 +160,11 @@ class Calls:
                 raise
         token = yield from self.token(stale=token)
         return check((yield Exchange(request, _authorized(headers, token), sink)))
+
+    def _nobody_is_there(self, failure: ArtStoreError) -> bool:
+        """Refused at the first contact: not a service that comes back, but none at all.
+        Whoever waits for a prompt answer should not wait for the repetitions."""
+        return bool(failure.fields.get("unreachable")) and not self._was_reached
 
 
 def _authorized(headers: dict[str, str], token: AccessToken) -> dict[str, str]:

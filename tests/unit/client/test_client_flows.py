@@ -111,6 +111,22 @@ def test_delays_grow_and_stay_bounded() -> None:
     assert sum(delays[10:]) > sum(delays[:5])
 
 
+def test_who_was_never_there_is_not_waited_for() -> None:
+    tokens = Tokens()
+    refused = Unavailable("connection refused", unreachable=True)
+    request = Request("GET", "/x", with_token=False)
+
+    first = tokens.calls.call(request)
+    next(first)
+    with pytest.raises(Unavailable, match="connection refused"):
+        first.throw(refused)
+
+    tokens.run(tokens.calls.token())
+    later = tokens.calls.call(request)
+    next(later)
+    assert isinstance(later.throw(refused), Pause)
+
+
 def test_giving_up_raises_the_last_failure() -> None:
     backoff = Backoff()
     for _ in range(ATTEMPTS_MAX - 1):
