@@ -47,7 +47,7 @@ class Copies:
     async def copy(self, source_url: str, files: Sequence[FileId]) -> AsyncIterator[bytes]:
         """One JSON line for each file, in order; what a line says is durable."""
         source = SourceElement(self._transport, source_url)
-        tasks = [self._begin(source, file_id) for file_id in files]
+        tasks = [self._start(source, file_id) for file_id in files]
         try:
             for task in tasks:
                 while not (await asyncio.wait([task], timeout=SIGN_OF_LIFE_S))[0]:
@@ -65,7 +65,7 @@ class Copies:
         if self._running:
             await asyncio.wait(self._running)
 
-    def _begin(self, source: SourceElement, file_id: FileId) -> asyncio.Task[bytes]:
+    def _start(self, source: SourceElement, file_id: FileId) -> asyncio.Task[bytes]:
         task = asyncio.create_task(self._line(source, file_id))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -107,13 +107,7 @@ class Copies:
             return await self._threads.run(
                 self._engine.put_copy, record, content, current_trace_id()
             )
-        upload = await self._threads.run(
-            self._engine.begin_upload,
-            record.file_id,
-            record.size,
-            record.sha256,
-            record.original_filename,
-        )
+        upload = await self._begin_upload(record)
         if isinstance(upload, Stored):
             return upload
         try:
@@ -127,6 +121,24 @@ class Copies:
         return await self._threads.run(
             self._engine.finish_upload, upload, record, current_trace_id()
         )
+
+    async def _begin_upload(self, record: FileRecord) -> Incoming | Stored:
+        beginning = self._threads.begin(
+            self._engine.begin_upload,
+            record.file_id,
+            record.size,
+            record.sha256,
+            record.original_filename,
+        )
+        try:
+            return await finished(beginning)
+        except asyncio.CancelledError:
+            # It was begun all the same, and nobody else knows of it.
+            if beginning.exception() is None:
+                begun = beginning.result()
+                if not isinstance(begun, Stored):
+                    await self._threads.run(self._engine.abort_upload, begun)
+            raise
 
     async def _write(self, upload: Incoming, blocks: AsyncIterator[bytes]) -> None:
         """One block is written and hashed while the next one comes in, and no more."""
