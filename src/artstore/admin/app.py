@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from artstore.admin.dependencies import Resources
 from artstore.admin.jobs.audit_backlog import AuditBacklog
 from artstore.admin.jobs.audit_log import AuditLogWriter
+from artstore.admin.jobs.copying import CopyJobs
 from artstore.admin.jobs.followers import Followers
+from artstore.admin.jobs.worker import JobWorker
 from artstore.admin.model import StorageElement
 from artstore.admin.repository import elements
 from artstore.admin.repository.counters import MemoryCounters, ValkeyCounters
@@ -20,7 +22,9 @@ from artstore.admin.repository.valkey import Valkey
 from artstore.admin.routes import (
     audit,
     catalogue,
+    collections,
     files,
+    jobs,
     reports,
     service_accounts,
     storage_elements,
@@ -35,6 +39,7 @@ from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.audit.witnesses import Witnesses, read_witnesses
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.following import Source
+from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.sealing import Seal
 from artstore.admin.services.identity.sign_in import SignIn
@@ -57,6 +62,8 @@ ROUTERS = (
     tokens.router,
     service_accounts.router,
     storage_elements.router,
+    collections.router,
+    jobs.router,
     files.router,
     catalogue.router,
     audit.router,
@@ -80,6 +87,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
                 _running(_followers(parts).run()),
                 _running(_audit_writer(parts, seal_of(settings)).run()),
                 _running(_audit_backlog(parts).run()),
+                _running(_job_worker(parts).run()),
             ):
                 yield
 
@@ -131,6 +139,7 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             keys=keys,
             sign_in=SignIn(database, hasher, throttle, issuer, clock, trail=trail),
             element_client=ElementClient(transport),
+            element_control=ElementControl(transport),
             trail=trail,
             audit=AuditLog(
                 database,
@@ -208,6 +217,20 @@ def _into_the_outbox(parts: Resources) -> Deliver:
         await intake.take(lines, reporter=None)
 
     return deliver
+
+
+def _job_worker(parts: Resources) -> JobWorker:
+    settings = parts.settings
+    password = read_secret(settings.database_password_file)
+    return JobWorker(
+        parts.database,
+        lambda: connect(settings.database_url, password),
+        CopyJobs(
+            parts.database, parts.element_client, parts.element_control, parts.trail, parts.clock
+        ).handlers(),
+        name=settings.instance,
+        lease_s=settings.job_lease_s,
+    )
 
 
 async def _check_database(parts: Resources) -> None:

@@ -13,10 +13,14 @@ from artstore.admin.services.audit.intake import ReportIntake
 from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.reading import AuditLog
 from artstore.admin.services.audit.trail import BoundTrail, Trail, Who
+from artstore.admin.services.background import Background
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.files import Files
 from artstore.admin.services.catalogue.registry import Registry
 from artstore.admin.services.catalogue.status import Catalogue
+from artstore.admin.services.collections import Collections
+from artstore.admin.services.elements import Elements
+from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.service_accounts import ServiceAccounts
 from artstore.admin.services.identity.sign_in import SignIn
@@ -43,6 +47,7 @@ class Resources:
     keys: KeyRing
     sign_in: SignIn
     element_client: ElementClient
+    element_control: ElementControl
     trail: Trail
     audit: AuditLog
 
@@ -99,6 +104,18 @@ def _registry(session: SessionDep, audit: BoundTrailDep) -> Registry:
     return Registry(session, audit)
 
 
+def _elements(parts: ResourcesDep) -> Elements:
+    return Elements(parts.database, parts.element_client, parts.element_control, parts.trail)
+
+
+def _collections(session: SessionDep, audit: BoundTrailDep) -> Collections:
+    return Collections(session, audit)
+
+
+def _background(session: SessionDep, audit: BoundTrailDep) -> Background:
+    return Background(session, audit)
+
+
 def _accounts(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) -> ServiceAccounts:
     return ServiceAccounts(session, parts.hasher, parts.clock, audit)
 
@@ -119,6 +136,9 @@ WhoDep = Annotated[Who, Depends(who_asks)]
 FilesDep = Annotated[Files, Depends(_files)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
+ElementsDep = Annotated[Elements, Depends(_elements)]
+CollectionsDep = Annotated[Collections, Depends(_collections)]
+BackgroundDep = Annotated[Background, Depends(_background)]
 ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]
 CallerDep = Annotated[Caller, Depends(authenticate)]

@@ -33,3 +33,5 @@ class AdminSettings(ModuleSettings):
     """How many of them must have confirmed a state before proofs are made in it."""
     audit_backlog_max: int = Field(default=5_000_000, ge=1)
     """Events that may wait for the log, about 1.5 KB each. Then nothing more is changed."""
+    job_lease_s: float = Field(default=15, ge=1, le=600)
+    """After so long a silence an instance is taken for dead, and its jobs go on elsewhere."""

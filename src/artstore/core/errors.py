@@ -248,6 +248,30 @@ class UnknownAuditEntry(ArtStoreError):
     title = "There is no such entry in the audit log"
 
 
+class UnknownCollection(ArtStoreError):
+    """Files may still be in it: a collection that nobody made has the defaults."""
+
+    code = "unknown_collection"
+    title = "There is no such collection"
+
+
+class UnknownJob(ArtStoreError):
+    code = "unknown_job"
+    title = "There is no such job"
+
+
+class JobEnded(ArtStoreError):
+    code = "job_ended"
+    title = "The job is over"
+
+
+class ElementInUse(ArtStoreError):
+    """Files would be away with it. Carries `files_left`, how many."""
+
+    code = "element_in_use"
+    title = "The storage element is not drained"
+
+
 class NameTaken(ArtStoreError):
     code = "name_taken"
     title = "The name is taken"

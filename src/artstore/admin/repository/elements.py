@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import StorageElement
-from artstore.core.catalogue import elements
-from artstore.core.model.element import ElementEntry
+from artstore.core.catalogue import copies, elements
+from artstore.core.model.element import DrainState, ElementEntry
 
 
 async def find(session: AsyncSession, element_id: str) -> StorageElement | None:
@@ -58,3 +58,30 @@ async def change(
     )
     row = (await session.execute(statement)).one_or_none()
     return StorageElement.model_validate(row) if row else None
+
+
+async def change_drain(session: AsyncSession, element_id: str, state: DrainState) -> bool:
+    """Whether it changed. What is not being drained at all stays so."""
+    statement = (
+        update(elements)
+        .where(
+            elements.c.element_id == element_id,
+            elements.c.drain.not_in((state.value, DrainState.OFF.value)),
+        )
+        .values(drain=state.value)
+        .returning(elements.c.element_id)
+    )
+    return (await session.execute(statement)).one_or_none() is not None
+
+
+async def find_locked(session: AsyncSession, element_id: str) -> StorageElement | None:
+    """It stays as it is until the transaction ends."""
+    statement = select(elements).where(elements.c.element_id == element_id).with_for_update()
+    row = (await session.execute(statement)).one_or_none()
+    return StorageElement.model_validate(row) if row else None
+
+
+async def remove(session: AsyncSession, element_id: str) -> None:
+    """It and its copies. Tombstones and missing files stay, so that they are not forgotten."""
+    await session.execute(delete(copies).where(copies.c.element_id == element_id))
+    await session.execute(delete(elements).where(elements.c.element_id == element_id))

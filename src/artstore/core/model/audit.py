@@ -54,6 +54,8 @@ class AuditKind(StrEnum):
     FILE_HOLD_RELEASED = "file.hold_released"
     FILE_RETENTION_CHANGED = "file.retention_changed"
     FILE_TRANSFERRED = "file.transferred"
+    FILE_COPIED = "file.copied"
+    """Another element has it as well, or has the newer record now."""
     FILE_RESTORED = "file.restored"
     FILE_DAMAGE_FOUND = "file.damage_found"
     FILE_REPAIRED = "file.repaired"
@@ -72,6 +74,7 @@ class AuditKind(StrEnum):
     COLLECTION_CHANGED = "collection.changed"
     GRANT_CHANGED = "grant.changed"
     CATALOGUE_REBUILT = "catalogue.rebuilt"
+    JOB_CANCELLED = "job.cancelled"
 
     # Accounts, secrets, settings.
     ACCOUNT_CREATED = "account.created"

@@ -52,6 +52,10 @@ STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.UnknownElement: 404,
     errors.UnknownAccount: 404,
     errors.UnknownAuditEntry: 404,
+    errors.UnknownCollection: 404,
+    errors.UnknownJob: 404,
+    errors.JobEnded: 409,
+    errors.ElementInUse: 409,
     errors.NameTaken: 409,
     errors.WeakPassword: 422,
 }

@@ -21,6 +21,7 @@ from artstore.admin.services.catalogue.feed_lines import (
     parse_record,
     read_ahead,
 )
+from artstore.admin.services.catalogue.findings import apply_findings
 from artstore.admin.services.catalogue.rows import row_of, write_rows
 from artstore.core.clock import Clock
 from artstore.core.errors import PositionGone
@@ -175,6 +176,7 @@ class Following:
             await self._positions.advance(position, seq, self._clock.now(), complete_until=None)
             if rows:
                 await write_rows(connection, rows)
+            await apply_findings(connection, position.element_id, lines)
             await self._audit.take_over(position, lines, rows, self._clock.now())
         CATALOGUE_CHANGES.labels(position.element_id).inc(len(rows))
         self._log.info(

@@ -1,0 +1,53 @@
+"""Rows of `policy.collections`."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from artstore.admin.work_tables import collections
+from artstore.core.model.collection import Collection, CollectionEntry
+
+
+async def find(session: AsyncSession, name: str) -> Collection | None:
+    statement = select(collections).where(collections.c.collection == name)
+    row = (await session.execute(statement)).one_or_none()
+    return Collection.model_validate(row) if row else None
+
+
+async def page(session: AsyncSession, after: str, limit: int) -> list[Collection]:
+    """Behind `after`, in the order of their names."""
+    statement = (
+        select(collections)
+        .where(collections.c.collection > after)
+        .order_by(collections.c.collection)
+        .limit(limit)
+    )
+    return [Collection.model_validate(row) for row in await session.execute(statement)]
+
+
+async def add(session: AsyncSession, entry: CollectionEntry) -> Collection | None:
+    """`None` when the name is taken."""
+    statement = (
+        postgresql.insert(collections)
+        .values(**entry.model_dump())
+        .on_conflict_do_nothing(index_elements=["collection"])
+        .returning(collections)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return Collection.model_validate(row) if row else None
+
+
+async def change(
+    session: AsyncSession, name: str, values: Mapping[str, object]
+) -> Collection | None:
+    """`None` when there is none."""
+    statement = (
+        update(collections)
+        .where(collections.c.collection == name)
+        .values(**values, updated_at=func.now())
+        .returning(collections)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return Collection.model_validate(row) if row else None

@@ -1,0 +1,106 @@
+"""Orders to storage elements: mode, scrub, and taking files over from one another."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from artstore.admin.services.catalogue.element_client import PEER, BrokenAnswer, split_lines
+from artstore.core.http import Transport
+from artstore.core.model.element import ElementInfo
+from artstore.core.model.file import Sha256
+from artstore.core.model.ids import FileId
+from artstore.core.model.scrub import ScrubRequest, ScrubStatus
+
+COPY_SILENCE_MAX_S: Final = 60.0
+"""An element that takes files over gives a sign of life every 10 s."""
+
+
+class CopyLine(BaseModel):
+    """What became of one file: `status` as of an answer of HTTP."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file_id: FileId
+    status: int
+    code: str | None = None
+    detail: str | None = None
+    sha256: Sha256 | None = None
+    revision: int | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.status < 400
+
+
+@dataclass(frozen=True)
+class ModeOrder:
+    mode: str
+    by: str
+    reason: str
+    confirm: bool
+
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class ElementControl:
+    """All failures are those of `Transport.request`, and `BrokenAnswer`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def set_mode(self, url: str, order: ModeOrder) -> ElementInfo:
+        """The element has it on its disk when this returns."""
+        body = {
+            "mode": order.mode,
+            "by": order.by,
+            "reason": order.reason,
+            "confirm": order.confirm,
+        }
+        return await self._ask("POST", f"{url}/api/v1/mode", ElementInfo, orjson.dumps(body))
+
+    async def scrub(self, url: str, request: ScrubRequest) -> ScrubStatus:
+        body = request.model_dump_json(exclude_none=True).encode()
+        return await self._ask("POST", f"{url}/api/v1/scrub", ScrubStatus, body)
+
+    async def scrub_status(self, url: str) -> ScrubStatus:
+        return await self._ask("GET", f"{url}/api/v1/scrub", ScrubStatus)
+
+    async def take_over(
+        self, url: str, source_url: str, files: Sequence[FileId], purpose: str
+    ) -> AsyncGenerator[CopyLine, None]:
+        """The element fetches the files itself; a line as soon as one is durable or refused."""
+        body = orjson.dumps({"source_url": source_url, "files": files, "purpose": purpose})
+        async with self._transport.request(
+            "POST",
+            f"{url}/api/v1/copies",
+            peer=PEER,
+            data=body,
+            headers={"Content-Type": "application/json"},
+            timeout_s=COPY_SILENCE_MAX_S,
+        ) as response:
+            async for line in split_lines(response.content):
+                yield _parsed(line)
+
+    async def _ask(
+        self, method: str, url: str, model: type[Answer], body: bytes | None = None
+    ) -> Answer:
+        headers = {"Content-Type": "application/json"} if body else None
+        async with self._transport.request(
+            method, url, peer=PEER, data=body, headers=headers
+        ) as response:
+            answer = await response.read()
+        try:
+            return model.model_validate_json(answer)
+        except ValidationError as error:
+            raise BrokenAnswer from error
+
+
+def _parsed(line: bytes) -> CopyLine:
+    try:
+        return CopyLine.model_validate_json(line)
+    except ValidationError as error:
+        raise BrokenAnswer from error

@@ -1,0 +1,47 @@
+"""A collection: files that belong together, and what is asked for them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from artstore.core.model.file import Text
+from artstore.core.model.ids import CollectionName
+
+Title = Annotated[Text, StringConstraints(max_length=256)]
+Description = Annotated[Text, StringConstraints(max_length=4096)]
+Copies = Literal[1, 2]
+"""On how many storage elements each file lies."""
+
+
+class CollectionEntry(BaseModel):
+    """What may be said of a new collection. Files may be in one that nobody made: it has the
+    defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collection: CollectionName
+    title: Title = ""
+    description: Description = ""
+    copies: Copies = 1
+
+
+class CollectionChange(BaseModel):
+    """`None` leaves a field as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Title | None = None
+    description: Description | None = None
+    copies: Copies | None = None
+
+
+class Collection(BaseModel):
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    collection: CollectionName
+    title: str
+    description: str
+    copies: Copies
+    created_at: datetime
+    updated_at: datetime
