@@ -15,7 +15,7 @@ from artstore.core.web.hot import HotRoutes
 from artstore.core.web.reporting import reporting
 from artstore.storage.engine.capacity import Thresholds
 from artstore.storage.engine.engine import Engine, EngineOptions
-from artstore.storage.routes import changes, content, copies, element, files
+from artstore.storage.routes import changes, content, copies, element, files, scrub
 from artstore.storage.services.batch import BatchIntake
 from artstore.storage.services.copies import Copies
 from artstore.storage.services.downloads import Downloads
@@ -41,6 +41,8 @@ def engine_options(settings: StorageSettings) -> EngineOptions:
         checkpoint_interval_s=settings.checkpoint_interval_s,
         unflushed_bytes_max=settings.checkpoint_bytes,
         has_helper=True,
+        scrub_interval_s=settings.scrub_interval_s,
+        scrub_rate_bytes_per_s=settings.scrub_rate_bytes_per_s,
     )
 
 
@@ -77,12 +79,24 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         # A full element is ready: it reads. Whoever looks here sees what is near.
         return engine.info().capacity.state.value
 
+    async def damage() -> str | None:
+        # What is damaged is not read; everything else is.
+        count = engine.scrub.status().open_findings
+        return f"{count} open findings" if count else None
+
     app = create_application(
         settings,
         service="storage",
-        routers=[*content.routes, files.router, changes.router, copies.router, element.router],
+        routers=[
+            *content.routes,
+            files.router,
+            changes.router,
+            copies.router,
+            element.router,
+            scrub.router,
+        ],
         lifespan=lifespan,
-        checks={"volume": check_volume, "capacity": capacity},
+        checks={"volume": check_volume, "capacity": capacity, "scrub": damage},
     )
     # Behind the layers of every module, in front of FastAPI's.
     app.user_middleware.append(Middleware(HotRoutes, routes=content.hot_routes))

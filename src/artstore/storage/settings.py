@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from artstore.core.model.element import StorageMode
 from artstore.core.model.ids import ElementId
+from artstore.core.model.scrub import RATE_BYTES_MAX, RATE_BYTES_MIN
 from artstore.core.settings import ModuleSettings
 
 
@@ -31,6 +32,9 @@ class StorageSettings(ModuleSettings):
     checkpoint_interval_s: float = Field(default=5.0, ge=0.25, le=3600)
     """Bounds, with `checkpoint_bytes`, what a start after a crash has to do again."""
     checkpoint_bytes: int = Field(default=256 << 20, ge=8 << 20)
+    scrub_interval_s: float = Field(default=14 * 86_400, ge=0)
+    """From the end of one pass over everything to the next; 0: only on demand."""
+    scrub_rate_bytes_per_s: int = Field(default=20_000_000, ge=RATE_BYTES_MIN, le=RATE_BYTES_MAX)
 
     @model_validator(mode="after")
     def _root_is_absolute(self) -> Self:

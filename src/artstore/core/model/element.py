@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from artstore.core.model.ids import ElementId
+from artstore.core.model.scrub import ScrubStatus
 
 
 class StorageMode(StrEnum):
@@ -68,6 +69,7 @@ class ElementInfo(BaseModel):
     """The last change that is durable."""
     oldest_seq: int = Field(ge=0)
     """The feed can be read after this position, and not before it."""
+    scrub: ScrubStatus | None = None
 
 
 ElementUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")]

@@ -104,9 +104,7 @@ class Engine:
         self._element = opened.element
         self._mode_lock = threading.Lock()
         self._claims = Claims()
-        self._room = Room(
-            fs, options.root, options.reserved_bytes, clock, options.thresholds
-        )
+        self._room = Room(fs, options.root, options.reserved_bytes, clock, options.thresholds)
         placer = PlacerProcess() if options.has_helper else DirectPlacer(fs)
         self._backend: Backend = LocalBackend(fs, layout, placer, opened.volume)
         self._reading = Reading(self._backend, self._claims)
@@ -487,6 +485,7 @@ class Engine:
             feed_id=self._element.feed_id,
             head_seq=self._writer.head,
             oldest_seq=self._feed.oldest,
+            scrub=self.scrub.status(),
         )
 
     def on_durable(self, listener: Callable[[], None]) -> None:
