@@ -21,11 +21,13 @@ CHECK_TIMEOUT_S = 3.0
 
 
 def health_routes(checks: Mapping[str, Check]) -> list[Route]:
+    dependencies = [_Dependency(name, check) for name, check in checks.items()]
+
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
 
     async def ready(_: Request) -> Response:
-        results = await asyncio.gather(*(_state(name, check) for name, check in checks.items()))
+        results = await asyncio.gather(*(each.state() for each in dependencies))
         states = dict(zip(checks, results, strict=True))
         missing = [name for name, state in states.items() if state == _AWAY]
         if missing:
@@ -36,10 +38,26 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
     return [Route("/health/live", live), Route("/health/ready", ready)]
 
 
-async def _state(name: str, check: Check) -> str:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check() or "ok"
-    except Exception as error:  # noqa: BLE001  whatever a dependency throws, it is not ready
-        get_logger().warning("dependency is not ready", dependency=name, cause=repr(error))
-        return _AWAY
+class _Dependency:
+    """Says in the log when it goes and when it is back, not at each question."""
+
+    def __init__(self, name: str, check: Check) -> None:
+        self._name = name
+        self._check = check
+        self._is_away = False
+
+    async def state(self) -> str:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                state = await self._check() or "ok"
+        except Exception as error:  # noqa: BLE001  whatever a dependency throws, it is not ready
+            if not self._is_away:
+                get_logger().warning(
+                    "dependency is not ready", dependency=self._name, cause=repr(error)
+                )
+            self._is_away = True
+            return _AWAY
+        if self._is_away:
+            get_logger().info("dependency is back", dependency=self._name)
+        self._is_away = False
+        return state
