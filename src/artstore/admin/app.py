@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.x509 import Certificate
 from fastapi import FastAPI
 
 from artstore.admin.dependencies import Resources
@@ -33,8 +36,10 @@ from artstore.admin.routes import (
 )
 from artstore.admin.schema import check_schema
 from artstore.admin.services.audit.intake import ReportIntake
+from artstore.admin.services.audit.places import log_store, made_log_store
 from artstore.admin.services.audit.reading import AuditLog
 from artstore.admin.services.audit.sequencer import LogIdentity
+from artstore.admin.services.audit.stamping import Stamping
 from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.audit.witnesses import Witnesses, read_witnesses
 from artstore.admin.services.catalogue.element_client import ElementClient
@@ -47,12 +52,13 @@ from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.admin.services.identity.throttle import Throttle
 from artstore.admin.services.identity.tokens import TokenIssuer
 from artstore.admin.settings import AdminSettings
+from artstore.core.audit.stamps import InvalidStamp, read_authorities
 from artstore.core.clock import Clock, SystemClock
 from artstore.core.database import Database
 from artstore.core.http import Transport
 from artstore.core.recording.reports import Deliver
 from artstore.core.settings import ConfigurationError, read_secret
-from artstore.core.tlog.folder import FolderStore
+from artstore.core.tlog.store import LogStore
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
 from artstore.core.web.reporting import reporting
@@ -143,7 +149,7 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             trail=trail,
             audit=AuditLog(
                 database,
-                settings.audit_folder,
+                log_store(settings),
                 [key for witness in witnesses for key in witness.keys],
                 settings.audit_witness_quorum,
             ),
@@ -188,10 +194,10 @@ def _followers(parts: Resources) -> Followers:
 def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
     settings = parts.settings
     password = read_secret(settings.database_password_file)
-    store = FolderStore(settings.audit_folder)
+    store = log_store(settings)
     return AuditLogWriter(
         lambda: connect(settings.database_url, password),
-        settings.audit_folder,
+        lambda: made_log_store(settings),
         LogIdentity(urlsplit(settings.issuer).hostname or settings.instance, seal),
         Witnesses(
             parts.database,
@@ -200,9 +206,31 @@ def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
             parts.clock,
             parts.trail,
         ),
+        stamping=_stamping(parts, store),
         clock=parts.clock,
         trail=parts.trail,
     )
+
+
+def _stamping(parts: Resources, store: LogStore) -> Stamping | None:
+    settings = parts.settings
+    if settings.audit_timestamp_url is None or settings.audit_timestamp_ca_file is None:
+        return None
+    return Stamping(
+        parts.audit,
+        store,
+        settings.audit_timestamp_url,
+        _authorities(settings.audit_timestamp_ca_file),
+        interval=timedelta(seconds=settings.audit_timestamp_interval_s),
+        clock=parts.clock,
+    )
+
+
+def _authorities(path: Path) -> tuple[Certificate, ...]:
+    try:
+        return read_authorities(path)
+    except InvalidStamp as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _audit_backlog(parts: Resources) -> AuditBacklog:

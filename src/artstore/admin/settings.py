@@ -1,10 +1,13 @@
 """Settings of the admin module. Secrets are named by the file that holds them."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from artstore.core.settings import ModuleSettings
+
+_BUCKET = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$"
 
 
 class AdminSettings(ModuleSettings):
@@ -27,6 +30,19 @@ class AdminSettings(ModuleSettings):
     audit_folder: Path
     """Where the files of the audit log lie. They outlive everything else: keep them on a disk
     of their own, and on one that can only be added to where there is one."""
+    audit_bucket: str | None = Field(default=None, pattern=_BUCKET)
+    """Where they lie instead: `s3://bucket/prefix`. The folder stays empty then."""
+    audit_worm_bucket: str | None = Field(default=None, pattern=_BUCKET)
+    """Where those of them go that never change again, best a bucket with object lock."""
+    audit_s3_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    audit_s3_region: str = "us-east-1"
+    audit_s3_credentials_file: Path | None = None
+    """Access key id and secret access key of both buckets, one a line."""
+    audit_timestamp_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """A time-stamping authority (RFC 3161) that is asked to confirm states of the log."""
+    audit_timestamp_ca_file: Path | None = None
+    """Its root certificates, PEM; without them its answers are worth nothing."""
+    audit_timestamp_interval_s: int = Field(default=86_400, ge=10)
     audit_witnesses_file: Path | None = None
     """Who confirms the log's states: a line for each, its URL and public keys."""
     audit_witness_quorum: int = Field(default=0, ge=0)
@@ -35,3 +51,12 @@ class AdminSettings(ModuleSettings):
     """Events that may wait for the log, about 1.5 KB each. Then nothing more is changed."""
     job_lease_s: float = Field(default=15, ge=1, le=600)
     """After so long a silence an instance is taken for dead, and its jobs go on elsewhere."""
+
+    @model_validator(mode="after")
+    def _audit_fits(self) -> Self:
+        if (self.audit_timestamp_url is None) != (self.audit_timestamp_ca_file is None):
+            raise ValueError("an authority's URL and its certificates belong together")
+        buckets = (self.audit_bucket, self.audit_worm_bucket)
+        if any(buckets) and self.audit_s3_credentials_file is None:
+            raise ValueError("a bucket for the audit log needs audit_s3_credentials_file")
+        return self

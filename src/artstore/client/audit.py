@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import IO, Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Base64Bytes, BaseModel, ConfigDict
 
 from artstore.client.calls import Backoff, Calls, parse, query_target
 from artstore.client.messages import Answer, Flow, Progress, Request, Work
@@ -59,8 +59,12 @@ class AuditKeys(BaseModel):
     quorum: int
 
 
-class _ProvenEvents(BaseModel):
+class ProvenTimeline(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
     items: list[ProvenEvent]
+    timestamp: Base64Bytes | None = None
+    """RFC 3161, over the checkpoint that all proofs hold."""
 
 
 class EventPages(Pages[LoggedEvent]):
@@ -87,9 +91,9 @@ def event_parameters(
     return [(name, value) for name, value in {**times, **conditions}.items() if value]
 
 
-def proven_timeline(calls: Calls, file_id: str) -> Flow[list[ProvenEvent]]:
+def proven_timeline(calls: Calls, file_id: str) -> Flow[ProvenTimeline]:
     answer = yield from calls.call(Request("GET", f"{_file_target(file_id)}/proof"))
-    return parse(_ProvenEvents, answer).items
+    return parse(ProvenTimeline, answer)
 
 
 def proof(calls: Calls, index: int) -> Flow[ProvenEvent]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from artstore.client import audit
-from artstore.client.audit import AuditKeys, LoggedEvent, ProvenEvent
+from artstore.client.audit import AuditKeys, LoggedEvent, ProvenEvent, ProvenTimeline
 from artstore.client.calls import Calls
 from artstore.client.messages import Progress
 
@@ -50,7 +50,7 @@ class AuditLog:
         while not pages.ended:
             yield from self._transport.run(pages.next())
 
-    def proven_timeline(self, file_id: str) -> list[ProvenEvent]:
+    def proven_timeline(self, file_id: str) -> ProvenTimeline:
         """As `timeline`, with proofs in one state of the log. Raises `UnknownAuditEntry`."""
         return self._transport.run(audit.proven_timeline(self._calls, file_id))
 
@@ -153,7 +153,7 @@ class AsyncAuditLog:
             for event in await self._transport.run(pages.next()):
                 yield event
 
-    async def proven_timeline(self, file_id: str) -> list[ProvenEvent]:
+    async def proven_timeline(self, file_id: str) -> ProvenTimeline:
         return await self._transport.run(audit.proven_timeline(self._calls, file_id))
 
     async def proof(self, index: int) -> ProvenEvent:

@@ -41,6 +41,7 @@ class _History:
     events: list[ProvenEvent]
     state: SignedCheckpoint | None
     """`None` while there are no events."""
+    timestamp: bytes | None = None
 
     def missing(self, attr: bytes, policy: TrustPolicy) -> str | None:
         """What this history still lacks to prove `attr`."""
@@ -105,18 +106,18 @@ def _policy(keys: audit.AuditKeys) -> TrustPolicy:
 def _history(calls: Calls, file_id: str, policy: TrustPolicy) -> Flow[_History]:
     """With each proof checked."""
     try:
-        events = yield from audit.proven_timeline(calls, file_id)
+        found = yield from audit.proven_timeline(calls, file_id)
     except UnknownAuditEntry:
         return _History([], None)
     try:
-        proofs = [ProofFile.parse(event.proof.encode()) for event in events]
-        for event, proof in zip(events, proofs, strict=True):
+        proofs = [ProofFile.parse(event.proof.encode()) for event in found.items]
+        for event, proof in zip(found.items, proofs, strict=True):
             proof.check_place(event.entry)
         notes = {proof.note for proof in proofs}
         (state,) = map(policy.signed_checkpoint, (note.to_bytes() for note in notes))
     except (TlogError, ValueError) as error:
         raise InternalError(f"the server's proofs are none: {error}") from None
-    return _History(events, state)
+    return _History(found.items, state, found.timestamp)
 
 
 def _write(
@@ -131,6 +132,7 @@ def _write(
             events=map(_entry, history.events),
             note=history.state.note,
             policy=policy,
+            timestamp=history.timestamp,
         )
         out.flush()
         os.fsync(out.fileno())

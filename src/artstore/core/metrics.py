@@ -250,6 +250,11 @@ AUDIT_CHECKPOINT_SIGNED = Gauge(
     "When the newest checkpoint of the audit log was signed, seconds since 1970.",
     registry=REGISTRY,
 )
+AUDIT_STAMPED = Gauge(
+    "artstore_audit_stamped_timestamp_seconds",
+    "When the newest time stamp over the audit log was given, seconds since 1970.",
+    registry=REGISTRY,
+)
 AUDIT_LOG_BROKEN = Gauge(
     "artstore_audit_log_broken",
     "1 when the audit log cannot be written: it is damaged, was put back, or its disk failed.",

@@ -7,7 +7,6 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -18,6 +17,7 @@ from artstore.admin.repository import audit_events, audit_feeds, audit_log
 from artstore.admin.repository.audit_feeds import Intent
 from artstore.admin.repository.catalogue_files import Connection
 from artstore.admin.services.audit.sequencer import BATCH_EVENTS_MAX, LogIdentity, Sequencer
+from artstore.admin.services.audit.stamping import Stamping
 from artstore.admin.services.audit.trail import Deed, Trail, Who, row_of
 from artstore.admin.services.audit.witnesses import Witnesses
 from artstore.core.clock import Clock
@@ -28,13 +28,15 @@ from artstore.core.model.audit import Actor, AuditKind, Outcome, PersonalField
 from artstore.core.model.ids import FileId
 from artstore.core.settings import ConfigurationError
 from artstore.core.tlog.errors import TlogError
-from artstore.core.tlog.folder import FolderStore
+from artstore.core.tlog.store import WritableStore
 
 LEADER_POLL_S: Final = 1.0
 BATCH_EVERY_S: Final = 0.5
 """Events wait so long for company: each batch costs about eight flushes of the disk."""
 LOOK_AROUND_EVERY_S: Final = 5.0
 WITNESS_EVERY_S: Final = 10.0
+STAMP_EVERY_S: Final = 10.0
+"""How often it is looked whether a time stamp is due."""
 THIN_OUT_EVERY_S: Final = 3600.0
 ALL_CHECKPOINTS_FOR: Final = timedelta(days=1)
 BACKOFF_MIN_S: Final = 1.0
@@ -49,15 +51,17 @@ class AuditLogWriter:
     def __init__(
         self,
         connect: Connect,
-        folder: Path,
+        open_store: Callable[[], WritableStore],
         identity: LogIdentity,
         witnesses: Witnesses,
         *,
+        stamping: Stamping | None = None,
         clock: Clock,
         trail: Trail,
     ) -> None:
         self._connect = connect
-        self._folder = folder
+        self._open_store = open_store
+        self._stamping = stamping
         self._identity = identity
         self._witnesses = witnesses
         self._clock = clock
@@ -88,18 +92,21 @@ class AuditLogWriter:
             yield connection
 
     async def _write(self, connection: Connection) -> None:
-        store = await asyncio.to_thread(FolderStore.at, self._folder)
+        store = await asyncio.to_thread(self._open_store)
         store.lock()
         try:
             sequencer = Sequencer(connection, store, self._identity, self._clock, self._trail)
             await sequencer.open()
             AUDIT_LOG_BROKEN.set(0)
-            asking = asyncio.create_task(self._ask_witnesses())
+            asking = [asyncio.create_task(self._ask_witnesses())]
+            if self._stamping is not None:
+                asking.append(asyncio.create_task(self._ask_for_stamps(self._stamping)))
             try:
                 await self._sequence(connection, sequencer)
             finally:
-                asking.cancel()
-                await asyncio.wait([asking])
+                for task in asking:
+                    task.cancel()
+                await asyncio.wait(asking)
         finally:
             store.close()
 
@@ -150,6 +157,21 @@ class AuditLogWriter:
                     await asyncio.sleep(WITNESS_EVERY_S)
             finally:
                 await self._witnesses.end()
+
+    async def _ask_for_stamps(self, stamping: Stamping) -> None:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            while True:
+                try:
+                    await stamping.keep_up(session)
+                except (
+                    aiohttp.ClientError,
+                    TimeoutError,
+                    Unavailable,
+                    TlogError,
+                    OSError,
+                ) as error:
+                    get_logger().warning("no time stamp", cause=repr(error))
+                await asyncio.sleep(STAMP_EVERY_S)
 
     async def _back_off(self) -> None:
         delay_s = min(BACKOFF_MIN_S * 2**self._failures, BACKOFF_MAX_S)

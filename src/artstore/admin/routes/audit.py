@@ -140,9 +140,12 @@ async def file_timeline(
 
 @router.get("/files/{file_id}/proof")
 async def file_proof(file_id: str, _: ReaderDep, audit: AuditDep) -> Response:
-    """All events of a file with their proofs in one state of the log."""
+    """All events of a file with their proofs in one state of the log, and that state's time
+    stamp, if it has one."""
     found = await audit.proven_history(UUID(parse_file_id(file_id)))
-    return _json(b'{"items":[%b]}' % b",".join(map(_proven_json, found)))
+    stamp = b64encode(found.timestamp).decode() if found.timestamp else None
+    items = b",".join(map(_proven_json, found.events))
+    return _json(b'{"items":[%b],"timestamp":%b}' % (items, orjson.dumps(stamp)))
 
 
 @router.get("/proof/{index}")

@@ -41,6 +41,8 @@ attr.json    its record in the archive
 events/      what happened to it, one file an event
 proofs/      for each event, its place in the log and the signed state of the log
 keys.json    the public keys
+checkpoint   where there is one: the signed state of the log that a time-stamping authority has
+             confirmed, and its time stamp (checkpoint.tsr)
 
 That the events are all there are, only an export of the whole log shows.
 """
@@ -64,6 +66,7 @@ def write_bundle(
     events: Iterable[BundledEvent],
     note: Note,
     policy: TrustPolicy,
+    timestamp: bytes | None = None,
 ) -> None:
     """Write the zip to `out`, which need not be seekable. Constant memory.
 
@@ -73,6 +76,7 @@ def write_bundle(
         events: All of this file, by index.
         note: The state of the log that proves them, with its cosignatures.
         policy: The keys to put into `keys.json`.
+        timestamp: RFC 3161, over the note.
     """
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         _put(archive, "README.txt", [README.encode()])
@@ -85,6 +89,9 @@ def write_bundle(
             _put(archive, f"events/{name}.json", [line])
             proof = ProofFile(event.index, tuple(event.proof), note)
             _put(archive, f"proofs/{name}.tlog-proof", [proof.to_bytes()])
+        if timestamp is not None:
+            _put(archive, "checkpoint", [note.to_bytes()])
+            _put(archive, "checkpoint.tsr", [timestamp])
         if document is not None:
             filename = FileRecord.from_json(attr).original_filename
             _put(archive, f"document/{safe_name(filename)}", document)

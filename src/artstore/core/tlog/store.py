@@ -1,7 +1,7 @@
 """Where the files of a log lie. A small contract: a disk, a bucket or a dictionary will do."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 from artstore.core.tlog.errors import ObjectConflict, ObjectMissing
 
@@ -45,6 +45,16 @@ class LogStore(Protocol):
     def names(self, folder: str) -> list[str]:
         """What a folder holds, objects and folders, by name; empty when there is no folder."""
         ...
+
+
+class WritableStore(LogStore, Protocol):
+    """A store that lets one writer in at a time."""
+
+    def lock(self) -> Self:
+        """Until `close`, or until this process ends. Raises `LogStopped` when others write."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class MemoryStore:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -18,11 +17,11 @@ import orjson
 from artstore.admin.repository import audit_events, audit_log
 from artstore.admin.repository.audit_events import EventFilter, LoggedEvent
 from artstore.core.audit.export import export_lines
+from artstore.core.audit.stamps import Stamp, StampFolder
 from artstore.core.database import Database
 from artstore.core.errors import Unavailable, UnknownAuditEntry
 from artstore.core.model.audit import Disclosure, Disclosures, PersonalField
 from artstore.core.tlog.errors import ObjectMissing, TlogError
-from artstore.core.tlog.folder import FolderStore
 from artstore.core.tlog.log import CHECKPOINT
 from artstore.core.tlog.notes.checkpoint import Checkpoint
 from artstore.core.tlog.notes.keys import VerifierKey
@@ -30,6 +29,7 @@ from artstore.core.tlog.notes.note import Note
 from artstore.core.tlog.notes.policy import TrustPolicy
 from artstore.core.tlog.proof_file import ProofFile
 from artstore.core.tlog.reader import TreeReader
+from artstore.core.tlog.store import LogStore
 
 T = TypeVar("T")
 
@@ -55,10 +55,17 @@ class Consistency:
     root: bytes
 
 
+@dataclass(frozen=True)
+class ProvenHistory:
+    events: list[Proven]
+    timestamp: bytes | None
+    """RFC 3161, over the note that all proofs hold."""
+
+
 class State:
     """One state of the log: a note that the log has signed, and the files behind it."""
 
-    def __init__(self, store: FolderStore, note: Note) -> None:
+    def __init__(self, store: LogStore, note: Note) -> None:
         self.note = note
         self._store = store
 
@@ -74,6 +81,19 @@ class State:
         """Blocking."""
         return ProofFile(index, tuple(self.reader().inclusion_proof(index)), self.note)
 
+    def proven(self, events: Sequence[LoggedEvent]) -> list[Proven]:
+        """Blocking."""
+        reader = self.reader()
+        return [
+            Proven(
+                event,
+                ProofFile(
+                    event.log_index, tuple(reader.inclusion_proof(event.log_index)), self.note
+                ),
+            )
+            for event in events
+        ]
+
     def consistency(self, first: int, second: int) -> Consistency:
         """Blocking."""
         reader = self.reader()
@@ -87,12 +107,12 @@ class AuditLog:
     def __init__(
         self,
         database: Database,
-        folder: Path,
+        store: LogStore,
         witness_keys: Sequence[VerifierKey],
         quorum: int,
     ) -> None:
         self._database = database
-        self._store = FolderStore(folder)
+        self._store = store
         self._witness_keys = tuple(witness_keys)
         self._quorum = quorum
 
@@ -173,9 +193,9 @@ class AuditLog:
         async with self._database.session() as session:
             return await audit_events.history(session, file_id, after, limit)
 
-    async def proven_history(self, file_id: UUID) -> list[Proven]:
-        """All events of a file with their proofs in one state: the newest, unless a confirmed
-        one has all of them too.
+    async def proven_history(self, file_id: UUID) -> ProvenHistory:
+        """All events of a file with their proofs in one state: one that has a time stamp, else
+        one that is confirmed, else the newest.
 
         Raises:
             UnknownAuditEntry: No event names this file.
@@ -184,25 +204,15 @@ class AuditLog:
         if not found:
             raise UnknownAuditEntry
         last = found[-1].log_index
-        state = await self.confirmed()
+        stamp = await self._in_thread(StampFolder(self._store).newest)
+        if stamp is not None and last < stamp.size:
+            state = State(self._store, Note.parse(stamp.note))
+        else:
+            stamp, state = None, await self.confirmed()
         if last >= state.tree.size:
             state = await self.newest()
-
-        def prove() -> list[Proven]:
-            reader = state.reader()
-            return [
-                Proven(
-                    event,
-                    ProofFile(
-                        event.log_index,
-                        tuple(reader.inclusion_proof(event.log_index)),
-                        state.note,
-                    ),
-                )
-                for event in found
-            ]
-
-        return await self._in_thread(prove)
+        proven = await self._in_thread(lambda: state.proven(found))
+        return ProvenHistory(proven, stamp.response if stamp else None)
 
     async def export(self, first: int, end: int | None) -> AsyncIterator[bytes]:
         """An export (docs/formats/audit-export.md) in pieces, in constant memory."""
@@ -220,11 +230,19 @@ class AuditLog:
             state.reader(),
             state.note,
             earlier=self._earlier(state.tree.size, loop),
+            stamps=self._stamps_up_to(state.tree.size),
             disclosures_of=facts_of,
             first=first,
             end=end,
         )
         return self._chunks(lines)
+
+    def _stamps_up_to(self, size: int) -> Iterator[Stamp]:
+        """Time stamps, the smallest state first. Blocking, in a thread."""
+        for stamp in StampFolder(self._store).every():
+            if stamp.size > size:
+                return
+            yield stamp
 
     def _earlier(self, size: int, loop: asyncio.AbstractEventLoop) -> Iterator[Note]:
         """Checkpoints before `size`, the smallest first. Blocking, in a thread."""
