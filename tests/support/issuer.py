@@ -3,6 +3,7 @@
 It signs tokens as the real one does, and can be told to be away.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -36,6 +37,7 @@ class Issuer:
         app = web.Application()
         app.router.add_get("/.well-known/jwks.json", self._jwks)
         app.router.add_get("/api/v1/storage-elements", self._registry)
+        app.router.add_get("/api/v1/revocations/news", self._revocations)
         self.url = await self._stack.enter_async_context(listening(app, self._pki, "admin"))
         return self
 
@@ -46,6 +48,13 @@ class Issuer:
         if self.away:
             raise web.HTTPServiceUnavailable
         return web.json_response({"keys": [self._key.as_dict(private=False)]})
+
+    async def _revocations(self, request: web.Request) -> web.Response:
+        """Nothing was revoked; asked to wait, it waits."""
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        await asyncio.sleep(int(request.query["wait"]))
+        return web.json_response({"revocations": [], "age_s": 0})
 
     async def _registry(self, request: web.Request) -> web.Response:
         """Two elements a page, as the real one with its hundred."""

@@ -16,6 +16,7 @@ from artstore.admin.jobs.audit_backlog import AuditBacklog
 from artstore.admin.jobs.audit_log import AuditLogWriter
 from artstore.admin.jobs.copying import CopyJobs
 from artstore.admin.jobs.followers import Followers
+from artstore.admin.jobs.key_rotation import rotate_keys
 from artstore.admin.jobs.worker import JobWorker
 from artstore.admin.model import StorageElement
 from artstore.admin.repository import elements
@@ -27,12 +28,17 @@ from artstore.admin.routes import (
     catalogue,
     collections,
     files,
+    grants,
     jobs,
+    jwt_keys,
     reports,
     service_accounts,
     storage_elements,
     tokens,
     well_known,
+)
+from artstore.admin.routes import (
+    revocations as revocation_orders,
 )
 from artstore.admin.schema import check_schema
 from artstore.admin.services.audit.intake import ReportIntake
@@ -46,10 +52,13 @@ from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.following import Source
 from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.hashing import SecretHasher
+from artstore.admin.services.identity.key_rotation import KeyRotation
+from artstore.admin.services.identity.revocation import Revocations
 from artstore.admin.services.identity.sealing import Seal
 from artstore.admin.services.identity.sign_in import SignIn
 from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.admin.services.identity.throttle import Throttle
+from artstore.admin.services.identity.token_states import TokenStates
 from artstore.admin.services.identity.tokens import TokenIssuer
 from artstore.admin.settings import AdminSettings
 from artstore.core.audit.stamps import InvalidStamp, read_authorities
@@ -57,6 +66,8 @@ from artstore.core.clock import Clock, SystemClock
 from artstore.core.database import Database
 from artstore.core.http import Transport
 from artstore.core.recording.reports import Deliver
+from artstore.core.revocation import RevocationMirror
+from artstore.core.revocation_sources import follow_valkey, revocation_client
 from artstore.core.settings import ConfigurationError, read_secret
 from artstore.core.tlog.store import LogStore
 from artstore.core.tokens import TokenVerifier
@@ -67,6 +78,9 @@ ROUTERS = (
     well_known.router,
     tokens.router,
     service_accounts.router,
+    grants.router,
+    jwt_keys.router,
+    revocation_orders.router,
     storage_elements.router,
     collections.router,
     jobs.router,
@@ -84,12 +98,16 @@ def create_app(settings: AdminSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings, SystemClock()) as parts:
             await _check_database(parts)
-            await parts.keys.prepare()
+            await parts.rotation.prepare()
+            await parts.revocations.spread()
             app.state.resources = parts
-            app.state.tokens = TokenVerifier(parts.keys.jwks, settings.issuer, parts.clock)
+            app.state.tokens = parts.verifier
             async with (
                 reporting(app, settings, _into_the_outbox(parts), parts.trail),
                 _running(parts.valkey.watch()),
+                _running(parts.revocations.run()),
+                _running(_revocations_in_valkey(parts)),
+                _running(rotate_keys(parts.rotation)),
                 _running(_followers(parts).run()),
                 _running(_audit_writer(parts, seal_of(settings)).run()),
                 _running(_audit_backlog(parts).run()),
@@ -133,7 +151,10 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
         hasher = SecretHasher()
         stack.callback(hasher.close)
         trail = Trail(clock, settings.instance)
-        keys = KeyRing(database, seal, clock, trail)
+        mirror = RevocationMirror(clock, settings.revocation_age_max_s)
+        revocations = Revocations(database, valkey, mirror, clock)
+        keys = KeyRing(database, seal, clock, mirror.revokes_key)
+        verifier = TokenVerifier(keys.jwks, settings.issuer, clock, mirror)
         issuer = TokenIssuer(keys, settings.issuer, settings.access_token_lifetime_s, clock)
         throttle = Throttle(valkey, ValkeyCounters(valkey.client), MemoryCounters(clock), clock)
         yield Resources(
@@ -143,6 +164,12 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             valkey=valkey,
             hasher=hasher,
             keys=keys,
+            rotation=KeyRotation(
+                database, seal, keys, revocations=revocations, clock=clock, trail=trail
+            ),
+            revocations=revocations,
+            verifier=verifier,
+            token_states=TokenStates(database, verifier, revocations, trail, settings.issuer),
             sign_in=SignIn(database, hasher, throttle, issuer, clock, trail=trail),
             element_client=ElementClient(transport),
             element_control=ElementControl(transport),
@@ -172,6 +199,17 @@ def open_database(settings: AdminSettings) -> Database:
 def _open_valkey(settings: AdminSettings, clock: Clock) -> Valkey:
     password = read_secret(settings.valkey_password_file)
     return Valkey(settings.valkey_url, settings.valkey_username, password, clock)
+
+
+async def _revocations_in_valkey(parts: Resources) -> None:
+    """What other instances revoke, also while this one does not reach the database."""
+    settings = parts.settings
+    password = read_secret(settings.valkey_password_file)
+    client = revocation_client(settings.valkey_url, settings.valkey_username, password)
+    try:
+        await follow_valkey(parts.revocations.mirror, client)
+    finally:
+        await client.aclose()
 
 
 def _followers(parts: Resources) -> Followers:

@@ -21,14 +21,19 @@ from artstore.admin.services.catalogue.status import Catalogue
 from artstore.admin.services.collections import Collections
 from artstore.admin.services.elements import Elements
 from artstore.admin.services.elements_control import ElementControl
+from artstore.admin.services.identity.grants import Grants
 from artstore.admin.services.identity.hashing import SecretHasher
+from artstore.admin.services.identity.key_rotation import KeyRotation
+from artstore.admin.services.identity.revocation import Revocations
 from artstore.admin.services.identity.service_accounts import ServiceAccounts
 from artstore.admin.services.identity.sign_in import SignIn
 from artstore.admin.services.identity.signing_keys import KeyRing
+from artstore.admin.services.identity.token_states import TokenStates
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.model.account import Caller, Scope
+from artstore.core.tokens import TokenVerifier
 from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import authenticate, require_scope
 
@@ -45,6 +50,10 @@ class Resources:
     valkey: Valkey
     hasher: SecretHasher
     keys: KeyRing
+    rotation: KeyRotation
+    revocations: Revocations
+    verifier: TokenVerifier
+    token_states: TokenStates
     sign_in: SignIn
     element_client: ElementClient
     element_control: ElementControl
@@ -63,6 +72,7 @@ ResourcesDep = Annotated[Resources, Depends(resources)]
 async def _session(parts: ResourcesDep) -> AsyncIterator[AsyncSession]:
     async with parts.database.session() as session:
         yield session
+    await parts.revocations.committed(session)
 
 
 # `function`: the commit comes before the answer, so that a failed one is not told as a success.
@@ -117,7 +127,11 @@ def _background(session: SessionDep, audit: BoundTrailDep) -> Background:
 
 
 def _accounts(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) -> ServiceAccounts:
-    return ServiceAccounts(session, parts.hasher, parts.clock, audit)
+    return ServiceAccounts(session, parts.hasher, parts.revocations, parts.clock, audit)
+
+
+def _grants(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) -> Grants:
+    return Grants(session, parts.revocations, parts.clock, audit)
 
 
 def _files(parts: ResourcesDep) -> Files:
@@ -140,6 +154,7 @@ ElementsDep = Annotated[Elements, Depends(_elements)]
 CollectionsDep = Annotated[Collections, Depends(_collections)]
 BackgroundDep = Annotated[Background, Depends(_background)]
 ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
+GrantsDep = Annotated[Grants, Depends(_grants)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]
 CallerDep = Annotated[Caller, Depends(authenticate)]
 AdminDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from artstore.core.model.account import AccountRole, ClientId, UserRole
+from artstore.core.model.account import AccountRole, ClientId, Grant, UserRole
 from artstore.core.model.element import DrainState, ElementEntry
 
 AccountState = Literal["active", "suspended"]
@@ -27,10 +27,22 @@ class ServiceAccount(_Model):
     created_at: datetime
     created_by: str
     secret_changed_at: datetime
+    previous_secret_until: datetime | None = None
+    """Until then the secret before is good too."""
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """When it last got a token, to the minute."""
+    requests_per_minute: int | None = None
+    restricted: bool = False
+    """It may do what its grants say, and nothing else."""
+    token_epoch: int = Field(default=0, exclude=True)
 
     @property
     def subject(self) -> str:
         return f"account:{self.account_id}"
+
+    def is_usable(self, now: datetime) -> bool:
+        return self.state == "active" and (self.expires_at is None or now < self.expires_at)
 
 
 class User(_Model):
@@ -41,10 +53,34 @@ class User(_Model):
     password_change_required: bool
     created_at: datetime
     password_changed_at: datetime
+    last_used_at: datetime | None = None
+    restricted: bool = False
+    token_epoch: int = Field(default=0, exclude=True)
 
     @property
     def subject(self) -> str:
         return f"user:{self.user_id}"
+
+
+Subject = Annotated[str, StringConstraints(pattern=r"^(user|account):[0-9a-f-]{36}$")]
+
+
+class SubjectGrant(Grant):
+    """Who may do what in a collection."""
+
+    subject: Subject
+    granted_at: datetime
+    granted_by: str
+
+
+class SigningKeyInfo(_Model):
+    """A signing key as operators see it."""
+
+    kid: str
+    state: Literal["next", "active", "passive"]
+    created_at: datetime
+    activated_at: datetime | None
+    retired_at: datetime | None
 
 
 class StorageElement(ElementEntry):

@@ -147,6 +147,13 @@ class NotPermitted(ArtStoreError):
     title = "Not permitted"
 
 
+class StepUpRequired(NotPermitted):
+    """Permitted to somebody who has just proven again who they are."""
+
+    code = "step_up_required"
+    title = "Confirm who you are"
+
+
 class ClientCertificateRequired(ArtStoreError):
     code = "client_certificate_required"
     title = "A client certificate is needed here"
@@ -158,6 +165,11 @@ class ClientCertificateRequired(ArtStoreError):
 class UnknownFile(ArtStoreError):
     code = "unknown_file"
     title = "There is no such file"
+
+
+class ForeignFile(UnknownFile):
+    """It lies in a collection that the caller may not see. The answer does not say so; the audit
+    does."""
 
 
 class FileDeleted(ArtStoreError):
@@ -239,6 +251,25 @@ class UnknownElement(ArtStoreError):
 class UnknownAccount(ArtStoreError):
     code = "unknown_account"
     title = "There is no such account"
+
+
+class UnknownGrant(ArtStoreError):
+    code = "unknown_grant"
+    title = "There is no such grant"
+
+
+class LastAdministrator(ArtStoreError):
+    """Without this person nobody could manage the installation any more."""
+
+    code = "last_administrator"
+    title = "This is the last super administrator"
+
+
+class NotReady(ArtStoreError):
+    """It can be done a little later."""
+
+    code = "not_ready"
+    title = "Not yet"
 
 
 class UnknownAuditEntry(ArtStoreError):

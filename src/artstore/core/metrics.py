@@ -124,9 +124,7 @@ ELEMENT_WRITABLE = Gauge(
     registry=REGISTRY,
 )
 
-SCRUB_FILES = Counter(
-    "artstore_scrub_files", "Files that the scrub looked at.", registry=REGISTRY
-)
+SCRUB_FILES = Counter("artstore_scrub_files", "Files that the scrub looked at.", registry=REGISTRY)
 SCRUB_BYTES = Counter(
     "artstore_scrub_bytes",
     "Bytes that the scrub read: contents, records and the log.",

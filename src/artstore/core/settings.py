@@ -39,6 +39,8 @@ class ModuleSettings(BaseSettings):
     """Share of traces that start here; a caller's decision is followed."""
     audit_spool_folder: Path | None = None
     """Where audit events wait until the log has them. Production needs one, on a lasting disk."""
+    revocation_age_max_s: float = Field(default=60.0, ge=1, le=60)
+    """Without news of revocations for so long, protected routes answer 503."""
     shutdown_grace_s: int = Field(default=20, ge=0)
     """How long running requests may take to end after SIGTERM."""
 
@@ -60,6 +62,23 @@ class ModuleSettings(BaseSettings):
         if not (self.tls_certificate_file and self.tls_key_file and self.tls_ca_file):
             return None
         return TlsFiles(self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
+
+
+class ValkeyReaderSettings(ModuleSettings):
+    """For modules that may hear of revocations from Valkey too, and so outlive the admin module.
+    All three, or none."""
+
+    valkey_url: str | None = None
+    """`unix:///path` or `redis://host:port/0`, without credentials."""
+    valkey_username: str | None = None
+    valkey_password_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        parts = (self.valkey_url, self.valkey_username, self.valkey_password_file)
+        if any(parts) and not all(parts):
+            raise ValueError("URL, user name and password file of Valkey belong together")
+        return self
 
 
 def read_secret(path: Path) -> str:

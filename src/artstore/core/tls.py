@@ -7,10 +7,12 @@ Who a service is stands in its certificate, twice:
   whatever the address is, so TLS itself refuses a wrong server before any byte is sent.
 """
 
+import base64
+import hashlib
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ class TlsFiles:
 class PeerIdentity:
     module: str
     instance: str
+    thumbprint: str | None = field(default=None, compare=False)
+    """SHA-256 of the certificate in base64url, as RFC 8705 has it, where a connection shows one."""
 
     @property
     def uri(self) -> str:
@@ -69,6 +73,15 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
 def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
     context.load_cert_chain(files.certificate, files.key)
     context.load_verify_locations(files.ca)
+
+
+def peer_identity(tls: ssl.SSLObject) -> PeerIdentity | None:
+    """Who is at the other end, and by which certificate."""
+    identity, der = identity_of(tls.getpeercert()), tls.getpeercert(binary_form=True)
+    if identity is None or der is None:
+        return None
+    digest = base64.urlsafe_b64encode(hashlib.sha256(der).digest())
+    return replace(identity, thumbprint=digest.rstrip(b"=").decode())
 
 
 def identity_of(certificate: Mapping[str, Any] | None) -> PeerIdentity | None:

@@ -11,6 +11,8 @@ from artstore.core.errors import Unavailable
 from artstore.core.http import Transport
 from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.delivery import deliver_to
+from artstore.core.revocation import RevocationMirror
+from artstore.core.revocation_sources import following
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
 from artstore.core.web.reporting import reporting
@@ -38,19 +40,23 @@ def create_app(settings: IngesterSettings) -> FastAPI:
             element_refresh_s=settings.element_refresh_s,
         )
         app.state.directory = directory
-        app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock)
+        revocations = RevocationMirror(clock, settings.revocation_age_max_s)
+        app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
         intake = Intake(Placement(directory), elements, clock)
         app.state.ingester = Ingester(settings, clock, intake)
         events = EventMaker(clock, f"ingester/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)
-        following = asyncio.create_task(directory.follow())
+        watching = asyncio.create_task(directory.follow())
         try:
-            async with reporting(app, settings, deliver, events):
+            async with (
+                following(revocations, transport, settings.admin_url, settings),
+                reporting(app, settings, deliver, events),
+            ):
                 yield
         finally:
-            following.cancel()
+            watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await following
+                await watching
             await transport.close()
 
     async def signing_keys() -> None:

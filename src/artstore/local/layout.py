@@ -28,6 +28,7 @@ from artstore.local.secret_files import (
     DATABASE_QUERY,
     DATABASE_SUPERUSER,
     VALKEY,
+    VALKEY_READER,
     SecretFiles,
 )
 from artstore.local.valkey import Valkey
@@ -132,7 +133,7 @@ class Layout:
         for identity in self.identities:
             self.certificates.renew(identity, now)
         self.ports.remember(self.home.ports_file)
-        self.valkey.configure(self.secrets.read(VALKEY))
+        self.valkey.configure(self.secrets.read(VALKEY), self.secrets.read(VALKEY_READER))
         self.edge.configure()
         if self.witness is not None:
             self.witness.make()

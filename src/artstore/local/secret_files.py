@@ -17,6 +17,7 @@ DATABASE_SUPERUSER: Final = "database-superuser"
 DATABASE_ADMIN: Final = "database-admin"
 DATABASE_QUERY: Final = "database-query"
 VALKEY: Final = "valkey"
+VALKEY_READER: Final = "valkey-reader"
 ALL: Final = (
     ADMIN_PASSWORD,
     CLI_SECRET,
@@ -25,6 +26,7 @@ ALL: Final = (
     DATABASE_ADMIN,
     DATABASE_QUERY,
     VALKEY,
+    VALKEY_READER,
 )
 
 

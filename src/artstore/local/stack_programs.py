@@ -11,7 +11,13 @@ from artstore.local.account import launched
 from artstore.local.layout import EDGE, Layout
 from artstore.local.modules import ELEMENTS, Module, base_environment, module_environment
 from artstore.local.program import Program
-from artstore.local.secret_files import DATABASE_ADMIN, DATABASE_QUERY, KEY_ENCRYPTION_KEY, VALKEY
+from artstore.local.secret_files import (
+    DATABASE_ADMIN,
+    DATABASE_QUERY,
+    KEY_ENCRYPTION_KEY,
+    VALKEY,
+    VALKEY_READER,
+)
 
 POSTGRES: Final = "postgres"
 VALKEY_NAME: Final = "valkey"
@@ -189,7 +195,13 @@ def _own_witness(layout: Layout) -> dict[str, object]:
 
 
 def _callers_of_admin(layout: Layout) -> dict[str, object]:
-    return {"admin_url": layout.modules[ADMIN_NAME].url, "issuer": layout.edge_url}
+    return {
+        "admin_url": layout.modules[ADMIN_NAME].url,
+        "issuer": layout.edge_url,
+        "valkey_url": layout.valkey.url,
+        "valkey_username": valkey.READER,
+        "valkey_password_file": layout.secrets.file(VALKEY_READER),
+    }
 
 
 def _in_thread(work: Callable[[], None]) -> Callable[[], Awaitable[None]]:

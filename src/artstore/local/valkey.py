@@ -11,6 +11,8 @@ from artstore.local.account import launched
 from artstore.local.files import private_folder, write_private
 
 USERNAME: Final = "artstore"
+READER: Final = "reader"
+"""For modules that only hear of revocations."""
 STOP: Final = signal.SIGTERM
 _PROBE_TIMEOUT_S: Final = 2.0
 _ANSWER_BYTES_MAX: Final = 512
@@ -40,6 +42,9 @@ _ACL: Final = """\
 user default off
 user {user} on #{digest} ~* &* +@all -@admin -@dangerous +info
 """
+_READER_ACL: Final = """\
+user {user} on #{digest} %R~artstore:revocations* -@all +@connection +xread +get
+"""
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,13 @@ class Valkey:
         """Without credentials, as settings hold it."""
         return f"unix://{self.socket}"
 
-    def configure(self, password: str) -> None:
+    def configure(self, password: str, reader_password: str | None = None) -> None:
         private_folder(self.data)
         acl = self.configuration.with_suffix(".acl")
-        digest = hashlib.sha256(password.encode()).hexdigest()
-        write_private(acl, _ACL.format(user=USERNAME, digest=digest))
+        users = _ACL.format(user=USERNAME, digest=_digest(password))
+        if reader_password is not None:
+            users += _READER_ACL.format(user=READER, digest=_digest(reader_password))
+        write_private(acl, users)
         text = _CONFIGURATION.format(socket=self.socket, acl=acl, data=self.data)
         write_private(self.configuration, text)
 
@@ -82,6 +89,10 @@ class Valkey:
                 return _answers(connection) == [b"+OK", b"+PONG"]
         except OSError:
             return False
+
+
+def _digest(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()
 
 
 def _answers(connection: socket.socket) -> list[bytes]:

@@ -10,6 +10,8 @@ from artstore.core.database import Database
 from artstore.core.http import Transport
 from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.delivery import deliver_to
+from artstore.core.revocation import RevocationMirror
+from artstore.core.revocation_sources import following
 from artstore.core.settings import read_secret
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
@@ -37,13 +39,22 @@ def create_app(settings: QuerySettings) -> FastAPI:
         transport = Transport(settings.tls)
         catalogue = Catalogue(database)
         elements = Elements(transport, catalogue, clock, admin_url=settings.admin_url)
-        app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock)
+        revocations = RevocationMirror(clock, settings.revocation_age_max_s)
+        app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
         events = EventMaker(clock, f"query/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)
         try:
-            async with reporting(app, settings, deliver, events) as reports:
+            async with (
+                following(revocations, transport, settings.admin_url, settings),
+                reporting(app, settings, deliver, events) as reports,
+            ):
                 app.state.query = Query(
-                    settings, Files(catalogue, elements), Search(catalogue), elements, reports
+                    settings,
+                    Files(catalogue, elements),
+                    Search(catalogue),
+                    elements,
+                    reports,
+                    clock,
                 )
                 yield
         finally:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from artstore.core.settings import ModuleSettings
+from artstore.core.settings import ValkeyReaderSettings
 
 
-class QuerySettings(ModuleSettings):
+class QuerySettings(ValkeyReaderSettings):
     port: int = Field(default=8030, ge=0, le=65535)
     database_url: str
     """Of a role that may only read the catalogue; without the password."""

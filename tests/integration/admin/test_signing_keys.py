@@ -3,33 +3,65 @@
 import asyncio
 import base64
 import os
+from collections import Counter, deque
 from collections.abc import AsyncIterator
-from uuid import uuid4
+from datetime import timedelta
 
 import psycopg
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from psycopg.types.json import Jsonb
-from tests.support.admin import Installation, MakeDatabase
+from tests.support.admin import ISSUER, Installation, MakeDatabase
+from tests.support.hand_clock import HandClock
 from tests.support.postgres import TestDatabase
 from tests.support.processes import wait_until
 
+from artstore.admin.repository.valkey import Valkey
 from artstore.admin.schema import migrate
-from artstore.admin.services.audit.trail import Trail
-from artstore.admin.services.identity import signing_keys
+from artstore.admin.services.audit.trail import Trail, Who
+from artstore.admin.services.identity import key_rotation, signing_keys
+from artstore.admin.services.identity.key_rotation import KeyRotation
+from artstore.admin.services.identity.revocation import Revocations
 from artstore.admin.services.identity.sealing import Seal
 from artstore.admin.services.identity.signing_keys import KeyRing
-from artstore.core.clock import SystemClock
+from artstore.admin.services.identity.tokens import Holder, TokenIssuer
+from artstore.core.clock import Clock, SystemClock
 from artstore.core.database import Database
+from artstore.core.errors import NotReady
+from artstore.core.model.account import Scope
+from artstore.core.revocation import RevocationMirror
 from artstore.core.settings import ConfigurationError
+from artstore.core.tokens import TokenVerifier
 
 KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
-def key_ring(database: Database, seal: Seal) -> KeyRing:
-    clock = SystemClock()
-    return KeyRing(database, seal, clock, Trail(clock))
+class Instance:
+    """Of the admin module, as far as keys go."""
+
+    def __init__(self, database: Database, seal: Seal, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        away = Valkey("unix:///nonexistent", "x", "x", clock)
+        self.revocations = Revocations(database, away, RevocationMirror(clock), clock)
+        self.ring = KeyRing(database, seal, clock, self.revocations.mirror.revokes_key)
+        self.rotation = KeyRotation(
+            database,
+            seal,
+            self.ring,
+            revocations=self.revocations,
+            clock=clock,
+            trail=Trail(clock),
+        )
+
+
+def instance(database: Database, key: str | None = None) -> Instance:
+    return Instance(database, Seal(key or KEY))
+
+
+@pytest.fixture(autouse=True)
+def smaller_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the least size that libraries take: making keys is most of these tests' time."""
+    monkeypatch.setattr(signing_keys, "KEY_BITS", 2048)
 
 
 @pytest.fixture
@@ -53,87 +85,138 @@ def execute(database: TestDatabase, statement: str, *values: object) -> list[tup
         return cursor.fetchall() if cursor.description else []
 
 
-async def test_instances_that_start_together_make_one_key(
+async def test_instances_that_start_together_make_the_same_keys(
     database: TestDatabase, pool: Database
 ) -> None:
-    rings = [key_ring(pool, Seal(KEY)) for _ in range(5)]
-    await asyncio.gather(*(ring.prepare() for ring in rings))
-    assert len(execute(database, "SELECT kid FROM identity.signing_keys")) == 1
-    documents = [await ring.jwks() for ring in rings]
+    instances = [instance(pool) for _ in range(5)]
+    await asyncio.gather(*(each.rotation.prepare() for each in instances))
+    rows = execute(database, "SELECT state FROM identity.signing_keys ORDER BY state")
+    assert rows == [("active",), ("next",)]
+    for each in instances:
+        await each.ring.reload()
+    documents = [await each.ring.jwks() for each in instances]
     assert all(document == documents[0] for document in documents)
 
 
 async def test_each_instance_signs_what_the_others_accept(pool: Database) -> None:
-    first, second = (key_ring(pool, Seal(KEY)) for _ in range(2))
-    await first.prepare()
-    await second.prepare()
-    token = await first.sign({"sub": "x"})
-    keys = KeySet.import_key_set(await second.jwks())  # type: ignore[arg-type]
+    first, second = (instance(pool) for _ in range(2))
+    await first.rotation.prepare()
+    await second.rotation.prepare()
+    token = await first.ring.sign({"sub": "x"})
+    keys = KeySet.import_key_set(await second.ring.jwks())  # type: ignore[arg-type]
     assert jwt.decode(token, keys, ["RS256"]).claims == {"sub": "x"}
 
 
 async def test_the_private_key_is_not_in_the_database(
     database: TestDatabase, pool: Database
 ) -> None:
-    ring = key_ring(pool, Seal(KEY))
-    await ring.prepare()
-    ((sealed, public),) = execute(
+    await instance(pool).rotation.prepare()
+    for sealed, public in execute(
         database, "SELECT private_key, public_jwk FROM identity.signing_keys"
-    )
-    assert isinstance(sealed, bytes)
-    assert b"PRIVATE" not in sealed
-    assert isinstance(public, dict)
-    assert set(public) == {"kty", "n", "e", "kid", "use", "alg"}
+    ):
+        assert isinstance(sealed, bytes)
+        assert b"PRIVATE" not in sealed
+        assert isinstance(public, dict)
+        assert set(public) == {"kty", "n", "e", "kid", "use", "alg"}
 
 
 async def test_another_key_encryption_key_is_refused(pool: Database) -> None:
-    await key_ring(pool, Seal(KEY)).prepare()
-    other = Seal(base64.urlsafe_b64encode(os.urandom(32)).decode())
+    await instance(pool).rotation.prepare()
+    other = base64.urlsafe_b64encode(os.urandom(32)).decode()
     with pytest.raises(ConfigurationError, match="key-encryption key"):
-        await key_ring(pool, other).prepare()
+        await instance(pool, other).rotation.prepare()
 
 
-async def test_keys_of_all_states_are_published_and_the_active_one_signs(
-    database: TestDatabase, pool: Database, monkeypatch: pytest.MonkeyPatch
+async def test_another_instance_notices_a_rotation(
+    pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a rotation by another instance would leave it."""
-    ring = key_ring(pool, Seal(KEY))
-    await ring.prepare()
-    (old,) = (await ring.jwks())["keys"]
-    execute(database, "UPDATE identity.signing_keys SET state = 'passive'")
-    rotating = key_ring(pool, Seal(KEY))
-    await rotating.prepare()
-    upcoming = {**old, "kid": uuid4().hex}
-    execute(
-        database,
-        "INSERT INTO identity.signing_keys (kid, state, public_jwk, private_key, created_at) "
-        "VALUES (%s, 'next', %s, '', now())",
-        upcoming["kid"],
-        Jsonb(upcoming),
-    )
-    monkeypatch.setattr(signing_keys, "RELOAD_AFTER_S", 0)
-    published = [key["kid"] for key in (await ring.jwks())["keys"]]
-    assert len(published) == 3
-    assert {old["kid"], upcoming["kid"]} < set(published)
-    keys = KeySet.import_key_set(await ring.jwks())  # type: ignore[arg-type]
-    token = jwt.decode(await ring.sign({"sub": "x"}), keys, ["RS256"])
-    assert token.header["kid"] not in (old["kid"], upcoming["kid"])
+    rotating, other = (instance(pool) for _ in range(2))
+    await rotating.rotation.prepare()
+    await other.rotation.prepare()
+    before = await rotating.rotation.keys()
+    monkeypatch.setattr(key_rotation, "PUBLISHED_AHEAD", timedelta(0))
+    after = await rotating.rotation.rotate(Who(name="operator"))
+    assert {key.kid for key in before} < {key.kid for key in after}
+    assert [key.state for key in after] == ["passive", "active", "next"]
+    monkeypatch.setattr(signing_keys, "RELOAD_AFTER_S", -1)
+    assert {key["kid"] for key in (await other.ring.jwks())["keys"]} == {key.kid for key in after}
+    keys = KeySet.import_key_set(await other.ring.jwks())  # type: ignore[arg-type]
+    signed = jwt.decode(await other.ring.sign({"sub": "x"}), keys, ["RS256"])
+    assert signed.header["kid"] == after[1].kid
+
+
+async def test_a_key_that_was_not_published_yet_does_not_sign(pool: Database) -> None:
+    rotating = instance(pool)
+    await rotating.rotation.prepare()
+    with pytest.raises(NotReady):
+        await rotating.rotation.rotate(Who(name="operator"))
+
+
+async def test_stolen_keys_are_replaced_and_nothing_they_sign_counts(pool: Database) -> None:
+    thief, owner = (instance(pool) for _ in range(2))
+    await thief.rotation.prepare()
+    await owner.rotation.prepare()
+    before = {key.kid for key in await owner.rotation.keys()}
+    after = await owner.rotation.replace_stolen(Who(name="operator"))
+    assert before.isdisjoint(key.kid for key in after)
+    assert all(owner.revocations.mirror.revokes_key(kid) for kid in before)
+    # Another instance signs with the new key as soon as it hears of that.
+    await thief.revocations.spread()
+    keys = KeySet.import_key_set(await thief.ring.jwks())  # type: ignore[arg-type]
+    signed = jwt.decode(await thief.ring.sign({"sub": "x"}), keys, ["RS256"])
+    assert signed.header["kid"] not in before
 
 
 async def test_good_keys_stay_good_while_the_database_is_away(
     pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ring = key_ring(pool, Seal(KEY))
-    await ring.prepare()
-    before = await ring.jwks()
+    one = instance(pool)
+    await one.rotation.prepare()
+    before = await one.ring.jwks()
     monkeypatch.setattr(signing_keys, "RELOAD_AFTER_S", -1)
     away = Database(
         "postgresql+psycopg://nobody@/nothing?host=/nonexistent", "x", application_name="test"
     )
-    monkeypatch.setattr(ring, "_database", away)
-    assert await ring.jwks() == before
-    assert await ring.sign({"sub": "x"})
+    monkeypatch.setattr(one.ring, "_database", away)
+    assert await one.ring.jwks() == before
+    assert await one.ring.sign({"sub": "x"})
     await away.close()
+
+
+async def test_thirty_days_of_rotation_refuse_nobody(pool: Database) -> None:
+    """Goal: whatever instance issues a token and whatever module checks it, at whatever moment
+    of its life, it is good; and each key lives as long as it should.
+
+    Method: a clock moved by hand, half an hour at a time. At each step every instance may rotate,
+    one issues a token, and three modules that know nothing of each other check all tokens alive.
+    """
+    clock = HandClock()
+    instances = [Instance(pool, Seal(KEY), clock) for _ in range(3)]
+    for each in instances:
+        await each.rotation.prepare()
+    mirror = RevocationMirror(clock)
+    modules = [
+        TokenVerifier(instances[number].ring.jwks, ISSUER, clock, mirror) for number in range(3)
+    ]
+    alive: deque[str] = deque(maxlen=3)
+    signers: Counter[str] = Counter()
+    step_s = 1700  # Three tokens of an hour are alive at a time.
+    for step in range(30 * 24 * 3600 // step_s):
+        mirror.confirm()
+        await asyncio.gather(*(each.rotation.advance() for each in instances))
+        issuing = TokenIssuer(instances[step % 3].ring, ISSUER, 3600, clock)
+        made = await issuing.issue(Holder("account:1", "cli", "cli", 0), [Scope.FILES_READ])
+        alive.append(made.token)
+        callers = [
+            await modules[(step + number) % 3].verify(token) for number, token in enumerate(alive)
+        ]
+        signers[callers[-1].key_id] += 1
+        clock.advance(step_s)
+    assert 29 <= len(signers) <= 31
+    assert max(signers.values()) <= 24 * 3600 // step_s + 2
+    states = [key.state for key in await instances[0].rotation.keys()]
+    assert states.count("active") == states.count("next") == 1
+    assert states.count("passive") <= 1
 
 
 def test_a_module_with_the_wrong_key_does_not_start(installation: Installation) -> None:

@@ -3,39 +3,26 @@
 Method: sign with a real key, then damage one thing at a time.
 """
 
+import asyncio
 import base64
 import hmac
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from tests.support.hand_clock import HandClock
 
-from artstore.core.errors import InvalidToken, Unavailable
-from artstore.core.model.account import Scope
-from artstore.core.tokens import REFETCH_AFTER_S, TokenVerifier
+from artstore.core.errors import InvalidToken, TooManyRequests, Unavailable
+from artstore.core.model.account import Right, Scope
+from artstore.core.revocation import RevocationMirror
+from artstore.core.tokens import KEYS_AGE_MAX_S, REFETCH_AFTER_S, RequestLimits, TokenVerifier
 
 ISSUER = "https://127.0.0.1:8443"
 KEY = RSAKey.generate_key(2048, {"kid": "one"})
 OTHER_KEY = RSAKey.generate_key(2048, {"kid": "two"})
-
-
-class HandClock:
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic_s(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
-        self.seconds += seconds
 
 
 class Issuer:
@@ -63,9 +50,21 @@ def issuer() -> Issuer:
     return Issuer(KEY)
 
 
+class AlwaysFresh(RevocationMirror):
+    """Nobody spreads news in these tests; `test_revocation.py` is about that."""
+
+    def check_age(self) -> None:
+        pass
+
+
 @pytest.fixture
-def verifier(issuer: Issuer, clock: HandClock) -> TokenVerifier:
-    return TokenVerifier(issuer.fetch, ISSUER, clock)
+def mirror(clock: HandClock) -> RevocationMirror:
+    return AlwaysFresh(clock)
+
+
+@pytest.fixture
+def verifier(issuer: Issuer, clock: HandClock, mirror: RevocationMirror) -> TokenVerifier:
+    return TokenVerifier(issuer.fetch, ISSUER, clock, mirror)
 
 
 def claims(clock: HandClock, **changes: Any) -> dict[str, Any]:
@@ -241,10 +240,114 @@ async def test_a_new_key_is_fetched_and_strangers_cannot_make_us_fetch(
     await verifier.verify(token(claims(clock), OTHER_KEY, kid="two"))
     fetches = issuer.fetches
 
-    for number in range(50):
+    for number in range(10_000):
         with pytest.raises(InvalidToken):
-            await verifier.verify(token(claims(clock), OTHER_KEY, kid=f"made-up-{number}"))
-    assert issuer.fetches == fetches
+            await verifier.verify(unsigned(clock, kid=f"made-up-{number}"))
+        clock.advance(0.01)
+    assert issuer.fetches - fetches <= 100 / REFETCH_AFTER_S + 1
+
+
+async def test_strangers_cannot_make_us_fetch_while_no_key_is_known(
+    verifier: TokenVerifier, issuer: Issuer, clock: HandClock
+) -> None:
+    issuer.away = True
+    for number in range(1000):
+        with pytest.raises(Unavailable):
+            await verifier.verify(unsigned(clock, kid=f"made-up-{number}"))
+    assert issuer.fetches == 1
+    issuer.away = False
+    clock.advance(2)
+    assert await verifier.verify(token(claims(clock)))
+
+
+async def test_old_keys_are_fetched_anew_beside_the_work(
+    verifier: TokenVerifier, issuer: Issuer, clock: HandClock
+) -> None:
+    good = token(claims(clock, jti="first"))
+    await verifier.verify(good)
+    issuer.keys[:] = [OTHER_KEY]
+    clock.advance(KEYS_AGE_MAX_S + 1)
+    assert await verifier.verify(token(claims(clock, jti="second")))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    with pytest.raises(InvalidToken):
+        await verifier.verify(token(claims(clock, jti="third")))
+
+
+async def test_grants_hold_in_their_collections_until_they_end(
+    verifier: TokenVerifier, clock: HandClock
+) -> None:
+    soon = clock.now() + timedelta(minutes=10)
+    collections = {"photos": ["rw", None], "letters": ["r", int(soon.timestamp())]}
+    caller = await verifier.verify(token(claims(clock, collections=collections)))
+
+    assert caller.may(Right.WRITE, "photos", clock.now())
+    assert not caller.may(Right.DELETE, "photos", clock.now())
+    assert not caller.may(Right.READ, "maps", clock.now())
+    assert caller.collections(Right.READ, clock.now()) == {"photos", "letters"}
+    assert caller.collections(Right.READ, soon) == {"photos"}
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        [],
+        "all",
+        {"photos": "rw"},
+        {"photos": ["x", None]},
+        {"photos": ["", None]},
+        {"../x": ["r", None]},
+        {"photos": ["r", "soon"]},
+    ],
+    ids=str,
+)
+async def test_grants_that_cannot_be_read_are_refused(
+    verifier: TokenVerifier, clock: HandClock, claim: Any
+) -> None:
+    with pytest.raises(InvalidToken):
+        await verifier.verify(token(claims(clock, collections=claim)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cnf": {}},
+        {"cnf": "x"},
+        {"cnf": {"x5t#S256": 7}},
+        {"cnf": {"jkt": "x"}},
+        {"epoch": "x"},
+        {"sid": 7},
+        {"rpm": "many"},
+        {"amr": "pwd"},
+    ],
+    ids=str,
+)
+async def test_claims_of_our_own_are_checked_too(
+    verifier: TokenVerifier, clock: HandClock, change: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidToken):
+        await verifier.verify(token(claims(clock, **change)))
+
+
+def test_a_limit_lets_a_minutes_worth_through_and_fills_evenly(clock: HandClock) -> None:
+    limits = RequestLimits(clock)
+    for _ in range(60):
+        limits.take("account:1", 60)
+    with pytest.raises(TooManyRequests) as refused:
+        limits.take("account:1", 60)
+    assert refused.value.retry_after_s == 1
+    limits.take("account:2", 60)
+    limits.take("account:1", None)
+    clock.advance(1)
+    limits.take("account:1", 60)
+    with pytest.raises(TooManyRequests):
+        limits.take("account:1", 60)
+
+
+def unsigned(clock: HandClock, **header: Any) -> str:
+    head = {"alg": "RS256", "typ": "at+jwt", **header}
+    parts = [encoded(json.dumps(part).encode()) for part in (head, claims(clock))]
+    return ".".join([*parts, encoded(b"signature")])
 
 
 async def test_an_outage_of_the_issuer_drops_no_key(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -14,8 +15,11 @@ from artstore.admin.tables import service_accounts
 
 @dataclass(frozen=True)
 class AccountWithSecret:
+    """Hashes as `services.identity.machine_secrets` stores them."""
+
     account: ServiceAccount
     secret_hash: str
+    previous_secret_hash: str | None
 
 
 def _account(row: Row[Any]) -> ServiceAccount:
@@ -27,7 +31,14 @@ async def find(session: AsyncSession, client_id: str) -> AccountWithSecret | Non
         return None  # PostgreSQL cannot even be asked for it.
     statement = select(service_accounts).where(service_accounts.c.client_id == client_id)
     row = (await session.execute(statement)).one_or_none()
-    return AccountWithSecret(_account(row), row.secret_hash) if row else None
+    if row is None:
+        return None
+    return AccountWithSecret(_account(row), row.secret_hash, row.previous_secret_hash)
+
+
+async def note_use(session: AsyncSession, client_id: str, now: datetime) -> None:
+    statement = update(service_accounts).where(service_accounts.c.client_id == client_id)
+    await session.execute(statement.values(last_used_at=now))
 
 
 async def page(session: AsyncSession, after: str, limit: int) -> list[ServiceAccount]:
@@ -51,6 +62,20 @@ async def add(session: AsyncSession, account: ServiceAccount, secret_hash: str) 
         .returning(service_accounts.c.client_id)
     )
     return (await session.execute(statement)).one_or_none() is not None
+
+
+async def replace_secret(
+    session: AsyncSession, client_id: str, secret_hash: str, now: datetime, overlap: timedelta
+) -> ServiceAccount | None:
+    """The account with its new secret; the one before stays good for `overlap`."""
+    columns = service_accounts.c
+    values = {
+        "secret_hash": secret_hash,
+        "secret_changed_at": now,
+        "previous_secret_hash": columns.secret_hash if overlap else None,
+        "previous_secret_until": now + overlap if overlap else None,
+    }
+    return await change(session, client_id, values)
 
 
 async def change(

@@ -1,13 +1,14 @@
 """Changing and deleting files. Reading them is the query module's work."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from artstore.admin.dependencies import FilesDep, WhoDep
-from artstore.core.errors import InvalidRequest
-from artstore.core.model.account import Caller, Scope
+from artstore.admin.dependencies import FilesDep, ResourcesDep, WhoDep
+from artstore.core.errors import ForeignFile, InvalidRequest
+from artstore.core.model.account import Caller, Right, Scope
 from artstore.core.model.file import FileChange, FileRecord
 from artstore.core.model.ids import parse_file_id
 from artstore.core.web.authentication import require_scope
@@ -17,8 +18,30 @@ router = APIRouter(prefix="/api/v1/files", tags=["files"])
 REASON_CHARS_MAX: Final = 1000
 _REVISION_TAG = re.compile(r'"(\d{1,9})"')
 
-WriterDep = Annotated[Caller, Depends(require_scope(Scope.FILES_WRITE))]
-DeleterDep = Annotated[Caller, Depends(require_scope(Scope.FILES_DELETE))]
+
+def _permitted(scope: Scope, right: Right) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: the caller, if its scopes and its grants allow it for this file."""
+
+    async def dependency(
+        file_id: str,
+        caller: Annotated[Caller, Depends(require_scope(scope))],
+        files: FilesDep,
+        parts: ResourcesDep,
+    ) -> Caller:
+        if caller.grants is None:
+            return caller
+        collection = (await files.record(parse_file_id(file_id))).collection
+        now = parts.clock.now()
+        if not any(caller.may(some_right, collection, now) for some_right in Right):
+            raise ForeignFile
+        caller.check(right, collection, now)
+        return caller
+
+    return dependency
+
+
+WriterDep = Annotated[Caller, Depends(_permitted(Scope.FILES_WRITE, Right.WRITE))]
+DeleterDep = Annotated[Caller, Depends(_permitted(Scope.FILES_DELETE, Right.DELETE))]
 
 
 @router.patch("/{file_id}", response_model=FileRecord)

@@ -1,7 +1,10 @@
 """HTTP face of service accounts."""
 
+from datetime import timedelta
+from typing import Annotated
+
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from artstore.admin.dependencies import (
     AdminDep,
@@ -11,19 +14,40 @@ from artstore.admin.dependencies import (
     ServiceAccountsDep,
 )
 from artstore.admin.model import ServiceAccount
-from artstore.admin.services.identity.service_accounts import NewSecret
+from artstore.admin.services.identity.service_accounts import OVERLAP_MAX, NewSecret
 from artstore.core.model.account import AccountRole, ClientId, Scope
 from artstore.core.model.page import Page
 from artstore.core.web.authentication import require_scope
 
 router = APIRouter(prefix="/api/v1/service-accounts", tags=["service accounts"])
 _read = [Depends(require_scope(Scope.ADMIN_READ))]
+RequestsPerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
 _write = [Depends(require_scope(Scope.ADMIN_WRITE))]
 
 
 class NewAccount(BaseModel):
     client_id: ClientId
     role: AccountRole
+    expires_at: AwareDatetime | None = None
+    requests_per_minute: RequestsPerMinute | None = None
+    restricted: bool = False
+    """Only what grants allow; it begins with none."""
+
+
+class AccountChange(BaseModel):
+    """What is not named stays. `null` lifts an expiry or a limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: AccountRole = AccountRole.READONLY
+    expires_at: AwareDatetime | None = None
+    requests_per_minute: RequestsPerMinute | None = None
+    restricted: bool = False
+
+
+class SecretChange(BaseModel):
+    overlap_s: Annotated[int, Field(ge=0, le=int(OVERLAP_MAX.total_seconds()))] = 0
+    """So long the secret before stays good too."""
 
 
 class AccountWithSecret(ServiceAccount):
@@ -35,7 +59,15 @@ async def create(
     body: NewAccount, caller: AdminDep, accounts: ServiceAccountsDep, response: Response
 ) -> AccountWithSecret:
     """The secret is shown this once."""
-    return _shown_once(await accounts.create(body.client_id, body.role, caller.subject), response)
+    made = await accounts.create(
+        body.client_id,
+        body.role,
+        caller.subject,
+        expires_at=body.expires_at,
+        requests_per_minute=body.requests_per_minute,
+        restricted=body.restricted,
+    )
+    return _shown_once(made, response)
 
 
 @router.get("", dependencies=_read)
@@ -51,12 +83,25 @@ async def read_account(client_id: NamePath, accounts: ServiceAccountsDep) -> Ser
     return await accounts.get(client_id)
 
 
+@router.patch("/{client_id}", dependencies=_write)
+async def change_account(
+    client_id: NamePath, body: AccountChange, accounts: ServiceAccountsDep
+) -> ServiceAccount:
+    """In force with the next token; those the account holds end."""
+    return await accounts.change(client_id, body.model_dump(exclude_unset=True))
+
+
 @router.post("/{client_id}/rotate-secret", dependencies=_write)
 async def rotate_secret(
-    client_id: NamePath, accounts: ServiceAccountsDep, response: Response
+    client_id: NamePath,
+    accounts: ServiceAccountsDep,
+    response: Response,
+    body: SecretChange | None = None,
 ) -> AccountWithSecret:
-    """The old secret is refused from now on; the new one is shown this once."""
-    return _shown_once(await accounts.rotate_secret(client_id), response)
+    """The new secret is shown this once. The old one is refused from now on, or after the overlap
+    that is asked for."""
+    overlap = timedelta(seconds=body.overlap_s if body else 0)
+    return _shown_once(await accounts.rotate_secret(client_id, overlap), response)
 
 
 @router.delete("/{client_id}", dependencies=_write)
@@ -72,4 +117,4 @@ async def resume(client_id: NamePath, accounts: ServiceAccountsDep) -> ServiceAc
 
 def _shown_once(made: NewSecret, response: Response) -> AccountWithSecret:
     response.headers["Cache-Control"] = "no-store"
-    return AccountWithSecret(**made.account.model_dump(), client_secret=made.secret)
+    return AccountWithSecret(**dict(made.account), client_secret=made.secret)

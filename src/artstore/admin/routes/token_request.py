@@ -23,13 +23,35 @@ class TokenRequest:
     scopes: frozenset[str]
 
 
+@dataclass(frozen=True)
+class TokenQuestion:
+    """About one token: RFC 7009, 2.1 and RFC 7662, 2.1. The hint is of no use to us."""
+
+    client_id: str
+    client_secret: str
+    token: str
+
+
+async def read_token_question(request: Request) -> TokenQuestion:
+    """
+    Raises:
+        InvalidTokenRequest: Malformed, or without a token.
+        InvalidCredentials: There are none, or in no form we can read.
+    """
+    fields = await _read_fields(request)
+    if not fields.get("token"):
+        raise malformed("token is missing")
+    client_id, client_secret = _credentials(request.headers.get("authorization"), fields)
+    return TokenQuestion(client_id, client_secret, fields["token"])
+
+
 async def read_token_request(request: Request) -> TokenRequest:
     """
     Raises:
         InvalidTokenRequest: Malformed, or a grant type we do not know.
         InvalidCredentials: There are none, or in no form we can read.
     """
-    fields = _parse(await _read_body(request), request.headers.get("content-type", ""))
+    fields = await _read_fields(request)
     if "grant_type" not in fields:
         raise malformed("grant_type is missing")
     if fields["grant_type"] != "client_credentials":
@@ -40,6 +62,10 @@ async def read_token_request(request: Request) -> TokenRequest:
 
 def malformed(detail: str, error: str = "invalid_request") -> InvalidTokenRequest:
     return InvalidTokenRequest(detail, error=error)
+
+
+async def _read_fields(request: Request) -> dict[str, str]:
+    return _parse(await _read_body(request), request.headers.get("content-type", ""))
 
 
 async def _read_body(request: Request) -> bytes:

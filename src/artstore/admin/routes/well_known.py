@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from artstore.admin.dependencies import ResourcesDep
-from artstore.core.model.account import Scope
+from artstore.core.model.account import SIGN_IN_SCOPES, Scope
 
 router = APIRouter(prefix="/.well-known", tags=["identity"])
 
@@ -23,12 +23,18 @@ async def read_jwks(parts: ResourcesDep, response: Response) -> dict[str, Any]:
 async def read_metadata(parts: ResourcesDep, response: Response) -> dict[str, Any]:
     issuer = parts.settings.issuer
     response.headers["Cache-Control"] = f"public, max-age={CACHE_S}"
+    ways = ["client_secret_basic", "client_secret_post"]
     return {
         "issuer": issuer,
         "token_endpoint": f"{issuer}/api/v1/auth/token",
+        "token_endpoint_auth_methods_supported": ways,
+        "revocation_endpoint": f"{issuer}/api/v1/auth/revoke",
+        "revocation_endpoint_auth_methods_supported": ways,
+        "introspection_endpoint": f"{issuer}/api/v1/auth/introspect",
+        "introspection_endpoint_auth_methods_supported": ways,
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "scopes_supported": sorted(scope for scope in Scope if scope != Scope.PASSWORD_CHANGE),
+        "tls_client_certificate_bound_access_tokens": True,
+        "scopes_supported": sorted(set(Scope) - SIGN_IN_SCOPES),
     }

@@ -15,6 +15,7 @@ from artstore.admin.repository import service_accounts, users
 from artstore.admin.services.audit.trail import BoundTrail, Deed, Trail, Who
 from artstore.admin.services.catalogue.registry import Registry
 from artstore.admin.services.identity.hashing import SecretHasher
+from artstore.admin.services.identity.machine_secrets import hash_in
 from artstore.admin.services.identity.service_accounts import ServiceAccounts
 from artstore.core.clock import Clock
 from artstore.core.errors import NameTaken
@@ -114,12 +115,12 @@ class Bootstrap:
             raise ConfigurationError(
                 f"{plan.secret_file}: a secret has at least {SECRET_CHARS_MIN} random characters"
             )
-        accounts = ServiceAccounts(self._session, self._hasher, self._clock, self._audit)
+        accounts = ServiceAccounts(self._session, self._hasher, None, self._clock, self._audit)
         found = await service_accounts.find(self._session, plan.client_id)
         if found is None:
             await accounts.create_with(plan.client_id, plan.role, CREATED_BY, secret)
             get_logger().info("service account made", client_id=plan.client_id, role=plan.role)
-        elif not await self._hasher.verify(found.secret_hash, secret):
+        elif not await self._hasher.verify(hash_in(found.secret_hash), secret):
             await accounts.set_secret(plan.client_id, secret)
             get_logger().info("secret follows its file", client_id=plan.client_id)
 

@@ -82,7 +82,9 @@ class AuditKind(StrEnum):
     ACCOUNT_REMOVED = "account.removed"
     SECRET_CHANGED = "secret.changed"  # noqa: S105
     KEY_CREATED = "key.created"
+    KEY_ACTIVATED = "key.activated"
     KEY_RETIRED = "key.retired"
+    KEY_REMOVED = "key.removed"
     CONFIGURATION_CHANGED = "configuration.changed"
 
     # The audit log itself.

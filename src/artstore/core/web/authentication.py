@@ -45,19 +45,33 @@ def require_peer(*modules: str) -> Callable[[HTTPConnection], None]:
 
 
 async def authenticate(request: Request) -> Caller:
-    """Whoever the bearer token speaks for.
+    """Whoever the bearer token speaks for. Asked several times, a request is checked once.
 
     Raises:
         InvalidToken: There is none, or it is not valid here and now.
-        Unavailable: The signing keys are not known and cannot be fetched.
+        TooManyRequests: The account has used up what it may do in a minute.
+        Unavailable: The signing keys are not known, or not what was revoked.
     """
+    known: Caller | None = request.scope.get(CALLER)
+    if known is not None:
+        return known
     verifier: TokenVerifier = request.app.state.tokens
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken
     caller = await verifier.verify(token.strip())
+    _check_certificate(request, caller)
     request.scope[CALLER] = caller
+    verifier.limits.take(caller.subject, caller.requests_per_minute)
     return caller
+
+
+def _check_certificate(request: Request, caller: Caller) -> None:
+    """A bound token (RFC 8705) is worth nothing without the key of its certificate."""
+    if caller.certificate is not None:
+        peer = peer_of(request.scope)
+        if peer is None or peer.thumbprint != caller.certificate:
+            raise InvalidToken
 
 
 def check_scope(caller: Caller, scope: Scope) -> None:

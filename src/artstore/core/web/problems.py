@@ -37,6 +37,7 @@ STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.InvalidCredentials: 401,
     errors.InvalidTokenRequest: 400,
     errors.NotPermitted: 403,
+    errors.StepUpRequired: 403,
     errors.ClientCertificateRequired: 403,
     errors.UnknownFile: 404,
     errors.FileDeleted: 410,
@@ -56,7 +57,10 @@ STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.UnknownJob: 404,
     errors.JobEnded: 409,
     errors.ElementInUse: 409,
+    errors.UnknownGrant: 404,
     errors.NameTaken: 409,
+    errors.LastAdministrator: 409,
+    errors.NotReady: 409,
     errors.WeakPassword: 422,
 }
 

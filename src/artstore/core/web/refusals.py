@@ -13,7 +13,12 @@ from typing import Any, Final
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from artstore.core.errors import ClientCertificateRequired, InvalidToken, NotPermitted
+from artstore.core.errors import (
+    ClientCertificateRequired,
+    InvalidToken,
+    NotPermitted,
+    StepUpRequired,
+)
 from artstore.core.model.account import Caller
 from artstore.core.model.audit import AuditKind, Outcome
 from artstore.core.model.ids import FileId, is_file_id
@@ -24,7 +29,9 @@ from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import CALLER
 from artstore.core.web.problems import PROBLEM
 
-_AUDITED: Final = frozenset({InvalidToken.code, NotPermitted.code, ClientCertificateRequired.code})
+_AUDITED: Final = frozenset(
+    {InvalidToken.code, NotPermitted.code, StepUpRequired.code, ClientCertificateRequired.code}
+)
 """Wrong credentials are attempts to sign in, which are events of their own."""
 
 STRANGERS_TOLD: Final = 1

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from artstore.core.errors import MalformedHttp
 from artstore.core.logging import get_logger
 from artstore.core.settings import ModuleSettings
-from artstore.core.tls import PeerIdentity, identity_of, server_context
+from artstore.core.tls import PeerIdentity, peer_identity, server_context
 from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
@@ -76,7 +76,7 @@ class PeerProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_JoiningTransport(transport))  # type: ignore[arg-type]
         tls = transport.get_extra_info("ssl_object")
-        self._peer = identity_of(tls.getpeercert()) if tls else None
+        self._peer = peer_identity(tls) if tls else None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from artstore.core.errors import InvalidMetadata, InvalidRequest
-from artstore.core.model.account import Caller
+from artstore.core.model.account import Caller, Right
 from artstore.core.model.file import (
     ATTR_BYTES_MAX,
     DEFAULT_COLLECTION,
@@ -97,6 +97,7 @@ def draft_file(
 
     Raises:
         InvalidMetadata: A field is missing, unknown, repeated or malformed; `field` names it.
+        NotPermitted: The caller may not upload into that collection.
     """
     single, tags = _sort_fields(fields)
     if not single.get("filename"):
@@ -115,9 +116,11 @@ def draft_file(
         "uploaded_by": Uploader(subject=caller.subject, name=caller.name, via="api"),
     }
     try:
-        return FileDraft.model_validate(values)
+        draft = FileDraft.model_validate(values)
     except ValidationError as error:
         raise _named(error) from None
+    caller.check(Right.WRITE, draft.collection, now)
+    return draft
 
 
 def _sort_fields(fields: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:

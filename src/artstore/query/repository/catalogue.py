@@ -13,7 +13,12 @@ from artstore.core.database import Database
 from artstore.core.model.element import ElementEntry
 from artstore.core.model.ids import FileId
 from artstore.query.model.criteria import Criteria, Listing
-from artstore.query.repository.conditions import conditions, is_selective, name_contains
+from artstore.query.repository.conditions import (
+    Visible,
+    conditions,
+    is_selective,
+    name_contains,
+)
 
 MATCHES_SORTED_MAX: Final = 5000
 """Up to here all matches are collected and sorted; more are met soon enough on the way
@@ -28,6 +33,7 @@ class CatalogueEntry:
     revision: int
     deleted: bool
     element_id: str
+    collection: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,13 @@ class Catalogue:
 
     async def find(self, file_id: FileId) -> CatalogueEntry | None:
         columns = (files.c.record, files.c.revision, files.c.state, files.c.element_id)
-        statement = select(*columns).where(files.c.file_id == UUID(file_id))
+        statement = select(*columns, files.c.collection).where(files.c.file_id == UUID(file_id))
         async with self._database.session() as session:
             row = (await session.execute(statement)).one_or_none()
         if row is None:
             return None
-        return CatalogueEntry(row.record, row.revision, row.state == "deleted", row.element_id)
+        deleted = row.state == "deleted"
+        return CatalogueEntry(row.record, row.revision, deleted, row.element_id, row.collection)
 
     async def elements(self) -> list[KnownElement]:
         columns = (elements.c.element_id, elements.c.url, elements.c.priority)
@@ -69,22 +76,22 @@ class Catalogue:
             for row in rows
         ]
 
-    async def newest(self, listing: Listing, count: int) -> list[Hit]:
+    async def newest(self, listing: Listing, count: int, visible: Visible) -> list[Hit]:
         """The newest first."""
-        statement = _newest(_listed(listing), count)
+        statement = _newest(_listed(listing, visible), count)
         return await self._hits(statement)
 
-    async def search(self, criteria: Criteria, count: int) -> list[Hit]:
+    async def search(self, criteria: Criteria, count: int, visible: Visible) -> list[Hit]:
         """At most `count` files that meet all conditions, the newest first."""
-        wanted = conditions(criteria)
+        wanted = conditions(criteria, visible)
         if not is_selective(criteria):
             return await self._hits(_newest(wanted, count))
         return await self._search(wanted, count)
 
-    async def search_in_names(self, criteria: Criteria, count: int) -> list[Hit]:
+    async def search_in_names(self, criteria: Criteria, count: int, visible: Visible) -> list[Hit]:
         """As `search`, but `q` may stand anywhere in the name, also inside a word."""
         without_words = criteria.model_copy(update={"q": ""})
-        wanted = [*conditions(without_words), name_contains(criteria.q)]
+        wanted = [*conditions(without_words, visible), name_contains(criteria.q)]
         return await self._search(wanted, count)
 
     async def _search(self, wanted: list[ColumnElement[bool]], count: int) -> list[Hit]:
@@ -104,9 +111,10 @@ class Catalogue:
             return _to_hits((await session.execute(statement)).all())
 
 
-def _listed(listing: Listing) -> list[ColumnElement[bool]]:
+def _listed(listing: Listing, visible: Visible) -> list[ColumnElement[bool]]:
     return conditions(
-        Criteria(collection=listing.collection, limit=listing.limit, cursor=listing.cursor)
+        Criteria(collection=listing.collection, limit=listing.limit, cursor=listing.cursor),
+        visible,
     )
 
 

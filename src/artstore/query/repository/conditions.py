@@ -17,9 +17,14 @@ NUL_STANDS_AS: Final = "\ufffd"
 _LIKE_SIGNS: Final = re.compile(r"[\\%_]")
 
 
-def conditions(criteria: Criteria) -> list[ColumnElement[bool]]:
+Visible = frozenset[str] | None
+"""The collections that the caller may read; `None`: all."""
+
+
+def conditions(criteria: Criteria, visible: Visible) -> list[ColumnElement[bool]]:
     return [
         files.c.state == "present",
+        *([] if visible is None else [files.c.collection.in_(sorted(visible))]),
         *_paging_conditions(criteria),
         *_plain_conditions(criteria),
         *_word_conditions(criteria.q),

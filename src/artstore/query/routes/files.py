@@ -3,7 +3,7 @@
 from base64 import b64encode
 from typing import Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,9 +12,9 @@ from artstore.core.model.account import Scope
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileIdField, parse_file_id
 from artstore.core.web.asking import who_asks
-from artstore.core.web.authentication import authenticate, check_scope, require_scope
+from artstore.core.web.authentication import authenticate, check_scope
 from artstore.core.web.ranges import parse_range
-from artstore.query.dependencies import FilesDep, query_of
+from artstore.query.dependencies import FilesDep, VisibleDep, query_of, visible_to
 from artstore.query.routes.relay import ContentRelay
 from artstore.query.services.conditions import http_date, not_modified, wanted_range
 from artstore.query.services.disposition import attachment
@@ -26,14 +26,13 @@ CACHE_CONTROL: Final = "private, no-cache"
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
 
 
-_reader = [Depends(require_scope(Scope.FILES_READ))]
-
-
-@router.head("/{file_id}", dependencies=_reader, include_in_schema=False)
-@router.get("/{file_id}", dependencies=_reader, response_model=FileRecord)
-async def read_record(file_id: FileIdField, files: FilesDep, request: Request) -> Response:
+@router.head("/{file_id}", include_in_schema=False)
+@router.get("/{file_id}", response_model=FileRecord)
+async def read_record(
+    file_id: FileIdField, files: FilesDep, request: Request, visible: VisibleDep
+) -> Response:
     """Metadata of one file, as its attr.json holds it. The ETag is its revision."""
-    located = await files.locate(file_id)
+    located = await files.locate(file_id, visible)
     etag = f'"{located.revision}"'
     headers = {"ETag": etag, "Cache-Control": CACHE_CONTROL}
     if request.headers.get("if-none-match") == etag:
@@ -47,7 +46,7 @@ async def read_content(request: Request) -> Response:
     check_scope(caller, Scope.FILES_READ)
     file_id = parse_file_id(request.path_params["file_id"])
     query = query_of(request)
-    located = await query.files.locate(file_id)
+    located = await query.files.locate(file_id, visible_to(request, caller))
     record = located.record
     headers = content_headers(record)
     if not_modified(request.headers, headers["ETag"], record.uploaded_at):

@@ -3,41 +3,41 @@
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
-from artstore.core.model.account import Scope
 from artstore.core.model.file import FileRecord
 from artstore.core.model.page import Page
-from artstore.core.web.authentication import require_scope
-from artstore.query.dependencies import SearchDep
+from artstore.query.dependencies import SearchDep, VisibleDep
 from artstore.query.model.criteria import Criteria, CriteriaBody, Listing
 from artstore.query.services.search import FoundPage
 
-router = APIRouter(
-    prefix="/api/v1",
-    tags=["search"],
-    dependencies=[Depends(require_scope(Scope.FILES_READ))],
-)
+router = APIRouter(prefix="/api/v1", tags=["search"])
 
 JSON = "application/json"
 
 
 @router.get("/search", response_model=Page[FileRecord])
-async def search_files(criteria: Annotated[Criteria, Query()], search: SearchDep) -> Response:
+async def search_files(
+    criteria: Annotated[Criteria, Query()], search: SearchDep, visible: VisibleDep
+) -> Response:
     """Files that meet all conditions, the newest first."""
-    return _page(await search.search(criteria))
+    return _page(await search.search(criteria, visible))
 
 
 @router.post("/search", response_model=Page[FileRecord])
-async def search_files_by_body(criteria: CriteriaBody, search: SearchDep) -> Response:
+async def search_files_by_body(
+    criteria: CriteriaBody, search: SearchDep, visible: VisibleDep
+) -> Response:
     """The same, for conditions that a query string cannot carry."""
-    return _page(await search.search(criteria))
+    return _page(await search.search(criteria, visible))
 
 
 @router.get("/files", response_model=Page[FileRecord])
-async def list_files(listing: Annotated[Listing, Query()], search: SearchDep) -> Response:
+async def list_files(
+    listing: Annotated[Listing, Query()], search: SearchDep, visible: VisibleDep
+) -> Response:
     """Files, the newest first."""
-    return _page(await search.newest(listing))
+    return _page(await search.newest(listing, visible))
 
 
 def _page(page: FoundPage) -> Response:

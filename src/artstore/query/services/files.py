@@ -1,8 +1,9 @@
 """Where a file is, and what is known of it."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
-from artstore.core.errors import FileDeleted, UnknownFile
+from artstore.core.errors import FileDeleted, ForeignFile, UnknownFile
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import ElementId, FileId
 from artstore.query.repository.catalogue import Catalogue
@@ -27,8 +28,11 @@ class Files:
         self._catalogue = catalogue
         self._elements = elements
 
-    async def locate(self, file_id: FileId) -> Located:
+    async def locate(self, file_id: FileId, collections: Container[str] | None) -> Located:
         """The file, also between its upload and its entry in the catalogue.
+
+        `collections` are those that the caller may see; `None`: all. A file of another one does
+        not exist for the caller, deleted or not.
 
         The catalogue may be a moment behind, or hours if the admin module was away. So
         that it lacks a file proves nothing; the elements are asked.
@@ -40,16 +44,20 @@ class Files:
         """
         entry = await self._catalogue.find(file_id)
         if entry is None:
-            return await self._ask_elements(file_id)
+            return await self._ask_elements(file_id, collections)
+        if collections is not None and entry.collection not in collections:
+            raise ForeignFile
         if entry.deleted:
             raise FileDeleted
         return Located(entry.record, entry.revision, entry.element_id)
 
-    async def _ask_elements(self, file_id: FileId) -> Located:
+    async def _ask_elements(self, file_id: FileId, collections: Container[str] | None) -> Located:
         found = await self._elements.find(file_id)
         if found is None:
             raise UnknownFile
         record, element = found
+        if collections is not None and record.collection not in collections:
+            raise ForeignFile
         if record.deleted is not None:
             raise FileDeleted
         return Located(record.to_json(), record.revision, element.element_id)

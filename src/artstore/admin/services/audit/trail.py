@@ -47,6 +47,10 @@ class BoundTrail:
         self._session = session
         self._who = who
 
+    @property
+    def subject(self) -> str:
+        return self._who.subject or "unknown"
+
     async def record(self, deed: Deed) -> None:
         """See `Trail.record`."""
         await self._trail.record(self._session, self._who, deed)

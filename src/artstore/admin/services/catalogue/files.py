@@ -28,6 +28,15 @@ class Files:
         self._client = client
         self._intents = intents
 
+    async def record(self, file_id: FileId) -> FileRecord:
+        """As the element that holds it has it.
+
+        Raises:
+            UnknownFile: There is none.
+            Unavailable: The element is away.
+        """
+        return await self._client.record((await self._locate(file_id)).url, file_id)
+
     async def change(self, file_id: FileId, change: FileChange, who: Who) -> FileRecord:
         """The record after the change. Searches show it when this returns.
 

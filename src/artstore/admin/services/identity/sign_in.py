@@ -6,18 +6,20 @@ which accounts exist nor which are suspended.
 
 import asyncio
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from artstore.admin.model import ServiceAccount, User
-from artstore.admin.repository import service_accounts, users
+from artstore.admin.repository import grants, service_accounts, users
 from artstore.admin.repository.service_accounts import AccountWithSecret
 from artstore.admin.repository.users import UserWithPassword
 from artstore.admin.services.audit.attempts import Attempts
 from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.admin.services.identity.hashing import SECRET_CHARS_MAX, SecretHasher
+from artstore.admin.services.identity.machine_secrets import candidate, hash_in
 from artstore.admin.services.identity.passwords import check_password
 from artstore.admin.services.identity.throttle import Attempt, Throttle
-from artstore.admin.services.identity.tokens import AccessToken, TokenIssuer
+from artstore.admin.services.identity.tokens import AccessToken, Holder, TokenIssuer
 from artstore.admin.services.identity.verified_secrets import VerifiedSecrets
 from artstore.core.clock import Clock
 from artstore.core.database import Database
@@ -32,7 +34,10 @@ from artstore.core.errors import (
 from artstore.core.metrics import LOGINS
 from artstore.core.model.account import ACCOUNT_SCOPES, USER_SCOPES, Caller, Scope
 from artstore.core.model.audit import AuditKind, Target
+from artstore.core.tokens import RequestLimits
 
+LAST_USE_EVERY = timedelta(minutes=1)
+"""Finer would be a write for each token."""
 PEOPLE_CLIENT_ID = "admin-auth"
 """RFC 9068 wants a client id in every token; people have none of their own."""
 
@@ -58,33 +63,48 @@ class SignIn:
         self._trail = trail
         self._attempts = Attempts(database, trail)
         self._verified = VerifiedSecrets()
+        self._limits = RequestLimits(clock)
 
     async def machine(
-        self, client_id: str, secret: str, wanted: Collection[str], who: Who
+        self,
+        client_id: str,
+        secret: str,
+        wanted: Collection[str],
+        who: Who,
+        certificate: str | None = None,
     ) -> AccessToken:
-        """A token for a service account. `wanted`: scopes; none means all of its role.
+        """A token for a service account.
+
+        Args:
+            wanted: Scopes; none means all of its role.
+            certificate: Thumbprint of the one that the token is to be bound to.
 
         Raises:
-            InvalidCredentials: Unknown, suspended or wrong secret.
+            InvalidCredentials: Unknown, suspended, expired or wrong secret.
             InvalidTokenRequest: A wanted scope is not the account's.
             TooManyRequests: After too many failures.
         """
         who = who.named(client_id)
         async with self._attempts.watched(AuditKind.TOKEN_ISSUED, who) as attempted:
-            async with self._database.session() as session:
-                found = await service_accounts.find(session, client_id)
-            attempt = Attempt(f"machine {client_id}", who.place)
-            account = await self._proven_account(found, secret, attempt)
+            account = await self._proven_machine(client_id, secret, who)
             attempted.subject = account.subject
+            self._limits.take(account.subject, account.requests_per_minute)
             scopes = _narrowed(ACCOUNT_SCOPES[account.role], wanted)
-            token = await self._issuer.issue(
-                subject=account.subject,
-                client_id=account.client_id,
-                name=account.client_id,
-                scopes=scopes,
-            )
+            holder = await self._machine_holder(account, certificate)
+            token = await self._issuer.issue(holder, scopes)
         LOGINS.labels("succeeded").inc()
         return token
+
+    async def client(self, client_id: str, secret: str, who: Who) -> ServiceAccount:
+        """The account, for requests that need it to prove itself and give no token.
+
+        Raises:
+            InvalidCredentials: Unknown, suspended, expired or wrong secret.
+            TooManyRequests: After too many failures.
+        """
+        who = who.named(client_id)
+        async with self._attempts.refusals(AuditKind.ACCESS_REFUSED, who):
+            return await self._proven_machine(client_id, secret, who)
 
     async def person(self, username: str, password: str, who: Who) -> AccessToken:
         """A token for a user. With a one-time password it is good for changing it only.
@@ -137,21 +157,40 @@ class SignIn:
             raise InvalidToken
         return found.user
 
-    async def _proven_account(
-        self, found: AccountWithSecret | None, secret: str, attempt: Attempt
-    ) -> ServiceAccount:
-        if (
-            found
-            and found.account.state == "active"
-            and self._verified.knows(found.secret_hash, secret)
-        ):
+    async def _proven_machine(self, client_id: str, secret: str, who: Who) -> ServiceAccount:
+        async with self._database.session() as session:
+            found = await service_accounts.find(session, client_id)
+        now = self._clock.now()
+        stored = _stored_for(found, secret, now) if found else None
+        usable = found is not None and found.account.is_usable(now)
+        if found and stored and usable and self._verified.knows(stored, secret):
             return found.account
-        await self._prove(found.secret_hash if found else None, secret, attempt)
-        if found is None or found.account.state != "active":
+        attempt = Attempt(f"machine {client_id}", who.place)
+        await self._prove(hash_in(stored) if stored else None, secret, attempt)
+        if found is None or stored is None or not usable:
             raise _refusal()
-        self._verified.remember(found.secret_hash, secret)
+        self._verified.remember(stored, secret)
         await self._throttle.succeeded(attempt)
         return found.account
+
+    async def _machine_holder(self, account: ServiceAccount, certificate: str | None) -> Holder:
+        now = self._clock.now()
+        granted = None
+        used = account.last_used_at
+        if account.restricted or used is None or now - used > LAST_USE_EVERY:
+            async with self._database.session() as session:
+                if account.restricted:
+                    granted = await grants.of_subject(session, account.subject)
+                await service_accounts.note_use(session, account.client_id, now)
+        return Holder(
+            subject=account.subject,
+            client_id=account.client_id,
+            name=account.client_id,
+            epoch=account.token_epoch,
+            grants=granted,
+            requests_per_minute=account.requests_per_minute,
+            certificate=certificate,
+        )
 
     async def _proven_user(
         self, found: UserWithPassword | None, password: str, attempt: Attempt
@@ -196,12 +235,15 @@ class SignIn:
         scopes = USER_SCOPES[user.role]
         if user.password_change_required:
             scopes = frozenset({Scope.PASSWORD_CHANGE})
-        return await self._issuer.issue(
-            subject=user.subject,
-            client_id=PEOPLE_CLIENT_ID,
-            name=user.username,
-            scopes=scopes,
-        )
+        holder = Holder(user.subject, PEOPLE_CLIENT_ID, user.username, user.token_epoch)
+        return await self._issuer.issue(holder, scopes)
+
+
+def _stored_for(found: AccountWithSecret, secret: str, now: datetime) -> str:
+    until = found.account.previous_secret_until
+    overlaps = until is not None and now < until
+    previous = found.previous_secret_hash if overlaps else None
+    return candidate(secret, found.secret_hash, previous)
 
 
 def _refusal() -> InvalidCredentials:

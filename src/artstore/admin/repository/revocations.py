@@ -1,0 +1,56 @@
+"""Rows of `identity.revocations`, and the epochs that they raise."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from artstore.admin.tables import revocations, service_accounts, users
+from artstore.core.revocation import Revocation
+
+_LOCK = 0x4172_7453_5265_766F
+"""Advisory lock, held until the transaction ends: rows become visible in the order of their seq,
+so whoever read up to one has all before it."""
+
+
+async def add(session: AsyncSession, values: Mapping[str, object]) -> None:
+    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    await session.execute(insert(revocations).values(**values))
+
+
+async def beyond(session: AsyncSession, seq: int, now: datetime) -> list[Revocation]:
+    """Those behind `seq` that still concern any token, in their order."""
+    statement = (
+        select(revocations)
+        .where(revocations.c.seq > seq, revocations.c.ends_at > now)
+        .order_by(revocations.c.seq)
+    )
+    return [Revocation.model_validate(row) for row in await session.execute(statement)]
+
+
+async def forget(session: AsyncSession, ended_before: datetime) -> None:
+    await session.execute(delete(revocations).where(revocations.c.ends_at < ended_before))
+
+
+async def raise_epoch(session: AsyncSession, subject: str) -> int | None:
+    """The new epoch of a person or account; `None` when there is none."""
+    kind, _, identifier = subject.partition(":")
+    tables = {
+        "user": (users, users.c.user_id),
+        "account": (service_accounts, service_accounts.c.account_id),
+    }
+    try:
+        table, column = tables[kind]
+        key = UUID(identifier)
+    except (KeyError, ValueError):
+        return None
+    statement = (
+        update(table)
+        .where(column == key)
+        .values(token_epoch=table.c.token_epoch + 1)
+        .returning(table.c.token_epoch)
+    )
+    epoch: int | None = await session.scalar(statement)
+    return epoch
