@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from contextvars import ContextVar
-from typing import Any, BinaryIO, Final
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 import structlog
@@ -20,6 +21,8 @@ from structlog.types import EventDict, FilteringBoundLogger, Processor, WrappedL
 from artstore.core.tracing import current_trace_id
 
 FLUSH_AFTER_S: Final = 0.05
+REQUEST_EVENT: Final = "request"
+_LINE_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 _notes: ContextVar[dict[str, object] | None] = ContextVar("notes", default=None)
 
@@ -34,8 +37,9 @@ def configure_logging(service: str, instance: str, level: str) -> None:
         # Text without the local variables: those may hold secrets.
         structlog.processors.format_exc_info,
     ]
-    lines = _GatheringLogger(sys.stdout.buffer)
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    origin = {"service": service, "instance": instance} if threshold <= logging.INFO else None
+    lines = _GatheringLogger(sys.stdout.buffer, origin)
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=_to_json)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -77,6 +81,16 @@ def note(**fields: object) -> None:
         notes.update(fields)
 
 
+def log_request(fields: dict[str, object], trace_id: str) -> None:
+    """The line a request ends in, as `get_logger().info("request", ...)` would write it, for a
+    tenth of the cost: it is put into its form later, in the thread that writes it."""
+    lines = structlog.get_config()["logger_factory"]()
+    if isinstance(lines, _GatheringLogger):
+        lines.request(fields, trace_id)
+    else:
+        get_logger().info(REQUEST_EVENT, **fields)
+
+
 class _GatheringLogger:
     """Writes lines together, at the latest after `FLUSH_AFTER_S`; warnings at once.
 
@@ -84,18 +98,29 @@ class _GatheringLogger:
     small upload. A process that is killed loses what it said in its last moment.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, origin: dict[str, str] | None = None) -> None:
+        """`origin`: of requests; `None` if nobody wants lines on requests."""
         self._file = file
+        self._origin = origin
+        self._writing = threading.Lock()
         self._lock = threading.Lock()
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | _RequestLine] = []
+        self._is_woken = False
         self._has_lines = threading.Event()
         threading.Thread(target=self._run, name="log-lines", daemon=True).start()
         atexit.register(self.flush)
 
-    def info(self, line: bytes) -> None:
+    def info(self, line: "bytes | _RequestLine") -> None:
         with self._lock:
             self._waiting.append(line)
+            if self._is_woken:
+                return
+            self._is_woken = True
         self._has_lines.set()
+
+    def request(self, fields: dict[str, object], trace_id: str) -> None:
+        if self._origin is not None:
+            self.info(_RequestLine(fields, time.time(), trace_id))
 
     def warning(self, line: bytes) -> None:
         self.info(line)
@@ -105,11 +130,28 @@ class _GatheringLogger:
     error = critical = exception = warning
 
     def flush(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._file.write(b"\n".join([*self._waiting, b""]))
+        with self._writing:
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+                self._is_woken = False
+            data = b"".join(map(self._bytes_of, waiting))
+            if data:
+                self._file.write(data)
                 self._file.flush()
-                self._waiting.clear()
+
+    def _bytes_of(self, line: "bytes | _RequestLine") -> bytes:
+        if isinstance(line, bytes):
+            return line + b"\n"
+        moment = datetime.fromtimestamp(line.at_s, UTC)
+        event = {
+            **line.fields,
+            "event": REQUEST_EVENT,
+            "level": "info",
+            "timestamp": moment,
+            **(self._origin or {}),
+            "trace_id": line.trace_id,
+        }
+        return orjson.dumps(event, default=str, option=_LINE_OPTIONS)
 
     def _run(self) -> None:
         while True:
@@ -117,6 +159,12 @@ class _GatheringLogger:
             self._has_lines.clear()
             time.sleep(FLUSH_AFTER_S)
             self.flush()
+
+
+class _RequestLine(NamedTuple):
+    fields: dict[str, object]
+    at_s: float
+    trace_id: str
 
 
 class _Origin:

@@ -57,7 +57,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         app.state.feed = ChangeFeed(engine, reading, is_stopping=lambda: _is_stopping(app))
         app.state.downloads = Downloads(engine, reading)
         app.state.records = Records(engine, reading, writing)
-        clock, gate = SystemClock(), Gate()
+        clock, gate = SystemClock(), Gate(engine)
         intake = Intake(engine, writing, gate, clock, settings.inline_bytes_max)
         app.state.intake = intake
         app.state.batch_intake = BatchIntake(engine, intake, writing, gate, clock)

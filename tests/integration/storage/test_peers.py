@@ -1,5 +1,6 @@
 """Who may do what on an element: mutual TLS, and the peer's module for each route."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import aiohttp
 import pytest
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
-from tests.support.storage_process import FRAME, framed, new_id
+from tests.support.storage_process import FRAME, HEAD, framed, new_id
 
+from artstore.core.model.batch import BATCH_TYPE, pack_file
 from artstore.core.tls import TlsFiles, client_context, server_name
 
 MODULES = ["ingester", "admin", "query", "edge", "monitoring", "storage"]
@@ -24,11 +26,16 @@ ALLOWED = {
     ("POST", "/copies"): {"admin"},
     ("GET", "/info"): {"admin", "ingester", "query", "storage", "monitoring"},
     ("POST", "/mode"): {"admin"},
+    ("POST", "/files:batch"): {"ingester", "admin"},
 }
 BODIES = {
     "PATCH": {"json": {"tags": ["a"]}},
     "DELETE": {"json": {"by": "a", "reason": "b"}},
-    "POST": {"json": {"mode": "edit"}},
+    "POST /mode": {"json": {"mode": "edit", "by": "a"}},
+    "POST /files:batch": {
+        "data": pack_file(new_id(), json.dumps(HEAD).encode(), None, b"x"),
+        "headers": {"Content-Type": BATCH_TYPE},
+    },
     "POST /copies": {"json": {"source_url": "https://127.0.0.1:1", "files": [new_id()]}},
 }
 

@@ -6,6 +6,7 @@ The JSON form is fixed and documented in `docs/formats/attr-json.md`.
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from artstore.core.errors import InvalidMetadata
@@ -70,6 +71,9 @@ Metadata = Annotated[
 ContentType = Annotated[
     str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+/[ -~]{1,200}$")
 ]
+
+
+_JSON_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 class Model(BaseModel):
@@ -166,12 +170,22 @@ class FileRecord(Model):
 
     def to_json(self) -> bytes:
         """The attr.json: UTF-8, one document, a final newline."""
-        return self.__pydantic_serializer__.to_json(self) + b"\n"
+        if self.metadata:
+            # Any JSON, also numbers that orjson does not take.
+            return self.__pydantic_serializer__.to_json(self) + b"\n"
+        return orjson.dumps(self.__dict__, default=_members, option=_JSON_OPTIONS)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Raises pydantic's `ValidationError` for anything but a valid record."""
         return cls.model_validate_json(data)
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """Of a part of a record, in the order of its fields."""
+    if isinstance(value, BaseModel):
+        return value.__dict__
+    raise TypeError(f"{type(value)} has no place in a record")
 
 
 def check_attr_size(record: FileRecord) -> bytes:

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artstore.core import errors
-from artstore.core.logging import begin_notes, get_logger
+from artstore.core.logging import begin_notes, get_logger, log_request
 from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
@@ -69,15 +69,15 @@ class RequestTelemetry:
         self._metrics.observe(method, route, status, duration_s, exemplar)
         span.end(method, route, status)
         if scope["path"] not in _QUIET_PATHS:
-            self._log.info(
-                "request",
-                method=method,
-                route=route,
-                status=status,
-                duration_ms=round(duration_s * 1000, 2),
-                peer=_peer_name(scope),
+            line = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "duration_ms": round(duration_s * 1000, 2),
+                "peer": _peer_name(scope),
                 **notes,
-            )
+            }
+            log_request(line, span.context.trace_id)
 
     async def _fail(
         self, scope: Scope, answer: "_Answer", receive: Receive, error: Exception

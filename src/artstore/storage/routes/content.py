@@ -1,9 +1,9 @@
 """The data paths: plain routes, they are what the element does most."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -28,8 +28,8 @@ WRITERS: Final = ("ingester", "admin")
 async def put_file(request: Request) -> Response:
     """201 with the record when it is durable; 200 if exactly this file was there already."""
     check_peer(request, *WRITERS)
-    headers = request.headers
-    if headers.get("content-type") != FRAME_TYPE:
+    headers = dict(request.scope["headers"])
+    if headers.get(b"content-type") != FRAME_TYPE.encode():
         raise UnsupportedMediaType(f"the body must be {FRAME_TYPE}")
     file_id = _file_id(request)
     intake = intake_of(request)
@@ -44,9 +44,10 @@ async def put_file(request: Request) -> Response:
 async def put_files(request: Request) -> Response:
     """Many small files at once; one line of JSON says what became of each."""
     check_peer(request, *WRITERS)
-    if request.headers.get("content-type") != BATCH_TYPE:
+    headers = dict(request.scope["headers"])
+    if headers.get(b"content-type") != BATCH_TYPE.encode():
         raise UnsupportedMediaType(f"the body must be {BATCH_TYPE}")
-    length = _length(request.headers)
+    length = _length(headers)
     if length is None:
         raise InvalidRequest("a batch needs a Content-Length", field="content-length")
     if length > BATCH_BYTES_MAX:
@@ -100,9 +101,9 @@ def _file_id(request: Request) -> FileId:
     return parse_file_id(request.path_params["file_id"])
 
 
-def _length(headers: Headers) -> int | None:
+def _length(headers: Mapping[bytes, bytes]) -> int | None:
     """Of the body; the HTTP parser has checked that it is a number."""
-    header = headers.get("content-length")
+    header = headers.get(b"content-length")
     if header is None:
         return None
     length = int(header)

@@ -13,7 +13,7 @@ from artstore.core.model.event import TraceId
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId, parse_file_id
 from artstore.core.tracing import current_trace_id
-from artstore.storage.engine.engine import Engine, NewSmallFile
+from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.writer import Outcome
 from artstore.storage.services.frame import check_size, parse_batch_draft
 from artstore.storage.services.gate import Gate
@@ -117,14 +117,11 @@ class BatchIntake:
     async def _store(
         self, prepared: Sequence[_Small | _Large | ArtStoreError], outcomes: _Outcomes
     ) -> None:
-        small: list[NewSmallFile] = []
         for position, item in enumerate(prepared):
             if isinstance(item, ArtStoreError):
                 outcomes.settle(position, item)
             elif isinstance(item, _Small):
-                done = self._gate.behind(partial(outcomes.settle, position))
-                small.append(NewSmallFile(*item, done))
-        self._engine.put_all(small)
+                self._gate.put(*item, partial(outcomes.settle, position))
         for position, item in enumerate(prepared):
             if isinstance(item, _Large):
                 outcomes.settle(position, await self._store_large(item))

@@ -1,10 +1,13 @@
-"""Outcomes on their way from the writer thread back to the event loop, many at a time."""
+"""Between the event loop and the writer thread: many files at a time, and many outcomes."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from artstore.core.model.event import TraceId
+from artstore.core.model.file import FileRecord
+from artstore.storage.engine.engine import Engine, NewSmallFile
 from artstore.storage.engine.writer import Done, Outcome
 
 Settle = Callable[[Outcome], None]
@@ -14,13 +17,31 @@ class Gate:
     """Wakes the event loop once for all that became ready together: waking it costs a system
     call and makes both threads wait for the interpreter. Create it inside the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._loop = asyncio.get_running_loop()
+        self._leaving: list[NewSmallFile] = []
         self._ready: deque[tuple[Settle, Outcome]] = deque()
         self._is_woken = False
 
-    def behind(self, settle: Settle) -> Done:
-        """For the engine, to be called in any thread: calls `settle` in the event loop."""
+    def put(
+        self, record: FileRecord, content: bytes, trace: TraceId | None, settle: Settle
+    ) -> None:
+        """Store a small file (`Engine.put`). `settle` learns what became of it.
+
+        Files that come in one round of the event loop go to the engine together: one lock,
+        one wake-up of its thread, one group of the log.
+        """
+        self._leaving.append(NewSmallFile(record, content, trace, self._behind(settle)))
+        if len(self._leaving) == 1:
+            self._loop.call_soon(self._submit)
+
+    def _submit(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        self._engine.put_all(leaving)
+
+    def _behind(self, settle: Settle) -> Done:
+        """To be called in any thread: calls `settle` in the event loop."""
 
         def done(outcome: Outcome) -> None:
             self._ready.append((settle, outcome))
@@ -31,16 +52,6 @@ class Gate:
                     self._loop.call_soon_threadsafe(self._settle_ready)
 
         return done
-
-    def answer(self) -> tuple[Done, asyncio.Future[Outcome]]:
-        """For one outcome that somebody awaits."""
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-
-        def settle(outcome: Outcome) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        return self.behind(settle), future
 
     def _settle_ready(self) -> None:
         # First, so that whatever comes from here on wakes the loop again.

@@ -15,7 +15,7 @@ from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.backends.base import Incoming
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.writer import Stored
+from artstore.storage.engine.writer import Outcome, Stored
 from artstore.storage.services.frame import Frame, InMemory, split_frame
 from artstore.storage.services.gate import Gate
 from artstore.storage.services.threads import Threads, finished
@@ -75,8 +75,13 @@ class Intake:
     async def _put(self, file_id: FileId, draft: FileDraft, content: bytes) -> Stored:
         sha256 = sha256_here(content)
         record = new_record(file_id, draft, len(content), sha256, self._clock.now())
-        done, answer = self._gate.answer()
-        self._engine.put(record, content, current_trace_id(), done)
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not answer.done():
+                answer.set_result(outcome)
+
+        self._gate.put(record, content, current_trace_id(), settle)
         outcome = await answer
         if isinstance(outcome, ArtStoreError):
             raise outcome

@@ -1,0 +1,205 @@
+"""Load for the benchmarks of the storage element: plain sockets, in a process of their own, so
+that it costs little of the machine that both share; and what to compare with."""
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import quantiles
+
+import uvloop
+
+from artstore.core.model.ids import FileId, FileIdSource
+
+DRAFT = {
+    "original_filename": "report.pdf",
+    "content_type": "application/pdf",
+    "uploaded_by": {"subject": "benchmark", "name": "benchmark", "via": "benchmark"},
+    "tags": ["benchmark"],
+}
+
+NewRequest = Callable[[Callable[[], FileId]], bytes]
+"""One request as bytes on the wire, with fresh file ids."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """`files`: in one request."""
+
+    request: NewRequest
+    status: bytes
+    connections: int
+    seconds: float
+    files: int = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def per_s(self) -> float:
+        return self.requests / self.seconds
+
+
+class _Connection(asyncio.Protocol):
+    """Sends the next request when the last one is answered."""
+
+    def __init__(self, load: Load, ids: FileIdSource, deadline_s: float) -> None:
+        self._load = load
+        self._ids = ids
+        self._deadline_s = deadline_s
+        self._sent_s = 0.0
+        self._answer = b""
+        self.latencies_s: list[float] = []
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, found, rest = self._answer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if len(rest) < length:
+            return
+        if not head.startswith(b"HTTP/1.1 " + self._load.status):
+            self.done.set_exception(RuntimeError(self._answer.decode()))
+            return
+        now_s = time.perf_counter()
+        self.latencies_s.append(now_s - self._sent_s)
+        self._answer = b""
+        if now_s < self._deadline_s:
+            self._send()
+        else:
+            self.done.set_result(None)
+
+    def _send(self) -> None:
+        request = self._load.request(self._new_id)
+        self._sent_s = time.perf_counter()
+        self._transport.write(request)
+
+    def _new_id(self) -> FileId:
+        return self._ids.new(datetime.now(UTC), os.urandom(10))
+
+
+async def _run(port: int, load: Load) -> Measured:
+    started_s = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    ids = FileIdSource()
+    connections = [
+        (
+            await loop.create_connection(
+                lambda: _Connection(load, ids, started_s + load.seconds), "127.0.0.1", port
+            )
+        )[1]
+        for _ in range(load.connections)
+    ]
+    await asyncio.gather(*(connection.done for connection in connections))
+    latencies_s = [latency_s for connection in connections for latency_s in connection.latencies_s]
+    cuts = quantiles(latencies_s, n=100)
+    seconds = time.perf_counter() - started_s
+    return Measured(len(latencies_s), seconds, cuts[49] * 1000, cuts[98] * 1000)
+
+
+def run_load(port: int, load: Load) -> Measured:
+    """In a process of its own."""
+    context = multiprocessing.get_context("fork")
+    results: multiprocessing.Queue[Measured] = context.Queue()
+    process = context.Process(target=lambda: results.put(uvloop.run(_run(port, load))))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit("the load failed; its message is above")
+    return results.get()
+
+
+def put_request(size: int) -> NewRequest:
+    head = json.dumps({**DRAFT, "size": size}).encode()
+    body = len(head).to_bytes(4) + head + os.urandom(size)
+    end = (
+        "Host: element\r\nContent-Type: application/vnd.artstore.file\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    return lambda new_id: b"PUT /api/v1/files/%b HTTP/1.1\r\n%b" % (new_id().encode(), end)
+
+
+@contextlib.contextmanager
+def bare_server(port: int) -> Iterator[None]:
+    """uvicorn and nothing else: reads a body, answers with 600 bytes. What Python can do here."""
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks._bare", str(port)])
+    try:
+        _wait_until(lambda: _answers(f"http://127.0.0.1:{port}/"))
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def element(folder: Path, port: int, *, keep: bool) -> Iterator[None]:
+    """An element as a process, without TLS. Its files stay until the end: ext4 is slow to
+    create files for a minute after many were deleted."""
+    folder = Path(tempfile.mkdtemp(prefix="artstore-bench-", dir=folder))
+    environment = {
+        **os.environ,
+        "ARTSTORE_PROFILE": "development",
+        "ARTSTORE_INSTANCE": "storage-1",
+        "ARTSTORE_PORT": str(port),
+        "ARTSTORE_ELEMENT_ID": "bench-1",
+        "ARTSTORE_ROOT": str(folder / "element"),
+    }
+    command = [sys.executable, "-m", "artstore.storage"]
+    process = subprocess.Popen(command, env=environment, stdout=(folder / "log").open("wb"))
+    try:
+        _wait_until(lambda: _answers(f"http://127.0.0.1:{port}/health/live"))
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+        if keep:
+            print(f"left in place: {folder}")
+        else:
+            shutil.rmtree(folder)
+
+
+def metrics(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return {
+        name: float(value)
+        for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    }
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url):
+            return True
+    except OSError:
+        return False
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise SystemExit("the server did not start")
