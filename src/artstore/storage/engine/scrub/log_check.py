@@ -45,7 +45,7 @@ class Covered(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The last record of the log. Comes last."""
+    """The last record of the log; comes last. Left out when the end was not seen."""
 
     sequence: int
 
@@ -73,6 +73,8 @@ class LogCheck:
         self._codec = Codec(log_id)
         self._spend = spend
         self._last = 0
+        self._is_incomplete = False
+        """A segment could not be read, or became history before its turn came."""
 
     def events(self, after: int = 0) -> Iterator[Event]:
         """Args: `after`: history that ends there or before was looked at already."""
@@ -86,7 +88,10 @@ class LogCheck:
                 previous_crc = yield from self._raw(segment, following, previous_crc)
             elif segment.last > after:
                 yield from self._history(segment)
-        yield Ended(self._last)
+            else:
+                self._last = segment.last
+        if not self._is_incomplete:
+            yield Ended(self._last)
 
     def again(self, finding: Finding) -> bool:
         """Is it still so? A segment that became history, or was being written, is not."""
@@ -131,6 +136,7 @@ class LogCheck:
                 last = _next_sequence(line, last, segment)
                 yield from _known(last, line)
         except FileNotFoundError:
+            self._is_incomplete = True
             return
         except (HistoryDamaged, orjson.JSONDecodeError, OSError) as error:
             yield self._damaged(segment, f"behind the change {last}: {error}")
@@ -145,6 +151,7 @@ class LogCheck:
         try:
             handle = self._fs.open(segment.path)
         except FileNotFoundError:
+            self._is_incomplete = True
             return None
         try:
             self._fs.forget(handle)
@@ -171,27 +178,36 @@ class LogCheck:
         if header.first != segment.first or previous_crc not in (None, header.previous_crc):
             yield self._damaged(segment, "it does not continue the segment before it")
             return None
-        records = read_records(
-            self._fs,
-            handle,
-            self._codec,
-            offset=BLOCK_BYTES,
-            sequence=header.first,
-            previous_crc=header.previous_crc,
-        )
-        crc, expected = header.previous_crc, header.first
-        try:
-            while following is None or expected < following.first:
-                record = next(records)
-                self._spend(record.next - record.offset)
-                crc, expected = record.crc, record.sequence + 1
-                self._last = record.sequence
-                yield from _of_record(record)
-        except BadRecord as bad:
-            if following is not None or self._was_durable(handle, bad.offset, expected):
-                yield self._damaged(segment, f"the record {expected} at byte {bad.offset}")
-                return None
+        return (yield from self._chain(handle, segment, following, header.previous_crc))
+
+    def _chain(
+        self, handle: int, segment: RawSegment, following: Segment | None, crc: int
+    ) -> Generator[Event, None, int | None]:
+        offset, expected, looked_again_at = BLOCK_BYTES, segment.first, 0
+        while following is None or expected < following.first:
+            try:
+                for record in self._read_from(handle, offset, expected, crc):
+                    offset, expected, crc = record.next, record.sequence + 1, record.crc
+                    self._last = record.sequence
+                    yield from _of_record(record)
+                    if following is not None and expected >= following.first:
+                        break
+            except BadRecord:
+                if following is None and not self._was_durable(handle, offset, expected):
+                    return crc
+                if following is not None or looked_again_at == offset:
+                    yield self._damaged(segment, f"the record {expected} at byte {offset}")
+                    return None
+                # It may have been written between the two looks, and the proof behind it.
+                looked_again_at = offset
         return crc
+
+    def _read_from(self, handle: int, offset: int, expected: int, crc: int) -> Iterator[Record]:
+        for record in read_records(
+            self._fs, handle, self._codec, offset=offset, sequence=expected, previous_crc=crc
+        ):
+            self._spend(record.next - record.offset)
+            yield record
 
     def _was_durable(self, handle: int, offset: int, expected: int) -> bool:
         """Or is it the end of the log? See `recovery`."""
@@ -206,6 +222,7 @@ class LogCheck:
             self._fs.close(handle)
 
     def _damaged(self, segment: Segment, cause: str) -> Finding:
+        self._is_incomplete = True
         path = self._relative(segment.path)
         return Finding(FindingKind.LOG_DAMAGED, None, path, f"it is damaged: {cause}")
 

@@ -1,0 +1,118 @@
+"""Goal: whatever happens to files while they are looked at, nothing is taken for damage.
+
+Method: a real element on a real disk. Threads create, change, rename, delete and read files
+at random, log segments become history all the time, and pass after pass runs beside them
+without a bound on its rate. Not one finding may come out.
+"""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from tests.support.quiet import quiet_logs
+from tests.support.stepped_element import FixedClock, make_record, options
+
+from artstore.core.clock import SystemClock
+from artstore.core.errors import FileDeleted, UnknownFile
+from artstore.core.model.file import FileChange
+from artstore.core.model.ids import FileId, FileIdSource
+from artstore.core.model.scrub import ScrubRequest, ScrubState
+from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.upload import Upload
+from artstore.storage.engine.writer import Outcome, Stored
+
+__all__ = ["quiet_logs"]
+
+pytestmark = pytest.mark.usefixtures("quiet_logs")
+THREADS = 4
+STEPS = 250
+IDS = FileIdSource()
+NAMES = ("a.pdf", "b.txt", "c", "d.PDF")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = Engine.open(
+        options(
+            str(tmp_path / "element"),
+            segment_bytes=256 << 10,
+            checkpoint_interval_s=0.1,
+            scrub_rate_bytes_per_s=1 << 40,
+        )
+    )
+    engine.start()
+    yield engine
+    engine.close()
+
+
+class Worker:
+    """Does what clients do, at random, with files of its own and of the others."""
+
+    def __init__(self, engine: Engine, seed: int, files: list[FileId]) -> None:
+        self._engine = engine
+        self._chance = random.Random(seed)
+        self._files = files
+
+    def run(self) -> None:
+        steps = [self._put, self._put, self._upload, self._rename, self._delete, self._read]
+        for _ in range(STEPS):
+            with suppress(FileDeleted, UnknownFile, IndexError):
+                self._chance.choice(steps)()
+
+    def _put(self) -> None:
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        file_id, content = self._new_id(), self._chance.randbytes(self._chance.randrange(5000))
+        record = make_record(file_id, content, FixedClock(), self._chance.choice(NAMES))
+        self._engine.put(record, content, None, outcomes.put)
+        assert isinstance(outcomes.get(), Stored)
+        self._files.append(file_id)
+
+    def _upload(self) -> None:
+        file_id, content = self._new_id(), self._chance.randbytes(200_000)
+        upload = self._engine.begin_upload(file_id, len(content), None)
+        assert isinstance(upload, Upload)
+        upload.write(content)
+        upload.finish()
+        record = make_record(file_id, content, FixedClock(), self._chance.choice(NAMES))
+        self._engine.finish_upload(upload, record, None)
+        self._files.append(file_id)
+
+    def _rename(self) -> None:
+        change = FileChange(original_filename=self._chance.choice(NAMES))
+        self._engine.change(self._chance.choice(self._files), change, None)
+
+    def _delete(self) -> None:
+        self._engine.delete(self._chance.choice(self._files), by="a", reason="b", trace=None)
+
+    def _read(self) -> None:
+        self._engine.open_content(self._chance.choice(self._files)).close()
+
+    def _new_id(self) -> FileId:
+        return IDS.new(SystemClock().now(), self._chance.randbytes(10))
+
+
+def test_the_scrub_finds_nothing_where_nothing_is_damaged(engine: Engine) -> None:
+    files: list[FileId] = []
+    workers = [threading.Thread(target=Worker(engine, seed, files).run) for seed in range(THREADS)]
+    for worker in workers:
+        worker.start()
+    passes = 0
+    while any(worker.is_alive() for worker in workers):
+        engine.scrub.command(ScrubRequest(action="start"))
+        while engine.scrub.status().state is ScrubState.RUNNING:
+            threading.Event().wait(0.01)
+        passes += 1
+        status = engine.scrub.status()
+        found = [line for line in engine.changes(0, 10_000).lines if b'"finding"' in line]
+        assert found == [], [line.partition(b'"detail"')[2] for line in found]
+        assert (status.findings, status.trouble) == (0, None)
+    for worker in workers:
+        worker.join()
+
+    assert passes > 1
+    assert len(files) > STEPS
+    assert not any(b'"finding"' in line for line in engine.changes(0, 10_000).lines)
