@@ -142,6 +142,12 @@ CASES: dict[str, Case] = {
         {'artstore_audit_witness_behind_entries{witness="w"}': "5 5 0 5 5 5 5 0 5 5 5 0 5 5 0"},
     ),
     "WitnessAlarm": _one('artstore_audit_witness_alarms_total{witness="w"}', "0 1x59", "3x60", 1),
+    # promtool's clock begins at 1970: a day and 20 or 40 minutes are the ends.
+    "CertificateEndsSoon": Case(
+        {"artstore_certificate_expiry_timestamp_seconds": "87600x60"},
+        {"artstore_certificate_expiry_timestamp_seconds": "90000x60"},
+        true_from_min=21,
+    ),
     "ErrorBudgetBurnsFast": _budget(14.4, 1),
     "ErrorBudgetBurns": _budget(6, 5),
     "ErrorBudgetBurnsSlowly": _budget(3, 5),

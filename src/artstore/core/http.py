@@ -8,6 +8,8 @@ import aiohttp
 import orjson
 
 from artstore.core import errors
+from artstore.core.certificates import LiveContext
+from artstore.core.clock import SystemClock
 from artstore.core.tls import TlsFiles, client_context, server_name
 from artstore.core.tracing import traceparent
 
@@ -24,12 +26,9 @@ class Transport:
 
     def __init__(self, tls: TlsFiles | None) -> None:
         """`tls` is `None` only in development, where services speak plain HTTP."""
-        self._tls = client_context(tls) if tls else None
+        self._tls = LiveContext(tls, client_context, SystemClock()) if tls else None
         connector = aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=CONNECTIONS_PER_HOST_MAX,
-            keepalive_timeout=KEEP_ALIVE_S,
-            ssl=self._tls or False,
+            limit=0, limit_per_host=CONNECTIONS_PER_HOST_MAX, keepalive_timeout=KEEP_ALIVE_S
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -79,10 +78,11 @@ class Transport:
                 expect100=expect100,
                 timeout=timeout,
                 allow_redirects=False,
+                ssl=self._tls.current() if self._tls else False,
                 server_hostname=server_name(peer) if self._tls else None,
             ) as response:
                 if response.status >= 400:
-                    raise _failure_in(response.status, await _read_problem(response), peer)
+                    raise failure_in(response.status, await _read_problem(response), peer)
                 try:
                     yield response
                 finally:
@@ -119,7 +119,7 @@ async def _read_problem(response: aiohttp.ClientResponse) -> dict[str, Any]:
 _STANDARD_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "correlation_id"})
 
 
-def _failure_in(status: int, problem: dict[str, Any], peer: str) -> errors.ArtStoreError:
+def failure_in(status: int, problem: dict[str, Any], peer: str) -> errors.ArtStoreError:
     """The failure that another service named. What it got wrong itself is not the caller's."""
     cls = errors.error_classes().get(problem.get("code", ""))
     if cls is None or cls in (errors.ClientCertificateRequired, errors.InternalError):

@@ -42,6 +42,11 @@ BUILD_INFO = Gauge(
     ["service", "instance", "version"],
     registry=REGISTRY,
 )
+CERTIFICATE_EXPIRY = Gauge(
+    "artstore_certificate_expiry_timestamp_seconds",
+    "When the certificate of this process ends, seconds since 1970.",
+    registry=REGISTRY,
+)
 DB_POOL_CONNECTIONS = Gauge(
     "artstore_db_pool_connections",
     "Connections of the database pool by state.",
@@ -67,6 +72,12 @@ UPLOAD_SIZE = Histogram(
     "artstore_upload_size_bytes",
     "Size of an accepted upload.",
     buckets=_BYTES,
+    registry=REGISTRY,
+)
+UPLOAD_BATCH_SIZE = Histogram(
+    "artstore_upload_batch_size",
+    "Small uploads that one request took to a storage element.",
+    buckets=[1, 2, 4, 8, 16, 32, 64, 128, 256],
     registry=REGISTRY,
 )
 UPLOADS = Counter(

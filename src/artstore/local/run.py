@@ -10,7 +10,6 @@ from typing import Final
 
 from artstore.core.clock import Clock
 from artstore.core.settings import ConfigurationError
-from artstore.core.tls import PeerIdentity
 from artstore.local import edge
 from artstore.local.failures import StackFailure
 from artstore.local.layout import EDGE, Layout
@@ -22,8 +21,6 @@ from artstore.local.supervisor import Supervisor, end_orphans
 START_LIMIT_S: Final = 90.0
 """Longest time from the first process to readiness; a slow disk needs most of it once."""
 ORPHAN_GRACE_S: Final = 15.0
-RESTART_LIMIT_S: Final = 120.0
-"""So long the renewal of the others waits for one that was restarted."""
 RENEWAL_CHECK_INTERVAL: Final = timedelta(minutes=10)
 
 
@@ -89,8 +86,7 @@ async def _first(starting: asyncio.Task[None], stop: asyncio.Event) -> None:
 async def _keep_certificates_fresh(
     layout: Layout, clock: Clock, supervisor: Supervisor, events: EventLog
 ) -> None:
-    """Renew what is due. Caddy takes a new certificate as it runs; a module is restarted,
-    one at a time, so that the others can go on."""
+    """Renew what is due. Modules see a new certificate by themselves, Caddy is told."""
     while True:
         await asyncio.sleep(RENEWAL_CHECK_INTERVAL.total_seconds())
         for identity in layout.identities:
@@ -102,20 +98,8 @@ async def _keep_certificates_fresh(
                 continue
             if renewed:
                 events.info("certificate renewed", identity=identity.uri)
-                await _show(identity, layout, supervisor, events)
-
-
-async def _show(
-    identity: PeerIdentity, layout: Layout, supervisor: Supervisor, events: EventLog
-) -> None:
-    if identity == EDGE:
-        supervisor.signal("edge", edge.RELOAD)
-    elif identity.instance in layout.modules:
-        try:
-            async with asyncio.timeout(RESTART_LIMIT_S):
-                await supervisor.restart(identity.instance)
-        except TimeoutError:
-            events.warning("not ready after its certificate was renewed", identity=identity.uri)
+                if identity == EDGE:
+                    supervisor.signal("edge", edge.RELOAD)
 
 
 def _listen_for_signals(stop: asyncio.Event, supervisor: Supervisor) -> None:

@@ -78,7 +78,6 @@ class Supervised:
         self._run: Run | None = None
         self._stopping = asyncio.Event()
         self._was_ready = False
-        self._end_is_wanted = False
         self._failures = 0
         self._delay_s = RESTART_DELAY_FIRST_S
 
@@ -92,7 +91,7 @@ class Supervised:
         while not self._stopping.is_set():
             started_s = self._clock.monotonic_s()
             code = await self._run_once(others)
-            if not self._stopping.is_set() and not self._end_was_wanted():
+            if not self._stopping.is_set():
                 await self._recover(code, self._clock.monotonic_s() - started_s)
         self._become(State.STOPPED)
 
@@ -105,15 +104,6 @@ class Supervised:
         self._stopping.set()
         if self._run is not None:
             self._run.kill()
-
-    async def restart(self) -> None:
-        """Stop it in good order; returns when its next run is ready."""
-        if self._run is None or self._run.is_over:
-            return
-        self._end_is_wanted = True
-        self.ready.clear()
-        await self._run.stop()
-        await self.ready.wait()
 
     def signal(self, signal_number: signal.Signals) -> None:
         if self._run is not None and not self._run.is_over:
@@ -181,10 +171,6 @@ class Supervised:
         if state is State.READY:
             self.ready.set()
         self._changed(self, facts)
-
-    def _end_was_wanted(self) -> bool:
-        wanted, self._end_is_wanted = self._end_is_wanted, False
-        return wanted
 
     def _last_words(self, code: int) -> str:
         lines = "\n  ".join(self._log.tail(_TAIL_LINES))

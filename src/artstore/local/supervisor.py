@@ -84,9 +84,6 @@ class Supervisor:
         for child in self._children.values():
             child.kill()
 
-    async def restart(self, name: str) -> None:
-        await self._children[name].restart()
-
     def signal(self, name: str, signal_number: signal.Signals) -> None:
         self._children[name].signal(signal_number)
 

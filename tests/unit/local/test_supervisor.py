@@ -218,14 +218,6 @@ async def test_who_ignores_the_signal_is_killed_after_its_grace(tmp_path: Path) 
         os.kill(pid, 0)
 
 
-async def test_an_asked_for_restart_waits_until_it_is_ready_again(tmp_path: Path) -> None:
-    async with started(tmp_path, program("one")) as supervisor:
-        before = pid_of(tmp_path, "one")
-        await supervisor.restart("one")
-        assert pid_of(tmp_path, "one") not in (None, before)
-    assert ("one", "process died") not in events(tmp_path)
-
-
 async def test_all_that_a_program_says_is_in_its_log_to_the_last_word(tmp_path: Path) -> None:
     log = tmp_path / "talker.log"
 

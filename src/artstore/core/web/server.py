@@ -11,10 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from artstore.core.certificates import live_server_context
+from artstore.core.clock import SystemClock
 from artstore.core.errors import MalformedHttp
 from artstore.core.logging import get_logger
 from artstore.core.settings import ModuleSettings
-from artstore.core.tls import PeerIdentity, peer_identity, server_context
+from artstore.core.tls import PeerIdentity, peer_identity
 from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
@@ -26,6 +28,9 @@ KEEP_ALIVE_S = 75
 """Longer than any of our clients keeps an idle connection (`core.http`, the edge): the side
 that sends closes first, so no request meets a connection that is just being closed."""
 
+CONNECTION_AGE_MAX_S = 3600
+"""Older connections end with their next answer: a peer shows its certificate once for each,
+and one that was revoked, or whose authority was removed, must not talk on for ever."""
 
 GARBAGE_THRESHOLD = 20_000
 """New objects before the collector runs; some megabytes at most."""
@@ -72,15 +77,22 @@ class PeerProtocol(HttpToolsProtocol):
     """Tells the application who is at the other end of the connection."""
 
     _peer: PeerIdentity | None = None
+    _made_at_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_JoiningTransport(transport))  # type: ignore[arg-type]
         tls = transport.get_extra_info("ssl_object")
         self._peer = peer_identity(tls) if tls else None
+        self._made_at_s = self.loop.time()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.loop.time() - self._made_at_s > CONNECTION_AGE_MAX_S:
+            self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
         trace = new_trace(sampled=False)
@@ -133,7 +145,7 @@ def server_config(app: FastAPI, settings: ModuleSettings) -> uvicorn.Config:
     tls = settings.tls
     factory: Callable[[Any, Any], ssl.SSLContext] | None = None
     if tls is not None:
-        factory = lambda _config, _default: server_context(tls)  # noqa: E731
+        factory = lambda _config, _default: live_server_context(tls, SystemClock())  # noqa: E731
     return uvicorn.Config(
         app,
         host=settings.host,
