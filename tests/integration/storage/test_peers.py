@@ -26,6 +26,8 @@ ALLOWED = {
     ("POST", "/copies"): {"admin"},
     ("GET", "/info"): {"admin", "ingester", "query", "storage", "monitoring"},
     ("POST", "/mode"): {"admin"},
+    ("GET", "/scrub"): {"admin", "monitoring"},
+    ("POST", "/scrub"): {"admin"},
     ("POST", "/files:batch"): {"ingester", "admin"},
 }
 BODIES = {
@@ -36,6 +38,7 @@ BODIES = {
         "data": pack_file(new_id(), json.dumps(HEAD).encode(), None, b"x"),
         "headers": {"Content-Type": BATCH_TYPE},
     },
+    "POST /scrub": {"json": {"action": "start"}},
     "POST /copies": {"json": {"source_url": "https://127.0.0.1:1", "files": [new_id()]}},
 }
 

@@ -89,17 +89,16 @@ class Scrub:
     def command(self, request: ScrubRequest) -> ScrubStatus:
         """In force, and kept over a restart, on return."""
         with self._changed:
-            progress = self._progress
             if request.rate_bytes_per_s is not None:
                 self._pace.rate_per_s = request.rate_bytes_per_s
-            match request.action, progress.state:
+            match request.action, self._progress.state:
                 case "start", _:
                     self._begin()
                 case "pause", ScrubState.RUNNING:
-                    progress.state = ScrubState.PAUSED
+                    self._progress.state = ScrubState.PAUSED
                 case "resume", ScrubState.PAUSED:
-                    progress.state = ScrubState.RUNNING
-            save(self._element.fs, self._element.layout, progress)
+                    self._progress.state = ScrubState.RUNNING
+            save(self._element.fs, self._element.layout, self._progress)
             self._changed.notify_all()
         return self.status()
 
@@ -178,8 +177,13 @@ class Scrub:
                 if next_at is not None and self._clock.now() >= next_at:
                     self._begin()
                     return True
-                self._changed.wait(_POLL_S)
+                self._changed.wait(self._until(next_at))
         return False
+
+    def _until(self, moment: datetime | None) -> float:
+        if moment is None:
+            return _POLL_S
+        return min(_POLL_S, max(0.0, (moment - self._clock.now()).total_seconds()))
 
     def _begin(self) -> None:
         self._pass += 1
