@@ -18,7 +18,7 @@ from tests.support.stepped_element import (
 
 from artstore.core.errors import NoRoom, Unavailable
 from artstore.storage.engine.upload import Upload
-from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.engine.writer import Outcome, OutcomeUnknown, Stored
 
 
 def failing(number: int, when: Callable[..., bool] = lambda *_: True) -> Callable[..., Any]:
@@ -67,7 +67,7 @@ def test_a_failed_flush_fails_all_who_wait_and_is_never_repeated(
     fs.flush = broken  # type: ignore[method-assign]
     element.engine.step()
 
-    assert [type(answer) for answer in answers] == [Unavailable] * 3
+    assert [type(answer) for answer in answers] == [OutcomeUnknown] * 3
     assert len(flushes) == 1
     assert not element.engine.info().writable
     with pytest.raises(Unavailable):

@@ -1,6 +1,7 @@
 """How much fits. The reserve stays free, so that what was promised always finds its room."""
 
 import threading
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from artstore.core.clock import Clock
@@ -43,8 +44,11 @@ class Room:
         root: str,
         reserved_bytes: int,
         clock: Clock,
+        *,
         thresholds: Thresholds,
+        store_volume: Callable[[], Volume | None],
     ) -> None:
+        """Args: `store_volume`: of the store, if the files do not lie on the volume."""
         self._fs = fs
         self._root = root
         self._reserved_bytes = reserved_bytes
@@ -53,6 +57,7 @@ class Room:
         self._lock = threading.Lock()
         self._promised_bytes = 0
         self._measured_at_s = clock.monotonic_s()
+        self._store_volume = store_volume
         self._volume = fs.volume(root)
 
     def check(self, size: int) -> None:
@@ -60,6 +65,12 @@ class Room:
         NoRoom: `size` more bytes would touch the reserve.
         """
         volume = self._measure()
+        store = self._store_volume()
+        if store is not None:
+            if store.free - self._promised_bytes < size:
+                raise NoRoom("the storage element is full")
+            # The volume only takes the log.
+            size = 0
         if volume.free - self._promised_bytes - size < self._reserved_bytes:
             raise NoRoom("the storage element is full")
         if _has_no_files(volume):
@@ -76,14 +87,16 @@ class Room:
             self._promised_bytes -= size
 
     def capacity(self) -> Capacity:
-        volume = self._measure()
-        available = volume.free - self._promised_bytes - self._reserved_bytes
+        store = self._store_volume()
+        volume = store or self._measure()
+        reserved = self._reserved_bytes if store is None else 0
+        available = volume.free - self._promised_bytes - reserved
         state = self._thresholds.state(available, volume.total)
         capacity = Capacity(
             total=volume.total,
             used=volume.used,
             free=volume.free,
-            reserved=self._reserved_bytes,
+            reserved=reserved,
             state=CapacityState.FULL if _has_no_files(volume) else state,
         )
         for part in ("used", "free", "reserved"):

@@ -22,13 +22,13 @@ from artstore.core.errors import (
     Unavailable,
 )
 from artstore.core.logging import get_logger
-from artstore.core.metrics import ELEMENT_WRITABLE
+from artstore.core.metrics import ELEMENT_MODE, ELEMENT_WRITABLE
 from artstore.core.model.element import ElementInfo, StorageMode
 from artstore.core.model.event import TraceId
 from artstore.core.model.file import Deletion, FileChange, FileRecord, check_attr_size
 from artstore.core.model.ids import ElementId, FileId
 from artstore.storage.engine import identity, mode_rules, recovery, takeover
-from artstore.storage.engine.backends.base import Backend, Incoming
+from artstore.storage.engine.backends.base import Backend, Incoming, StoreAway
 from artstore.storage.engine.backends.local import LocalBackend
 from artstore.storage.engine.capacity import Room, Thresholds
 from artstore.storage.engine.claims import Claims
@@ -55,6 +55,7 @@ from artstore.storage.engine.writer import (
     Note,
     Noted,
     Outcome,
+    OutcomeUnknown,
     Stored,
     Writer,
 )
@@ -94,7 +95,14 @@ class Engine:
     """One element. `open`, `start`, and at the end `close`."""
 
     def __init__(
-        self, options: EngineOptions, fs: Fs, clock: Clock, layout: Layout, opened: "_OpenRoot"
+        self,
+        options: EngineOptions,
+        fs: Fs,
+        clock: Clock,
+        layout: Layout,
+        opened: "_OpenRoot",
+        *,
+        backend: Backend,
     ) -> None:
         """Recovers. Use `open`."""
         self._fs = fs
@@ -104,21 +112,30 @@ class Engine:
         self._element = opened.element
         self._mode_lock = threading.Lock()
         self._claims = Claims()
-        self._room = Room(fs, options.root, options.reserved_bytes, clock, options.thresholds)
-        placer = PlacerProcess() if options.has_helper else DirectPlacer(fs)
-        self._backend: Backend = LocalBackend(fs, layout, placer, opened.volume)
+        self._backend = backend
+        self._room = Room(
+            fs,
+            options.root,
+            options.reserved_bytes,
+            clock,
+            thresholds=options.thresholds,
+            store_volume=backend.volume,
+        )
         self._reading = Reading(self._backend, self._claims)
         self._listeners: list[Callable[[], None]] = []
         codec = Codec(self._element.log_id)
-        covered = self._recover(options, codec)
+        found = self._open_log(options)
+        self._is_new = found.next_sequence == 1
         self._writer = Writer(
             log=self._log,
             backend=self._backend,
             segments=self._segments,
             claims=self._claims,
+            connect=self._connect,
             existing=self._existing,
             on_durable=self._wake,
         )
+        covered = self._catch_up(codec, found)
         self._keeper = Keeper(
             fs=fs,
             layout=layout,
@@ -147,8 +164,18 @@ class Engine:
         )
 
     @classmethod
-    def open(cls, options: EngineOptions, fs: Fs | None = None, clock: Clock | None = None) -> Self:
-        """Lock the root and bring it into the state of its log.
+    def open(
+        cls,
+        options: EngineOptions,
+        fs: Fs | None = None,
+        clock: Clock | None = None,
+        backend: Backend | None = None,
+    ) -> Self:
+        """Lock the root and bring the files into the state of its log; if their store is away,
+        that follows when it is back, and until then the element is not ready.
+
+        Args:
+            backend: Where the files lie; the element's own volume if nothing else is said.
 
         Raises:
             ElementRefused: It must not be used like this; nothing was lost.
@@ -158,7 +185,10 @@ class Engine:
         layout = Layout(options.root)
         try:
             with _OpenRoot.closed_on_failure(fs, layout, options, clock) as opened:
-                return cls(options, fs, clock, layout, opened)
+                if backend is None:
+                    placer = PlacerProcess() if options.has_helper else DirectPlacer(fs)
+                    backend = LocalBackend(fs, layout, placer, opened.volume)
+                return cls(options, fs, clock, layout, opened, backend=backend)
         except (OSError, LogFull, LogFailed) as error:
             raise ElementRefused(f"{layout.root}: the volume cannot be used: {error}") from error
 
@@ -180,6 +210,8 @@ class Engine:
         if self._writer.fault is None and self._keeper.is_due:
             try:
                 self._checkpoint(self._writer.changed_head)
+            except StoreAway as away:
+                get_logger().warning("no checkpoint at the end", cause=away.detail)
             except (OSError, LogFull, LogFailed) as error:
                 self._writer.fail("no checkpoint at the end", error)
         self._log.close()
@@ -267,13 +299,18 @@ class Engine:
         Raises:
             ModeForbids, Unavailable, FileExists, FileDeleted, InvalidMetadata.
         """
-        stored: Stored | None = None
+        is_needed = False
         try:
             mode_rules.check_create(self._element.mode)
+            self._backend.prepare(record, upload.name)
             stored = self._write(RecordType.CREATED, record, trace, present_name=upload.name)
+            is_needed = stored.created
+        except OutcomeUnknown:
+            # It is logged, perhaps: whoever puts it in place later needs the bytes.
+            is_needed = True
+            raise
         finally:
-            # After a fault the outcome is open, and recovery may need the staged bytes.
-            if self._writer.fault is None and (stored is None or not stored.created):
+            if self._writer.fault is None and not is_needed:
                 upload.abort()
             self._claims.release(upload.file_id)
         return stored
@@ -298,13 +335,8 @@ class Engine:
                     f"the record has revision {current.revision}", revision=current.revision
                 )
             record = _changed(current, change)
-            former = _content_name(current)
-            return self._write(
-                RecordType.UPDATED,
-                record,
-                trace,
-                present_name=former if former != _content_name(record) else None,
-            )
+            former = self._moved_from(current, record)
+            return self._write(RecordType.UPDATED, record, trace, present_name=former)
 
     def delete(self, file_id: FileId, *, by: str, reason: str, trace: TraceId | None) -> Stored:
         """Remove the content; a tombstone stays. Again is the same as once.
@@ -347,9 +379,8 @@ class Engine:
             step = takeover.next_step(current, record, self._element.mode, self._clock.now())
             if step is None:
                 return Stored(record, record.to_json(), created=False)
-            former = _content_name(current) if current is not None else None
-            moved = former != _content_name(record)
-            return self._write(step, record, trace, present_name=former if moved else None)
+            former = self._moved_from(current, record) if current is not None else None
+            return self._write(step, record, trace, present_name=former)
 
     def begin_repair(self, file_id: FileId, record: FileRecord | None = None) -> Incoming:
         """Receive the content of a damaged file again, from another copy; ends with
@@ -474,8 +505,10 @@ class Engine:
 
     def info(self) -> ElementInfo:
         mode = self._element.mode
-        writable = mode.accepts_files and self._writer.fault is None
+        writable = mode.accepts_files and self._writer.fault is None and self._writer.away is None
         ELEMENT_WRITABLE.set(writable)
+        for possible in StorageMode:
+            ELEMENT_MODE.labels(possible.value).set(possible is mode)
         return ElementInfo(
             element_id=self._element.element_id,
             mode=mode,
@@ -494,11 +527,18 @@ class Engine:
 
     # --- inside -----------------------------------------------------------------------
 
-    def _recover(self, options: EngineOptions, codec: Codec) -> int:
-        """Returns up to where a checkpoint reaches afterwards."""
+    def _moved_from(self, current: FileRecord, record: FileRecord) -> str | None:
+        """The name the content has until `record` holds, if that gives it another."""
+        former = _content_name(current)
+        if former == _content_name(record):
+            return None
+        if record.deleted is None:
+            self._backend.prepare(record, former)
+        return former
+
+    def _open_log(self, options: EngineOptions) -> recovery.FoundLog:
         fs, layout = self._fs, self._layout
         found = recovery.read_log(fs, layout, self._element.log_id)
-        replayed = recovery.replay(fs, codec, found, self._backend)
         self._segments = Segments(fs, layout, options.segment_bytes, found.history, found.raw)
         self._log = Log(
             fs,
@@ -508,14 +548,34 @@ class Engine:
             next_sequence=found.next_sequence,
             crc=found.crc,
         )
+        return found
+
+    def _catch_up(self, codec: Codec, found: recovery.FoundLog) -> int:
+        """Returns up to where a checkpoint reaches afterwards."""
+
+        def replay() -> int:
+            return recovery.replay(self._fs, codec, found, self._backend)
+
         covered = found.covered
-        if replayed:
-            get_logger().info("log replayed", changes=replayed)
-            covered = found.next_sequence - 1
-            self._checkpoint(covered)
-            self._backend.drop_staged(covered)
-        recovery.clear_staging(fs, layout)
+        try:
+            self._connect()
+            replayed = replay()
+            if replayed:
+                get_logger().info("log replayed", changes=replayed)
+                covered = found.next_sequence - 1
+                self._checkpoint(covered)
+                self._backend.drop_staged(covered)
+        except StoreAway as away:
+            self._writer.leave(away, replay)
+            covered = found.covered
+        recovery.clear_staging(self._fs, self._layout)
         return covered
+
+    def _connect(self) -> None:
+        element = self._backend.connect(self._element, is_new=self._is_new)
+        if element != self._element:
+            identity.store(self._fs, self._layout, element)
+            self._element = element
 
     def _checkpoint(self, covers: int) -> None:
         """While no writer runs."""

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Final
 
 from artstore.core.logging import get_logger
-from artstore.storage.engine.backends.base import Backend
-from artstore.storage.engine.fs import NO_ROOM_ERRORS, Fs
+from artstore.storage.engine.backends.base import Backend, StoreAway
+from artstore.storage.engine.fs import NO_ROOM_ERRORS, Fs, read_file
 from artstore.storage.engine.history import write_history
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.record import BadRecord, Codec
-from artstore.storage.engine.segments import Segments
+from artstore.storage.engine.segments import HistorySegment, Segments
 from artstore.storage.engine.writer import Marker, Writer
 
 POLL_S: Final = 0.25
@@ -67,11 +67,18 @@ class Keeper:
         return self._writer.changed_head > self._covered
 
     def run_once(self) -> None:
-        """A checkpoint if there is something to cover, then tidying."""
+        """A checkpoint if there is something to cover, then tidying.
+
+        Raises:
+            StoreAway: The store of the files cannot be reached.
+        """
         if self.is_due:
             marker = self.begin_checkpoint()
             marker.answered.wait()
             self.end_checkpoint(marker)
+        else:
+            # Who only waits for files should know that it could not store them.
+            self._backend.connect(self._element(), is_new=False)
         self.tidy()
 
     def begin_checkpoint(self) -> Marker:
@@ -93,6 +100,10 @@ class Keeper:
             history = write_history(self._fs, self._layout, self._codec, raw)
             self._segments.replace(raw, history)
         self._segments.provide_spare()
+        written = [
+            item.path for item in self._segments.snapshot() if isinstance(item, HistorySegment)
+        ]
+        self._backend.keep_history(written, lambda path: read_file(self._fs, path))
 
     def _run(self) -> None:
         waited_s = 0.0
@@ -102,7 +113,7 @@ class Keeper:
                 waited_s >= self._interval_s
                 or self._writer.unflushed_bytes >= self._unflushed_bytes_max
             )
-            if not due or self._writer.fault is not None:
+            if not due or self._writer.fault is not None or self._writer.away is not None:
                 continue
             waited_s = 0.0
             try:
@@ -112,5 +123,7 @@ class Keeper:
                     self._writer.fail("the volume cannot be flushed", error)
                 else:
                     get_logger().warning("no room to tidy the log", cause=str(error))
+            except StoreAway:
+                self._writer.suspect()
             except BadRecord as error:
                 self._writer.fail("a sealed log segment is damaged", error)

@@ -4,6 +4,7 @@ While one group is being flushed the next one gathers, so the busier the element
 the groups. A change is answered when it is durable in the log *and* in its place.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 from artstore.core.errors import ArtStoreError, NoRoom, Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord
-from artstore.storage.engine.backends.base import Backend, Placeable
+from artstore.storage.engine.backends.base import Backend, Placeable, StoreAway, StoreFull
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.fs import NO_ROOM_ERRORS
 from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
@@ -31,6 +32,14 @@ GROUP_RECORDS_MAX: Final = 256
 GROUP_BYTES_MAX: Final = 4 << 20
 QUEUE_BYTES_MAX: Final = 64 << 20
 """Beyond this the element is slower than its callers; more waiting would only use memory."""
+
+
+RETRY_S: Final = 1.0
+"""How often a store that is away is asked whether it is back."""
+
+
+class OutcomeUnknown(Unavailable):
+    """Logged, but not in place: a later try, or the next start, will see to it."""
 
 
 class Stored(NamedTuple):
@@ -136,6 +145,7 @@ class Writer:
     """Owns the log and what is put in place while the element runs.
 
     Args:
+        connect: Raises `StoreAway` as long as the store is away.
         existing: What is stored under the id of a new record, or `None`.
         on_durable: Called with the new head after each group, in the writer thread.
     """
@@ -147,6 +157,7 @@ class Writer:
         backend: Backend,
         segments: Segments,
         claims: Claims,
+        connect: Callable[[], None],
         existing: Callable[[FileRecord], Stored | None],
         on_durable: Callable[[int], None],
     ) -> None:
@@ -154,6 +165,7 @@ class Writer:
         self._backend = backend
         self._segments = segments
         self._claims = claims
+        self._connect = connect
         self._existing = existing
         self._on_durable = on_durable
         self._waiting: deque[Entry | Note] = deque()
@@ -162,6 +174,11 @@ class Writer:
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="log-writer")
+        self._owed: Callable[[], object] = _nothing
+        """What was logged and could not be put in place comes before anything else."""
+        self._is_suspect = False
+        self.away: StoreAway | None = None
+        """Why nothing is written for now; it ends by itself."""
         self.fault: str | None = None
         """Why nothing is written any more; an operator has to look at the volume."""
         self.head = log.next_sequence - 1
@@ -200,9 +217,16 @@ class Writer:
             self._changed.notify_all()
 
     def check(self) -> None:
-        """Raises `Unavailable` after a fault."""
+        """Raises:
+        Unavailable: After a fault, or while the store is away.
+        NoRoom: The store is full.
+        """
         if self.fault is not None:
             raise Unavailable("the volume of the storage element failed; it only reads")
+        if isinstance(self.away, StoreFull):
+            raise NoRoom("the object store is full")
+        if self.away is not None:
+            raise Unavailable(self.away.detail, retry_after_s=math.ceil(RETRY_S))
 
     def close(self) -> None:
         """Finish what waits, then end."""
@@ -220,7 +244,10 @@ class Writer:
         if not group and marker is None:
             return False
         try:
-            self._commit(group, marker)
+            if self.away is not None:
+                self._refuse(group, marker, self.away)
+            else:
+                self._commit(group, marker)
         except Exception as error:  # noqa: BLE001  the edge of the loop: nobody may wait for ever
             self.fail("the writer broke", error)
             self._refuse(group, marker, self._unknown())
@@ -231,13 +258,58 @@ class Writer:
         self.fault = f"{what}: {error}"
         get_logger().error("storage element turned read-only", cause=self.fault, exc_info=error)
 
+    def suspect(self) -> None:
+        """Somebody could not reach the store: look whether it is away."""
+        with self._changed:
+            self._is_suspect = True
+            self._changed.notify_all()
+
+    def leave(self, away: StoreAway, owed: Callable[[], object]) -> None:
+        """Nothing is written until the store is back and `owed` is done: it puts in place
+        what the log holds already, raises `StoreAway`, and may be called many times."""
+        self.away, self._owed = away, owed
+        get_logger().error("the store of the files is away", cause=away.detail)
+
+    def try_again(self) -> None:
+        """Is the store back? Then what is owed comes first."""
+        try:
+            self._connect()
+            self._owed()
+        except StoreAway as away:
+            self.away = away
+            return
+        except OSError as error:
+            self.fail("a logged change cannot be put in place", error)
+            return
+        get_logger().info("the store of the files is back")
+        self._owed = _nothing
+        self.away = None
+        self.changed_head = max(self.changed_head, self._log.next_sequence - 1)
+        self._publish(self._log.next_sequence - 1)
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._marker or self._closing)
-                if not self._waiting and not self._marker:
+                self._changed.wait_for(
+                    lambda: self._waiting or self._marker or self._closing or self._is_suspect,
+                    RETRY_S if self.away is not None else None,
+                )
+                if self._closing and not self._waiting and not self._marker:
                     return
             self.run_once()
+            if self._is_suspect and self.away is None:
+                self._look_for_store()
+            if self.away is not None and self.fault is None:
+                self.try_again()
+
+    def _look_for_store(self) -> None:
+        self._is_suspect = False
+        try:
+            self._connect()
+        except StoreAway as away:
+            self.leave(away, _nothing)
+        except OSError as error:
+            self.fail("the files cannot be put in place", error)
 
     def _take(self) -> tuple[list[Entry | Note], Marker | None]:
         group: list[Entry | Note] = []
@@ -257,7 +329,12 @@ class Writer:
         if self.fault is not None:
             self._refuse(group, marker, self._unknown())
             return
-        new = self._not_existing(group)
+        try:
+            new = self._not_existing(group)
+        except StoreAway as away:
+            self.leave(away, _nothing)
+            self._refuse(group, marker, away)
+            return
         bodies = [entry.body() for entry in new]
         if marker is not None:
             bodies.append(marker.body())
@@ -304,7 +381,20 @@ class Writer:
         """They are durable. If one cannot be put into place, the next start will do it, so
         nobody may be told that it was refused: the outcome is open."""
         changes = [entry.placeable(sequence) for sequence, entry in enumerate(group, first)]
-        placed = self._backend.put_new([change for change in changes if change is not None])
+        placeable = [change for change in changes if change is not None]
+        try:
+            self._place_in_order(first, group, changes, self._backend.put_new(placeable))
+        except StoreAway as away:
+            self.leave(away, lambda: self._replay(placeable))
+            self._refuse(group, None, self._unknown())
+
+    def _place_in_order(
+        self,
+        first: int,
+        group: Sequence[Entry | Note],
+        changes: Sequence[Placeable | None],
+        placed: set[int],
+    ) -> None:
         for position, (entry, change) in enumerate(zip(group, changes, strict=True)):
             sequence = first + position
             try:
@@ -323,6 +413,10 @@ class Writer:
         for sequence, entry in enumerate(group, first):
             self._release(entry)
             entry.finish(sequence)
+
+    def _replay(self, changes: Sequence[Placeable]) -> None:
+        for change in changes:
+            self._backend.replay(change)
 
     def _apply(self, change: Placeable) -> None:
         is_small = change.content is not None
@@ -355,4 +449,8 @@ class Writer:
             entry.done(error)
 
     def _unknown(self) -> Unavailable:
-        return Unavailable("the volume failed; whether the change was stored is not known")
+        return OutcomeUnknown("whether the change was stored is not known yet; try again")
+
+
+def _nothing() -> None:
+    """Is owed."""

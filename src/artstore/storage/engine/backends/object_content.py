@@ -79,35 +79,6 @@ def open_object(store: ObjectStore, key: str, expected_size: int) -> ObjectConte
         )
 
 
-def copy_object(store: ObjectStore, source: str, target: str, record: FileRecord) -> None:
-    """Through this process, so that the digest is known to be right. A source that is not
-    there is logged only: then reading says so."""
-    try:
-        content = open_object(store, source, record.size)
-        with reaching():
-            obstore.put(
-                store,
-                target,
-                _verified(content, record),
-                chunk_size=part_bytes(record.size),
-                max_concurrency=PARTS_AT_ONCE,
-            )
-    except (FileNotFoundError, FileDamaged) as error:
-        get_logger().warning("logged content is gone", file_id=record.file_id, cause=str(error))
-
-
-def _verified(content: ObjectContent, record: FileRecord) -> Iterator[bytes]:
-    digest = hashlib.sha256()
-    offset = 0
-    while offset < content.size:
-        block = content.read(WHOLE_BYTES_MAX, offset)
-        digest.update(block)
-        offset += len(block)
-        yield block
-    if digest.hexdigest() != record.sha256:
-        raise FileDamaged("the stored content does not match its digest")
-
-
 def part_bytes(size: int | None) -> int:
     if size is None:
         return _UNKNOWN_SIZE_PART_BYTES
@@ -158,6 +129,11 @@ class ObjectUpload:
             self._digest.update(data)
             self.size += len(data)
 
+    @property
+    def sha256(self) -> str:
+        """Of what came so far."""
+        return self._digest.hexdigest()
+
     def finish(self) -> str:
         self._hand_over(None)
         self._thread.join()
@@ -167,7 +143,7 @@ class ObjectUpload:
         if stored != self.size:
             raise StoreAway("the object store did not keep the content whole")
         self._is_complete = True
-        return self._digest.hexdigest()
+        return self.sha256
 
     def abort(self) -> None:
         if self._thread.is_alive():
@@ -228,3 +204,33 @@ class ObjectUpload:
     def _give_back(self) -> None:
         promised, self._promised = self._promised or 0, 0
         self._release(promised)
+
+
+def copy_object(store: ObjectStore, source: str, target: str, record: FileRecord) -> None:
+    """Through this process, so that the digest is known to be right. A source that is not
+    there is only logged: then reading says so."""
+    copy = ObjectUpload(
+        store,
+        target,
+        file_id=record.file_id,
+        promised=record.size,
+        release=lambda _: None,
+        may_remove=lambda: True,
+    )
+    try:
+        content = open_object(store, source, record.size)
+        while copy.size < content.size:
+            copy.write(content.read(WHOLE_BYTES_MAX, copy.size))
+        _check_digest(copy, record)
+        copy.finish()
+    except (FileNotFoundError, FileDamaged) as error:
+        get_logger().warning("logged content is gone", file_id=record.file_id, cause=str(error))
+        copy.abort()
+    except BaseException:
+        copy.abort()
+        raise
+
+
+def _check_digest(copy: ObjectUpload, record: FileRecord) -> None:
+    if copy.sha256 != record.sha256:
+        raise FileDamaged("the stored content does not match its digest")

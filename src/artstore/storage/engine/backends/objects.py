@@ -146,23 +146,22 @@ class ObjectBackend:
 
     def replay(self, change: Placeable, *, verify: bool = True) -> None:
         self._check_connected()
-        record = change.record
-        present = self._record(record.file_id) if verify else None
-        if present is not None and present.revision > record.revision:
+        if not verify and change.type is RecordType.CREATED:
+            self._bring_content(change)
+            if self._create_attr(change):
+                return
+        present = self._record(change.record.file_id)
+        if present is not None and present.revision > change.record.revision:
             return
         if change.type is RecordType.DELETED:
             # The tombstone first: content without it would look like damage.
-            self._put(self._attr_key(record.file_id), sidecar.seal(change.record_json))
+            self._put_attr(change)
             self._remove_content(change)
             return
-        if change.content is not None:
-            self._settle_content(change)
-        elif change.present_name is not None:
-            self.prepare(record, change.present_name)
-        if present is None or present.revision < record.revision:
-            self._put(self._attr_key(record.file_id), sidecar.seal(change.record_json))
-        if change.present_name not in (None, _name(self._content_key(record))):
-            self._remove(self._key(record.file_id, change.present_name))
+        self._bring_content(change)
+        if present != change.record:
+            self._put_attr(change)
+        self._remove_former(change)
 
     # --- large contents ---------------------------------------------------------------
 
@@ -190,8 +189,6 @@ class ObjectBackend:
         source, target = self._key(record.file_id, present_name), self._content_key(record)
         if source != target and self._size(target) != record.size:
             copy_object(self._store, source, target, record)
-        elif source == target and self._size(target) != record.size:
-            get_logger().warning("logged content is gone", file_id=record.file_id)
 
     # --- checkpoints ------------------------------------------------------------------
 
@@ -307,29 +304,41 @@ class ObjectBackend:
         self._check_connected()
         assert change.content is not None
         self._put(self._content_key(change.record), change.content)
+        return self._create_attr(change)
+
+    def _bring_content(self, change: Placeable) -> None:
+        """To its name; what is whole there already stays."""
+        record = change.record
+        if change.content is not None:
+            key = self._content_key(record)
+            if self._size(key) != len(change.content):
+                self._put(key, change.content)
+        elif change.present_name is not None:
+            self.prepare(record, change.present_name)
+
+    def _create_attr(self, change: Placeable) -> bool:
+        """The moment in which a new file begins to exist. False if it does already."""
+        key = self._attr_key(change.record.file_id)
         try:
             with reaching(AlreadyExistsError):
-                obstore.put(
-                    self._store,
-                    self._attr_key(change.record.file_id),
-                    sidecar.seal(change.record_json),
-                    mode="create",
-                )
+                obstore.put(self._store, key, sidecar.seal(change.record_json), mode="create")
         except AlreadyExistsError:
             return False
-        self._used.add(len(change.content))
+        self._used.add(change.record.size)
+        self._remove_former(change)
         return True
 
-    def _settle_content(self, change: Placeable) -> None:
-        assert change.content is not None
-        key = self._content_key(change.record)
-        if self._size(key) != len(change.content):
-            self._put(key, change.content)
+    def _put_attr(self, change: Placeable) -> None:
+        self._put(self._attr_key(change.record.file_id), sidecar.seal(change.record_json))
+
+    def _remove_former(self, change: Placeable) -> None:
+        former = change.present_name
+        if former is not None and former != _name(self._content_key(change.record)):
+            self._remove(self._key(change.record.file_id, former))
 
     def _remove_content(self, change: Placeable) -> None:
         self._remove(self._content_key(change.record))
-        if change.present_name is not None:
-            self._remove(self._key(change.record.file_id, change.present_name))
+        self._remove_former(change)
         self._used.add(-change.record.size)
 
     def _record(self, file_id: FileId) -> FileRecord | None:
