@@ -59,7 +59,12 @@ class Deposited:
     places: tuple[int, ...]
     """Indexes of its events."""
 
-    def bundle(self, document: bytes | None = DOCUMENT, hidden: bool = False) -> bytes:
+    def bundle(
+        self,
+        document: bytes | None = DOCUMENT,
+        hidden: bool = False,
+        timestamp: bytes | None = None,
+    ) -> bytes:
         out = BytesIO()
         write_bundle(
             out,
@@ -68,6 +73,7 @@ class Deposited:
             events=[self._proven(place, hidden) for place in self.places],
             note=self.log.notes[-1],
             policy=POLICY,
+            timestamp=timestamp,
         )
         return out.getvalue()
 

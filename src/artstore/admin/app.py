@@ -100,6 +100,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
             await _check_database(parts)
             await parts.rotation.prepare()
             await parts.revocations.spread()
+            audit_writer = _audit_writer(parts, seal_of(settings))
             app.state.resources = parts
             app.state.tokens = parts.verifier
             async with (
@@ -109,7 +110,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
                 _running(_revocations_in_valkey(parts)),
                 _running(rotate_keys(parts.rotation)),
                 _running(_followers(parts).run()),
-                _running(_audit_writer(parts, seal_of(settings)).run()),
+                _running(audit_writer.run()),
                 _running(_audit_backlog(parts).run()),
                 _running(_job_worker(parts).run()),
             ):

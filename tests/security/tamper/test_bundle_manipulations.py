@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 from tests.support.bundles import DOCUMENT, POLICY, Verdict, deposited, run_verifier
+from tests.support.timestamps import Authority
 from tests.support.transparency import LOG_KEY, ORIGIN, T0, WITNESS_KEY, key
 
 from artstore.core.audit import verify_bundle
+from artstore.core.audit.stamps import stamp_request
 from artstore.core.canonical_json import canonical_json
 from artstore.core.tlog.merkle.hashing import leaf_hash, tree_root
 from artstore.core.tlog.notes.checkpoint import Checkpoint
@@ -308,6 +310,25 @@ def test_keys_in_the_bundle_never_stand_in_for_those_of_the_reader(bundle: Path)
     alone = verdict_on(bundle)
     assert "if those are the right keys" in alone.text
     assert sha256(LOG_KEY.verifier.public).hexdigest() not in alone.text
+
+
+def test_a_time_stamp_belongs_to_the_state_that_everything_is_proven_in(tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path / "tsa")
+    note = deposited().log.notes[-1].to_bytes()
+    stamp = authority.reply(stamp_request(note).body)
+    bundle = unpacked(tmp_path, deposited().bundle(timestamp=stamp))
+
+    verdict = verdict_on(bundle, *TRUSTED)
+    assert verdict.proven
+    assert "openssl ts -verify" in verdict.text
+    checked = ("-data", f"{bundle}/checkpoint", "-in", f"{bundle}/checkpoint.tsr")
+    authority.openssl("ts", "-verify", *checked, "-CAfile", "ca.pem")
+
+    other = authority.reply(stamp_request(b"another state").body)
+    (bundle / "checkpoint.tsr").write_bytes(other)
+    assert "time stamp is that of another state" in verdict_on(bundle, *TRUSTED).text
+    (bundle / "checkpoint.tsr").unlink()
+    assert "Half of the time stamp is missing" in verdict_on(bundle, *TRUSTED).text
 
 
 def test_a_damaged_zip_is_no_proof(tmp_path: Path, bundle: Path) -> None:

@@ -37,8 +37,9 @@ try:
 except ImportError:  # an older cryptography: the Ed25519 signatures are enough
     MLDSA44PublicKey = None  # type: ignore[assignment,misc]
 
+STAMPED = ("checkpoint", "checkpoint.tsr")
 ED25519, ED25519_TIMED, ML_DSA_44_TIMED = 1, 4, 6
-KNOWN_FILES = {"README.txt", "verify.py", "keys.json", "attr.json"}
+KNOWN_FILES = {"README.txt", "verify.py", "keys.json", "attr.json", *STAMPED}
 CHUNK_BYTES = 1 << 20
 
 
@@ -289,6 +290,8 @@ def verify(bundle: Bundle, trust: Trust) -> Iterator[str]:
     yield f"The log {trust.origin} had {state.size} entries and has signed that."
     for witness, at in sorted(state.witnesses.items()):
         yield f"The witness {witness} confirmed it on {moment(at)}."
+    if any(name in names for name in STAMPED):
+        yield check_stamp(bundle, names, state)
     need("attr.json" in names, "The record of the document (attr.json) is missing.")
     attr = bundle.read("attr.json")
     record = check_record(attr, events)
@@ -299,6 +302,21 @@ def verify(bundle: Bundle, trust: Trust) -> Iterator[str]:
     yield check_document(bundle, names, record, events)
     for event in events:
         yield f"Entry {event.number}: {describe(event)}"
+
+
+def check_stamp(bundle: Bundle, names: list[str], state: State) -> str:
+    """A time stamp is that of an authority of its own; its signature is checked by OpenSSL."""
+    need(all(name in names for name in STAMPED), "Half of the time stamp is missing.")
+    checkpoint, stamp = map(bundle.read, STAMPED)
+    need(
+        checkpoint == state.note.encode() and hashlib.sha256(checkpoint).digest() in stamp,
+        "The time stamp is that of another state of the log.",
+    )
+    return (
+        "A time stamp lies beside this state. It counts if this command says OK, with the "
+        "certificate that the time-stamping authority publishes: openssl ts -verify "
+        "-data checkpoint -in checkpoint.tsr -CAfile AUTHORITY.pem"
+    )
 
 
 def proven_events(bundle: Bundle, names: list[str], trust: Trust) -> tuple[list[Event], State]:
