@@ -19,7 +19,7 @@ from tests.support.fake_element import record_of
 from tests.support.issuer import listening
 from tests.support.pki import Pki
 
-from artstore.core.errors import FileDeleted, UnknownFile
+from artstore.core.errors import FileDamaged, FileDeleted, UnknownFile
 from artstore.core.model.element import ElementEntry
 from artstore.core.model.file import Deletion, FileDraft, FileRecord, Uploader
 from artstore.core.web.problems import MEDIA_TYPE, status_of
@@ -34,6 +34,8 @@ class Fault(StrEnum):
     """404 for a file that should be there."""
     DOWN = "down"
     """503 to everything."""
+    DAMAGED = "damaged"
+    """The element itself finds that its bytes are not what was stored."""
     HANG = "hang"
     IGNORE_RANGE = "ignore range"
     """200 and the whole file, whatever was asked for."""
@@ -111,6 +113,8 @@ class FakeShelf:
         record, content = found
         if record.deleted is not None:
             return problem(FileDeleted())
+        if self.fault is Fault.DAMAGED:
+            return problem(FileDamaged())
         return await self._send(request, record, content)
 
     async def _send(

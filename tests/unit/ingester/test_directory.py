@@ -2,42 +2,43 @@
 
 import pytest
 
-from artstore.core.errors import InternalError, Unavailable
+from artstore.core.errors import InternalError, NoRoom, Unavailable
 from artstore.core.model.element import (
     Capacity,
     CapacityState,
-    ElementEntry,
+    DrainState,
     ElementInfo,
+    RegisteredElement,
     StorageMode,
 )
 from artstore.ingester.services.elements import CachedDirectory
-from artstore.ingester.services.placement import with_room
+from artstore.ingester.services.placement import refusal, with_room
 
 
 class Source:
     """Entries and answers as a test sets them; an absent answer means silence."""
 
     def __init__(self) -> None:
-        self.entries: list[ElementEntry] | None = [entry("a", 1), entry("b", 2)]
+        self.entries: list[RegisteredElement] | None = [entry("a", 1), entry("b", 2)]
         self.infos: dict[str, ElementInfo | Exception] = {
             "https://a": info("a"),
             "https://b": info("b"),
         }
 
-    async def registry(self) -> list[ElementEntry]:
+    async def registry(self) -> list[RegisteredElement]:
         if self.entries is None:
             raise Unavailable
         return self.entries
 
-    async def info(self, entry: ElementEntry) -> ElementInfo:
+    async def info(self, entry: RegisteredElement) -> ElementInfo:
         answer = self.infos.get(entry.url, Unavailable())
         if isinstance(answer, Exception):
             raise answer
         return answer
 
 
-def entry(element_id: str, priority: int, url: str | None = None) -> ElementEntry:
-    return ElementEntry(
+def entry(element_id: str, priority: int, url: str | None = None) -> RegisteredElement:
+    return RegisteredElement(
         element_id=element_id, url=url or f"https://{element_id}", priority=priority
     )
 
@@ -162,3 +163,17 @@ async def test_a_full_element_is_passed_over_although_bytes_are_free(
     await directory.refresh_elements()
     takers = with_room(directory.reports(), 0, StorageMode.EDIT)
     assert [report.element_id for report in takers] == ["b"]
+
+
+async def test_a_draining_element_gets_nothing_new_and_is_not_waited_for(
+    source: Source, directory: CachedDirectory
+) -> None:
+    source.entries = [
+        entry("a", 1).model_copy(update={"drain": DrainState.DRAINING}),
+        entry("b", 2),
+    ]
+    await refreshed(directory)
+    takers = with_room(directory.reports(), 0, StorageMode.EDIT)
+    assert [report.element_id for report in takers] == ["b"]
+    directory.failed("a")
+    assert isinstance(refusal(directory.reports(), StorageMode.EDIT), NoRoom)

@@ -16,11 +16,13 @@ from artstore.admin.services.elements_control import ElementControl
 from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.metrics import COPIES, COPIES_BELOW_TARGET
+from artstore.core.model.element import DrainState
 
 WALK_EVERY_S: Final = 86_400.0
 """Whatever was missed, by a fault or a race, is found on the next day."""
-DRAIN_PASS_EVERY_S: Final = 5.0
+DRAIN_PASS_EVERY_S: Final = 2.0
 """Between two passes over a draining element: files may be left, or still come."""
+DRAINED_LOOK_EVERY_S: Final = 30.0
 COUNT_EVERY_S: Final = 60.0
 """All copies are counted for the metrics, which takes a while when there are many."""
 
@@ -68,8 +70,11 @@ class CopyJobs:
         return Later(WALK_EVERY_S) if wanted else None
 
     async def _drain(self, run: Run) -> Later | None:
-        goes_on = await self._drain_of.run(run.key, run.progress, run.save)
-        return Later(DRAIN_PASS_EVERY_S) if goes_on else None
+        state = await self._drain_of.run(run.key, run.progress, run.save)
+        if state is DrainState.OFF:
+            return None
+        drained = state is DrainState.DRAINED
+        return Later(DRAINED_LOOK_EVERY_S if drained else DRAIN_PASS_EVERY_S)
 
     async def _count(self) -> None:
         if self._clock.monotonic_s() - self._counted_at_s < COUNT_EVERY_S:

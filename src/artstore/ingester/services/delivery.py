@@ -1,21 +1,24 @@
 """Calls of the ingester to other services, as bytes on the wire."""
 
 import asyncio
+import io
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import aiohttp
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from artstore.core.errors import ArtStoreError, InternalError, Unavailable
-from artstore.core.http import Transport
-from artstore.core.model.element import ElementEntry, ElementInfo
+from artstore.core.http import Transport, failure_in
+from artstore.core.model.batch import BATCH_TYPE, pack_file
+from artstore.core.model.element import ElementInfo, RegisteredElement
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.page import Page
-from artstore.ingester.services.content import Flowing
+from artstore.ingester.services.content import Flowing, SmallFile
 from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft
 
@@ -36,9 +39,9 @@ class Elements:
         self._admin_url = admin_url.rstrip("/")
         self._timeout_s = timeout_s
 
-    async def registry(self) -> Sequence[ElementEntry]:
+    async def registry(self) -> Sequence[RegisteredElement]:
         """All of it, page by page."""
-        entries: list[ElementEntry] = []
+        entries: list[RegisteredElement] = []
         cursor: str | None = ""
         while cursor is not None:
             page = await self._registry_page(cursor)
@@ -48,15 +51,15 @@ class Elements:
             cursor = page.next_cursor
         return entries
 
-    async def _registry_page(self, cursor: str) -> Page[ElementEntry]:
+    async def _registry_page(self, cursor: str) -> Page[RegisteredElement]:
         url = f"{self._admin_url}/api/v1/storage-elements"
         answer = await self._get_json(url, "admin", {"cursor": cursor})
         try:
-            return Page[ElementEntry].model_validate(answer)
+            return Page[RegisteredElement].model_validate(answer)
         except ValidationError as error:
             raise InternalError from error
 
-    async def info(self, entry: ElementEntry) -> ElementInfo:
+    async def info(self, entry: RegisteredElement) -> ElementInfo:
         answer = await self._get_json(f"{entry.url}/api/v1/info", "storage")
         try:
             return ElementInfo.model_validate(answer)
@@ -87,15 +90,40 @@ class Elements:
             Unavailable: The outcome is unknown.
             ArtStoreError: The element's refusal; it kept nothing.
         """
-        try:
+        with _named_failures():
             async with asyncio.timeout(self._timeout_s):
                 return await self._put(element, file_id, frame_head(draft) + content)
-        except TimeoutError as error:
-            raise Unavailable("the storage element does not answer") from error
-        except Unavailable as error:
-            if isinstance(error.__cause__, aiohttp.ClientConnectorError):
-                raise NotReached from error
-            raise
+
+    async def put_all(
+        self, element: ElementReport, files: Sequence[SmallFile]
+    ) -> list[FileRecord | ArtStoreError]:
+        """Store small files with one request; what became of each, in order. May be repeated.
+
+        Raises:
+            NotReached: Nothing was sent.
+            Unavailable: The outcome is unknown, for all of them.
+            ArtStoreError: The element refused all of them; it kept nothing.
+        """
+        body = b"".join(
+            pack_file(file.file_id, file.draft_json, file.trace_id, file.content) for file in files
+        )
+        with _named_failures():
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._transport.request(
+                    "POST",
+                    f"{element.url}/api/v1/files:batch",
+                    peer="storage",
+                    headers={"Content-Type": BATCH_TYPE},
+                    data=io.BytesIO(body),
+                    timeout_s=self._timeout_s,
+                ) as response,
+            ):
+                answer = await response.read()
+        lines = answer.splitlines()
+        if len(lines) != len(files):
+            raise InternalError
+        return [_outcome_in(line) for line in lines]
 
     async def put_flowing(
         self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Flowing
@@ -147,6 +175,37 @@ class Elements:
             return FileRecord.from_json(answer)
         except ValidationError as error:
             raise InternalError from error
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable("the storage element does not answer") from error
+    except Unavailable as error:
+        if isinstance(error.__cause__, aiohttp.ClientConnectorError):
+            raise NotReached from error
+        raise
+
+
+class _Line(BaseModel):
+    """What became of one file of a batch; the members of a failure stay as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: int
+    record: FileRecord | None = None
+
+
+def _outcome_in(line: bytes) -> FileRecord | ArtStoreError:
+    try:
+        found = _Line.model_validate_json(line)
+    except ValidationError as error:
+        raise InternalError from error
+    if found.record is not None:
+        return found.record
+    return failure_in(found.status, found.model_extra or {}, "storage")
 
 
 def frame_head(draft: FileDraft) -> bytes:

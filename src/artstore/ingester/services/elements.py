@@ -11,7 +11,12 @@ from typing import Final, Protocol
 
 from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.logging import get_logger
-from artstore.core.model.element import CapacityState, ElementEntry, ElementInfo
+from artstore.core.model.element import (
+    CapacityState,
+    DrainState,
+    ElementInfo,
+    RegisteredElement,
+)
 from artstore.core.model.ids import ElementId
 from artstore.ingester.services.placement import ElementReport
 
@@ -21,9 +26,9 @@ INFO_TIMEOUT_S: Final = 2.0
 class ElementSource(Protocol):
     """Where entries and reports come from. Both raise an `ArtStoreError` when nobody answers."""
 
-    async def registry(self) -> Sequence[ElementEntry]: ...
+    async def registry(self) -> Sequence[RegisteredElement]: ...
 
-    async def info(self, entry: ElementEntry) -> ElementInfo: ...
+    async def info(self, entry: RegisteredElement) -> ElementInfo: ...
 
 
 class CachedDirectory:
@@ -34,7 +39,7 @@ class CachedDirectory:
         self._registry_refresh_s = registry_refresh_s
         self._element_refresh_s = element_refresh_s
         self._reports: dict[ElementId, ElementReport] = {}
-        self._entries: tuple[ElementEntry, ...] = ()
+        self._entries: tuple[RegisteredElement, ...] = ()
         self._log = get_logger()
 
     def reports(self) -> Sequence[ElementReport]:
@@ -87,20 +92,21 @@ class CachedDirectory:
         self._reports = {entry.element_id: self._merged(entry) for entry in entries}
         self._log.info("registry of elements changed", elements=list(self._reports))
 
-    def _merged(self, entry: ElementEntry) -> ElementReport:
+    def _merged(self, entry: RegisteredElement) -> ElementReport:
         """The new entry, with what was heard of the element at the same address."""
-        fresh = ElementReport(entry.element_id, entry.url, entry.priority)
+        is_draining = entry.drain is not DrainState.OFF
+        fresh = ElementReport(entry.element_id, entry.url, entry.priority, is_draining=is_draining)
         known = self._reports.get(entry.element_id)
         if known is None or known.url != entry.url:
             return fresh
-        return replace(known, priority=entry.priority)
+        return replace(known, priority=entry.priority, is_draining=is_draining)
 
     async def refresh_elements(self) -> None:
         async with asyncio.TaskGroup() as group:
             for entry in self._entries:
                 group.create_task(self._refresh(entry))
 
-    async def _refresh(self, entry: ElementEntry) -> None:
+    async def _refresh(self, entry: RegisteredElement) -> None:
         before = self._reports.get(entry.element_id)
         if before is None:
             return

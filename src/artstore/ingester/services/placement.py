@@ -32,12 +32,15 @@ class ElementReport:
     """Free space above the element's reserve."""
     is_full: bool = False
     """It says itself that it takes nothing more, whatever is free."""
+    is_draining: bool = False
+    """It is to be taken off: nothing new goes there."""
 
     def takes(self, size_bytes: int, mode: StorageMode) -> bool:
         return (
             self.answers
             and self.writable
             and not self.is_full
+            and not self.is_draining
             and self.mode == mode
             and self.available_bytes >= size_bytes
         )
@@ -97,7 +100,9 @@ def first_with_room(
 def refusal(reports: Sequence[ElementReport], mode: StorageMode) -> NoRoom | Unavailable:
     """Why nothing took the file: waiting helps (`Unavailable`) or it does not (`NoRoom`)."""
     # A silent element of unknown mode may be one of those we need.
-    needed = [report for report in reports if report.mode in (mode, None)]
+    needed = [
+        report for report in reports if report.mode in (mode, None) and not report.is_draining
+    ]
     everyone_answers = all(report.answers and report.writable for report in needed)
     if reports and everyone_answers:
         return NoRoom(f"no storage element in mode {mode} has room for this file")

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, func, select
 
-from artstore.core.catalogue import elements, files
+from artstore.core.catalogue import copies, elements, files
 from artstore.core.database import Database
 from artstore.core.model.element import ElementEntry
-from artstore.core.model.ids import FileId
+from artstore.core.model.ids import ElementId, FileId
 from artstore.query.model.criteria import Criteria, Listing
 from artstore.query.repository.conditions import (
     Visible,
@@ -63,6 +63,16 @@ class Catalogue:
             return None
         deleted = row.state == "deleted"
         return CatalogueEntry(row.record, row.revision, deleted, row.element_id, row.collection)
+
+    async def copies(self, file_id: FileId) -> list[ElementId]:
+        """Who has the file, if more than one element ever had."""
+        statement = (
+            select(copies.c.element_id)
+            .where(copies.c.file_id == UUID(file_id), copies.c.state == "present")
+            .order_by(copies.c.element_id)
+        )
+        async with self._database.session() as session:
+            return list(await session.scalars(statement))
 
     async def elements(self) -> list[KnownElement]:
         columns = (elements.c.element_id, elements.c.url, elements.c.priority)

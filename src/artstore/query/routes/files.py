@@ -57,12 +57,11 @@ async def read_content(request: Request) -> Response:
     byte_range = parse_range(header, record.size)
     # Durable before the first byte leaves: no content without a record of who got it.
     await query.reports.record(who_asks(request).proven(caller), download(located, byte_range))
-    element = await query.elements.entry(located.element_id)
     return ContentRelay(
         record,
         byte_range,
         headers,
-        lambda: query.elements.open(element, file_id, byte_range),
+        lambda: query.elements.open(located.element_id, file_id, byte_range),
         idle_timeout_s=query.settings.download_idle_timeout_s,
     )
 

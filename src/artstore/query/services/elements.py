@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
@@ -11,7 +11,13 @@ from pydantic import ValidationError
 
 from artstore.core.catalogue import covers
 from artstore.core.clock import Clock
-from artstore.core.errors import ArtStoreError, InternalError, Unavailable, UnknownFile
+from artstore.core.errors import (
+    ArtStoreError,
+    FileDamaged,
+    InternalError,
+    Unavailable,
+    UnknownFile,
+)
 from artstore.core.http import Transport
 from artstore.core.logging import get_logger
 from artstore.core.model.element import ElementEntry
@@ -21,6 +27,7 @@ from artstore.query.repository.catalogue import Catalogue, KnownElement
 
 REGISTRY_AGE_MAX_S: Final = 5.0
 ASK_TIMEOUT_S: Final = 5.0
+AWAY_S: Final = 5.0
 
 
 class Elements:
@@ -33,6 +40,7 @@ class Elements:
         self._admin_url = admin_url.rstrip("/")
         self._known: Mapping[ElementId, KnownElement] = {}
         self._read_at_s = float("-inf")
+        self._away_until_s: dict[ElementId, float] = {}
         self._log = get_logger()
 
     async def entry(self, element_id: ElementId) -> ElementEntry:
@@ -75,9 +83,60 @@ class Elements:
 
     @asynccontextmanager
     async def open(
+        self, element_id: ElementId, file_id: FileId, byte_range: tuple[int, int] | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer with the bytes, of this element or else of another that has the file.
+
+        Args:
+            byte_range: Start and exclusive end.
+
+        Raises:
+            ArtStoreError: Nobody hands it out; why the first one asked does not.
+        """
+        async with AsyncExitStack() as stack:
+            yield await self._first_answer(stack, element_id, file_id, byte_range)
+
+    async def _first_answer(
+        self,
+        stack: AsyncExitStack,
+        element_id: ElementId,
+        file_id: FileId,
+        byte_range: tuple[int, int] | None,
+    ) -> aiohttp.ClientResponse:
+        failure: ArtStoreError | None = None
+        async for place in self._places(element_id, file_id):
+            try:
+                entry = await self.entry(place)
+                return await stack.enter_async_context(self._open_at(entry, file_id, byte_range))
+            except (Unavailable, FileDamaged, UnknownFile) as error:
+                self._log.warning(
+                    "element does not hand out", element=place, file_id=file_id, code=error.code
+                )
+                if isinstance(error, Unavailable):
+                    self._away_until_s[place] = self._clock.monotonic_s() + AWAY_S
+                failure = failure or error
+        assert failure is not None, "at least one place was tried"
+        raise failure
+
+    async def _places(self, element_id: ElementId, file_id: FileId) -> AsyncIterator[ElementId]:
+        """Whom to ask. The catalogue is asked for others only when that is needed."""
+        first_is_away = self._is_away(element_id)
+        if not first_is_away:
+            yield element_id
+        others = [place for place in await self._catalogue.copies(file_id) if place != element_id]
+        for place in sorted(others, key=self._is_away):
+            yield place
+        if first_is_away:
+            yield element_id
+
+    def _is_away(self, element_id: ElementId) -> bool:
+        """It did not answer a moment ago: whoever has a choice need not wait for it."""
+        return self._away_until_s.get(element_id, 0) > self._clock.monotonic_s()
+
+    @asynccontextmanager
+    async def _open_at(
         self, entry: ElementEntry, file_id: FileId, byte_range: tuple[int, int] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer with the bytes; `byte_range` is start and exclusive end."""
         headers = {}
         if byte_range is not None:
             headers["Range"] = f"bytes={byte_range[0]}-{byte_range[1] - 1}"

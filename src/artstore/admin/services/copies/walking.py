@@ -66,20 +66,19 @@ class Drain:
         self._client = client
         self._trail = trail
 
-    async def run(self, element_id: str, progress: Mapping[str, Any], save: Save) -> bool:
-        """One pass over its files; false: it is not to be drained (any more)."""
+    async def run(self, element_id: str, progress: Mapping[str, Any], save: Save) -> DrainState:
+        """One pass over its files. How it stands then; `OFF`: it is not wanted (any more)."""
         async with self._database.session() as session:
             element = await elements.find(session, element_id)
             left = await holders.count_depending(session, element_id)
         if element is None or element.drain is DrainState.OFF:
-            return False
+            return DrainState.OFF
         for phase in ("first", "further"):
             if progress.get("phase", phase) != phase:
                 continue
             left = await self._pass(element_id, phase, _position(progress), left, save)
             progress = {}
-        await self._conclude(element_id, save)
-        return True
+        return await self._conclude(element_id, save)
 
     async def _pass(self, element_id: str, phase: str, after: UUID, left: int, save: Save) -> int:
         """`first`: files that are served from it; `further`: those it has as well as others.
@@ -100,7 +99,7 @@ class Drain:
             connection = await connection_of(session)
             return await copies.pass_on(connection, element_id, ids, state="present")
 
-    async def _conclude(self, element_id: str, save: Save) -> None:
+    async def _conclude(self, element_id: str, save: Save) -> DrainState:
         """Whether it is drained now. New files may have come from an ingester that did not know,
         and the catalogue must have heard of them."""
         caught_up = await self._is_caught_up(element_id)
@@ -116,6 +115,7 @@ class Drain:
         if changed:
             get_logger().info("drain", element=element_id, state=state.value)
         await save({"phase": "first", "after": None, "files_left": left})
+        return state
 
     async def _is_caught_up(self, element_id: str) -> bool:
         async with self._database.session() as session:

@@ -1,0 +1,344 @@
+"""Second copies between real elements: made, brought forward, mended, counted, drained."""
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from tests.support.admin import Admin
+from tests.support.module_process import ModuleProcess, module_process
+from tests.support.pki import Pki
+from tests.support.processes import short_folder, wait_until
+
+from artstore.core.model.ids import FileIdSource
+from artstore.core.tls import client_context
+
+IDS = FileIdSource()
+
+
+@dataclass
+class Element:
+    element_id: str
+    root: Path
+    process: ModuleProcess
+
+    @property
+    def data(self) -> Path:
+        return self.root / self.element_id
+
+    def content(self, file_id: str) -> list[Path]:
+        found = (self.data / "data").rglob(f"{file_id}*")
+        return [path for path in found if not path.name.endswith(".attr.json")]
+
+
+@dataclass
+class Shelf:
+    """Elements of a mode of their own, so that tests do not disturb each other."""
+
+    admin: Admin
+    pki: Pki
+    root: Path
+    http: Any
+    collection: str
+    elements: dict[str, Element] = field(default_factory=dict)
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    stops: dict[str, contextlib.ExitStack] = field(default_factory=dict)
+
+    def start(self, element_id: str, mode: str = "edit") -> Element:
+        settings = {
+            "ELEMENT_ID": element_id,
+            "ROOT": self.root / element_id,
+            "MODE": mode,
+        }
+        (self.root / element_id).mkdir(exist_ok=True)
+        stop = self.stops[element_id] = contextlib.ExitStack()
+        self.stack.push(stop)
+        running = module_process("storage", self.pki, settings, element_id)
+        element = Element(element_id, self.root, stop.enter_context(running))
+        self.elements[element_id] = element
+        self._register(element)
+        return element
+
+    def stop(self, element: Element) -> None:
+        self.stops[element.element_id].close()
+
+    def _register(self, element: Element) -> None:
+        body = {"element_id": element.element_id, "url": element.process.url}
+        path = "/api/v1/storage-elements"
+        if self.http.post(path, json=body).status_code == 409:
+            self.http.patch(f"{path}/{element.element_id}", json={"url": element.process.url})
+
+    def want_copies(self, copies: int) -> None:
+        path = "/api/v1/collections"
+        body = {"collection": self.collection, "copies": copies}
+        if self.http.post(path, json=body).status_code == 409:
+            changed = self.http.patch(f"{path}/{self.collection}", json={"copies": copies})
+            assert changed.status_code == 200, changed.text
+
+    def upload(self, element: Element, content: bytes, **draft: Any) -> str:
+        uploader = {"subject": "account:1", "name": "cli", "via": "ingester-1"}
+        head = {"original_filename": "a.txt", "collection": self.collection, **draft}
+        encoded = json.dumps({**head, "uploaded_by": uploader}).encode()
+        file_id = IDS.new(datetime.now(UTC), os.urandom(10))
+        with httpx2.Client(verify=client_context(self.pki.files("ingester"))) as client:
+            stored = client.put(
+                f"{element.process.url}/api/v1/files/{file_id}",
+                content=struct.pack(">I", len(encoded)) + encoded + content,
+                headers={"Content-Type": "application/vnd.artstore.file"},
+            )
+        assert stored.status_code == 201, stored.text
+        return file_id
+
+    def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        with psycopg.connect(self.admin.installation.database.url, row_factory=dict_row) as db:
+            return db.execute(statement, values).fetchall()
+
+    def copies(self, file_id: str) -> dict[str, tuple[str, int]]:
+        statement = "SELECT element_id, state, revision FROM catalogue.copies WHERE file_id = %s"
+        rows = self.query(statement, file_id)
+        return {row["element_id"]: (row["state"], row["revision"]) for row in rows}
+
+    def has(self, file_id: str, expected: dict[str, tuple[str, int]]) -> None:
+        wait_until(lambda: self.copies(file_id) == expected, f"{expected}")
+
+    def served_from(self, file_id: str) -> str:
+        (row,) = self.query("SELECT element_id FROM catalogue.files WHERE file_id = %s", file_id)
+        return str(row["element_id"])
+
+    def on_disk(self, element: Element, file_id: str) -> tuple[bytes, bytes]:
+        """The content and the attr.json as they lie there."""
+        (content,) = element.content(file_id)
+        (attr,) = (element.data / "data").rglob(f"{file_id}.attr.json")
+        return content.read_bytes(), attr.read_bytes()
+
+    def status(self, element: Element) -> dict[str, Any]:
+        answer = self.http.get(f"/api/v1/storage-elements/{element.element_id}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def post(self, element: Element, what: str, body: dict[str, Any]) -> Any:
+        return self.http.post(f"/api/v1/storage-elements/{element.element_id}/{what}", json=body)
+
+
+@pytest.fixture
+def shelf(admin: Admin, pki: Pki) -> Iterator[Shelf]:
+    with short_folder() as folder, admin.as_account() as http:
+        shelf = Shelf(admin, pki, folder, http, f"c-{uuid4().hex[:8]}")
+        try:
+            with shelf.stack:
+                yield shelf
+        finally:
+            with psycopg.connect(admin.installation.database.url) as db:
+                for table in ("files", "copies", "elements"):
+                    statement = f"DELETE FROM catalogue.{table} WHERE element_id = ANY(%s)"
+                    db.execute(statement, (list(shelf.elements),))
+                db.execute("DELETE FROM catalogue.copies_due")
+
+
+PRESENT = ("present", 1)
+
+
+def test_a_second_copy_appears_and_is_the_same_to_the_byte(shelf: Shelf) -> None:
+    first, second = shelf.start("copy-a"), shelf.start("copy-b")
+    shelf.want_copies(2)
+    small = shelf.upload(first, b"small")
+    large = shelf.upload(first, os.urandom(1 << 20))
+    for file_id in (small, large):
+        shelf.has(file_id, {"copy-a": PRESENT, "copy-b": PRESENT})
+        assert shelf.on_disk(first, file_id) == shelf.on_disk(second, file_id)
+        assert shelf.served_from(file_id) == "copy-a"
+
+
+def test_a_change_and_a_deletion_reach_both(shelf: Shelf) -> None:
+    first, second = shelf.start("copy-a"), shelf.start("copy-b")
+    shelf.want_copies(2)
+    file_id = shelf.upload(first, b"content")
+    shelf.has(file_id, {"copy-a": PRESENT, "copy-b": PRESENT})
+    assert shelf.http.patch(f"/api/v1/files/{file_id}", json={"tags": ["x"]}).status_code == 200
+    shelf.has(file_id, {"copy-a": ("present", 2), "copy-b": ("present", 2)})
+    assert shelf.on_disk(first, file_id) == shelf.on_disk(second, file_id)
+    assert shelf.http.delete(f"/api/v1/files/{file_id}").status_code == 200
+    shelf.has(file_id, {"copy-a": ("deleted", 3), "copy-b": ("deleted", 3)})
+    wait_until(lambda: not second.content(file_id), "the second content going")
+
+
+def test_the_policy_turned_on_covers_what_is_there_and_turned_off_deletes_nothing(
+    shelf: Shelf,
+) -> None:
+    first = shelf.start("copy-a")
+    files = [shelf.upload(first, f"{number}".encode()) for number in range(300)]
+    wait_until(
+        lambda: (
+            len(shelf.query("SELECT 1 FROM catalogue.files WHERE element_id = 'copy-a'")) == 300
+        ),
+        "the catalogue",
+    )
+    second = shelf.start("copy-b")
+    shelf.want_copies(2)
+    wait_until(
+        lambda: (
+            len(shelf.query("SELECT 1 FROM catalogue.copies WHERE element_id = 'copy-b'")) == 300
+        ),
+        "all second copies",
+    )
+    job = walk_of(shelf)
+    assert job["progress"] == {"after": None, "files": 300, "total": 300}
+    shelf.want_copies(1)
+    late = shelf.upload(first, b"late")
+    wait_until(
+        lambda: len(shelf.query("SELECT 1 FROM catalogue.files WHERE file_id = %s", late)) == 1,
+        "the late file",
+    )
+    assert shelf.http.patch(f"/api/v1/files/{files[0]}", json={"tags": ["x"]}).status_code == 200
+    shelf.has(files[0], {"copy-a": ("present", 2), "copy-b": ("present", 2)})
+    assert shelf.copies(late) == {}
+    assert all(second.content(file_id) for file_id in files)
+
+
+def walk_of(shelf: Shelf) -> dict[str, Any]:
+    def jobs() -> list[dict[str, Any]]:
+        items = shelf.http.get("/api/v1/jobs").json()["items"]
+        return [each for each in items if each["key"] == shelf.collection]
+
+    wait_until(lambda: jobs()[0]["state"] == "queued", "the end of the walk")
+    job: dict[str, Any] = jobs()[0]
+    return job
+
+
+def test_without_room_elsewhere_the_file_waits_and_is_counted(shelf: Shelf) -> None:
+    first = shelf.start("copy-a")
+    shelf.start("copy-rw", mode="rw")
+    shelf.want_copies(2)
+    file_id = shelf.upload(first, b"content")
+
+    def trouble() -> str | None:
+        statement = "SELECT trouble FROM catalogue.copies_due WHERE file_id = %s"
+        rows = shelf.query(statement, file_id)
+        return rows[0]["trouble"] if rows else None
+
+    wait_until(lambda: "this mode" in (trouble() or ""), "the reason")
+    assert shelf.copies(file_id) == {}
+    shelf.start("copy-b")
+    shelf.has(file_id, {"copy-a": PRESENT, "copy-b": PRESENT})
+    wait_until(lambda: trouble() is None, "nothing being due")
+
+
+def test_a_drained_element_may_be_taken_off(shelf: Shelf) -> None:
+    first = shelf.start("copy-a")
+    files = [shelf.upload(first, f"{number}".encode()) for number in range(20)]
+    gone = shelf.upload(first, b"gone")
+    assert shelf.http.delete(f"/api/v1/files/{gone}").status_code == 200
+    drained = shelf.post(first, "drain", {"on": True})
+    assert drained.json()["drain"] == "draining"
+    path = "/api/v1/storage-elements/copy-a"
+
+    def left() -> int | None:
+        return shelf.status(first)["files_left"]  # type: ignore[no-any-return]
+
+    wait_until(lambda: left() == 20, "the count of what is left")
+    refused = shelf.http.delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "element_in_use")
+    assert refused.json()["files_left"] == 20
+    second = shelf.start("copy-b")
+    wait_until(lambda: shelf.status(first)["drain"] == "drained", "the drain")
+    assert left() == 0
+    assert {shelf.served_from(file_id) for file_id in files} == {"copy-b"}
+    assert all(first.content(file_id) for file_id in files)
+    shelf.stop(first)
+    assert shelf.http.delete(path).status_code == 204
+    assert shelf.http.get(path).status_code == 404
+    changed = shelf.http.patch(f"/api/v1/files/{files[0]}", json={"tags": ["x"]})
+    assert changed.status_code == 200, changed.text
+    assert len(second.content(files[0])) == 1
+
+
+def test_an_element_that_is_away_in_the_middle_of_a_drain(shelf: Shelf) -> None:
+    first, second = shelf.start("copy-a"), shelf.start("copy-b")
+    files = [shelf.upload(first, os.urandom(1000)) for _ in range(300)]
+    shelf.post(first, "drain", {"on": True})
+    wait_until(
+        lambda: len(shelf.query("SELECT 1 FROM catalogue.copies WHERE element_id = 'copy-b'")) > 0,
+        "the first copies",
+    )
+    shelf.stop(second)
+    assert shelf.http.delete("/api/v1/storage-elements/copy-a").status_code == 409
+    shelf.start("copy-b")
+    wait_until(lambda: shelf.status(first)["drain"] == "drained", "the drain")
+    assert {shelf.served_from(file_id) for file_id in files} == {"copy-b"}
+
+
+def test_a_drain_that_is_called_off(shelf: Shelf) -> None:
+    first = shelf.start("copy-a")
+    shelf.post(first, "drain", {"on": True})
+    assert shelf.post(first, "drain", {"on": False}).json()["drain"] == "off"
+    assert shelf.post(first, "drain", {"on": False, "x": 1}).status_code == 422
+
+
+def test_the_mode_is_changed_by_whom_and_why(shelf: Shelf) -> None:
+    element = shelf.start("copy-rw", mode="rw")
+    body = {"mode": "ro", "reason": "full"}
+    asked = shelf.post(element, "mode", body)
+    assert (asked.status_code, asked.json()["code"]) == (409, "confirmation_required")
+    done = shelf.post(element, "mode", {**body, "confirm": True})
+    assert done.json()["mode"] == "ro"
+
+    def events() -> list[dict[str, Any]]:
+        return shelf.query(
+            "SELECT outcome, account FROM audit.events "
+            "WHERE kind = 'element.mode_changed' AND element_id = 'copy-rw' ORDER BY at"
+        )
+
+    wait_until(lambda: len(events()) == 2, "both events")
+    assert [event["outcome"] for event in events()] == ["refused", "succeeded"]
+    assert all(event["account"] for event in events())
+
+
+def test_collections_and_their_errors(shelf: Shelf) -> None:
+    path = "/api/v1/collections"
+    made = shelf.http.post(path, json={"collection": shelf.collection, "title": "Personnel"})
+    assert (made.status_code, made.json()["copies"]) == (201, 1)
+    assert shelf.http.post(path, json={"collection": shelf.collection}).json()["code"] == (
+        "name_taken"
+    )
+    changed = shelf.http.patch(f"{path}/{shelf.collection}", json={"copies": 2})
+    assert changed.json()["copies"] == 2
+    assert changed.json()["title"] == "Personnel"
+    for body in ({"copies": 3}, {"copies": 0}, {"owner": "x"}, {"title": "x" * 257}):
+        assert shelf.http.patch(f"{path}/{shelf.collection}", json=body).status_code == 422
+    assert shelf.http.get(f"{path}/none").json()["code"] == "unknown_collection"
+    assert shelf.http.get(f"{path}/{shelf.collection}").json()["title"] == "Personnel"
+    names = [each["collection"] for each in shelf.http.get(path).json()["items"]]
+    assert shelf.collection in names
+    with shelf.admin.as_account("reader", shelf.admin.installation.reader_secret) as reader:
+        assert reader.get(path).status_code == 403
+        assert reader.post(path, json={"collection": "x"}).status_code == 403
+
+
+def test_jobs_and_their_errors(shelf: Shelf) -> None:
+    shelf.want_copies(2)
+    job = walk_of(shelf)
+    assert shelf.http.get(f"/api/v1/jobs/{job['job_id']}").json()["kind"] == "copies.collection"
+    cancelled = shelf.http.post(f"/api/v1/jobs/{job['job_id']}/cancel")
+    assert cancelled.json()["state"] == "cancelled"
+    again = shelf.http.post(f"/api/v1/jobs/{job['job_id']}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "job_ended")
+    assert shelf.http.get("/api/v1/jobs/999999999").json()["code"] == "unknown_job"
+    assert shelf.http.get("/api/v1/jobs/x").status_code == 422
+    listed = shelf.http.get("/api/v1/jobs", params={"state": "cancelled", "limit": 1}).json()
+    assert listed["items"][0]["job_id"] == job["job_id"]
+    assert listed["next_cursor"] == str(job["job_id"])
+    with shelf.admin.as_account("reader", shelf.admin.installation.reader_secret) as reader:
+        assert reader.get("/api/v1/jobs").status_code == 403
+        assert reader.post(f"/api/v1/jobs/{job['job_id']}/cancel").status_code == 403

@@ -1,0 +1,86 @@
+"""A file that another element has too is handed out while the first cannot."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete, insert
+from tests.integration.query.conftest import World
+from tests.support.fake_shelf import Fault
+
+from artstore.core.catalogue import copies
+from artstore.core.model.file import FileRecord
+
+CONTENT = b"kept twice"
+
+
+def store_twice(world: World, state: str = "present") -> FileRecord:
+    record = world.store(CONTENT)
+    world.other.files[record.file_id] = (record, CONTENT)
+    rows = [
+        {
+            "file_id": UUID(record.file_id),
+            "element_id": shelf.element_id,
+            "revision": 1,
+            "state": "present" if shelf is world.shelf else state,
+            "generation": 0,
+        }
+        for shelf in (world.shelf, world.other)
+    ]
+    with world.engine.begin() as connection:
+        connection.execute(delete(copies))
+        connection.execute(insert(copies), rows)
+    return record
+
+
+def path_of(record: FileRecord) -> str:
+    return f"/api/v1/files/{record.file_id}/content"
+
+
+@pytest.mark.parametrize("fault", [Fault.DOWN, Fault.LOST, Fault.DAMAGED])
+async def test_the_other_serves(world: World, fault: Fault) -> None:
+    record = store_twice(world)
+    world.shelf.fault = fault
+    for _ in range(2):
+        status, body, _ = await world.get(path_of(record))
+        assert (status, body) == (200, CONTENT)
+    part = await world.get(path_of(record), {"Range": "bytes=1-3"})
+    assert (part[0], part[1]) == (206, CONTENT[1:4])
+
+
+async def test_the_first_serves_while_it_can_and_again_after_it_was_away(world: World) -> None:
+    record = store_twice(world)
+    async with asyncio.timeout(20):
+        while not world.shelf.requests["content"]:
+            assert (await world.get(path_of(record)))[1] == CONTENT
+            await asyncio.sleep(0.1)
+    world.other.requests.clear()
+    assert (await world.get(path_of(record)))[1] == CONTENT
+    assert world.other.requests["content"] == 0
+
+
+async def test_a_first_that_is_away_is_not_waited_for_each_time(world: World) -> None:
+    record = store_twice(world)
+    world.shelf.fault = Fault.DOWN
+    for _ in range(5):
+        assert (await world.get(path_of(record)))[0] == 200
+    assert world.shelf.requests["content"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(Fault.DOWN, "unavailable"), (Fault.DAMAGED, "file_damaged")]
+)
+async def test_nobody_has_it_whole(world: World, fault: Fault, code: str) -> None:
+    record = store_twice(world)
+    world.shelf.fault = world.other.fault = fault
+    status, body, _ = await world.get(path_of(record))
+    assert status >= 500
+    assert code in body.decode()
+
+
+@pytest.mark.parametrize("state", ["damaged", "missing", "deleted"])
+async def test_a_copy_that_is_no_good_is_not_asked(world: World, state: str) -> None:
+    record = store_twice(world, state)
+    world.shelf.fault = Fault.DAMAGED
+    assert (await world.get(path_of(record)))[0] == 500
+    assert world.other.requests["content"] == 0
