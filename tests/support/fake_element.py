@@ -19,6 +19,7 @@ from aiohttp import web
 from tests.support.issuer import listening
 from tests.support.pki import Pki
 
+from artstore.core.model.batch import BatchDraft, BatchFile, split_batch
 from artstore.core.model.element import ElementEntry
 from artstore.core.model.file import Digest, FileDraft, FileRecord
 from artstore.core.web.problems import MEDIA_TYPE, status_of
@@ -61,6 +62,8 @@ class FakeElement:
     arrived: dict[str, Arrived] = field(default_factory=dict)
     aborted: int = 0
     """Uploads that broke off before their end."""
+    batched: dict[str, str | None] = field(default_factory=dict)
+    """Trace ids of what came in batches, by file id."""
     requests: Counter[str] = field(default_factory=Counter)
     keep_content: bool = True
     url: str = ""
@@ -74,6 +77,7 @@ class FakeElement:
         app.router.add_get("/api/v1/info", self._info)
         route = app.router.add_resource("/api/v1/files/{file_id}")
         route.add_route("PUT", self._put, expect_handler=self._expected)
+        app.router.add_post("/api/v1/files:batch", self._put_batch)
         self._stack = AsyncExitStack()
         self.url = await self._stack.enter_async_context(listening(app, self.pki, "storage"))
         return self
@@ -130,6 +134,36 @@ class FakeElement:
         if fault is Fault.CUT_AFTER_STORING:
             return self._cut(request)
         return web.Response(body=record.to_json(), status=status)
+
+    async def _put_batch(self, request: web.Request) -> web.StreamResponse:
+        """Faults as for one upload; `REFUSE_LATE` refuses every second file."""
+        self.requests["batch"] += 1
+        fault = self.faults.pop(0) if self.faults else Fault.NONE
+        if fault is Fault.REFUSE:
+            return self._refusal()
+        files = split_batch(await request.read())
+        if fault is Fault.CUT:
+            return self._cut(request)
+        lines = [
+            self._store_in_batch(file, refused=fault is Fault.REFUSE_LATE and bool(number % 2))
+            for number, file in enumerate(files)
+        ]
+        if fault is Fault.CUT_AFTER_STORING:
+            return self._cut(request)
+        return web.Response(body=b"".join(lines), content_type="application/x-ndjson")
+
+    def _store_in_batch(self, file: BatchFile, *, refused: bool) -> bytes:
+        if refused:
+            failure: Any = self.failure
+            line = {"status": status_of(failure), "code": failure.code, "detail": failure.detail}
+            return json.dumps(line).encode() + b"\n"
+        draft = BatchDraft.model_validate_json(file.head)
+        self.batched[file.file_id] = draft.trace_id
+        status = 200 if file.file_id in self.arrived else 201
+        self.arrived[file.file_id] = Arrived(draft, file.content, None)
+        sha256 = hashlib.sha256(file.content).hexdigest()
+        record = record_of(draft, file.file_id, sha256, len(file.content))
+        return b'{"status":%d,"record":%b}\n' % (status, record.to_json().rstrip())
 
     async def _store(self, request: web.Request) -> tuple[int, FileRecord]:
         try:

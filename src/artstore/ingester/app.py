@@ -19,6 +19,7 @@ from artstore.core.web.reporting import reporting
 from artstore.ingester.dependencies import Ingester
 from artstore.ingester.routes import files
 from artstore.ingester.routes.refusals import LingeringRefusal
+from artstore.ingester.services.batching import Batching
 from artstore.ingester.services.delivery import Elements
 from artstore.ingester.services.elements import CachedDirectory
 from artstore.ingester.services.intake import Intake
@@ -42,7 +43,7 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         app.state.directory = directory
         revocations = RevocationMirror(clock, settings.revocation_age_max_s)
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
-        intake = Intake(Placement(directory), elements, clock)
+        intake = Intake(Placement(directory), Batching(elements), clock)
         app.state.ingester = Ingester(settings, clock, intake)
         events = EventMaker(clock, f"ingester/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)

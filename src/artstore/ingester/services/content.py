@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+
+from artstore.core.model.batch import FILE_OVERHEAD_BYTES
+from artstore.core.model.ids import FileId
 
 SMALL_BYTES: Final = 64 * 1024
 """Up to here a file is held in memory, sent in one piece, and can be sent again."""
@@ -15,6 +18,19 @@ class Small:
     @property
     def size(self) -> int:
         return len(self.content)
+
+
+class SmallFile(NamedTuple):
+    """A small upload, ready for the wire. `trace_id`: of the request it came with."""
+
+    file_id: FileId
+    draft_json: bytes
+    trace_id: str | None
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return FILE_OVERHEAD_BYTES + len(self.draft_json) + len(self.content)
 
 
 @dataclass(frozen=True, slots=True)

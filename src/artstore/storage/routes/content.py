@@ -53,7 +53,7 @@ async def put_files(request: Request) -> Response:
     if length > BATCH_BYTES_MAX:
         raise BodyTooLarge(f"a batch may have {BATCH_BYTES_MAX} bytes")
     batches = batch_intake_of(request)
-    batches.check(length)
+    batches.check()
     outcomes = await batches.receive(await read_whole(request))
     note(files=len(outcomes))
     return PlainAnswer(b"".join(map(_line, outcomes)), 200, media_type=NDJSON.encode())

@@ -63,13 +63,13 @@ class BatchIntake:
         self._gate = gate
         self._clock = clock
 
-    def check(self, length: int) -> None:
-        """Refuse a batch of about `length` bytes before it is sent.
+    def check(self) -> None:
+        """Refuse a batch before it is sent, if none of its files can be taken, however small.
 
         Raises:
             ModeForbids, NoRoom, Unavailable.
         """
-        self._engine.check_new(length)
+        self._engine.check_new(0)
 
     async def receive(self, body: bytes) -> list[Outcome]:
         """What became of each file, in order; durable on return where it says `Stored`.

@@ -1,0 +1,179 @@
+"""Small uploads that arrive together travel to their element in one request.
+
+A lone upload waits for nobody: it goes at once, by itself. While it is under way the next ones
+gather, and go together as soon as a lane is free. So the busier, the larger the batches, as in
+the element's own log.
+"""
+
+import asyncio
+import contextvars
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from artstore.core.errors import ArtStoreError, InternalError
+from artstore.core.logging import get_logger, note
+from artstore.core.metrics import UPLOAD_BATCH_SIZE
+from artstore.core.model.batch import BATCH_FILES_MAX
+from artstore.core.model.file import FileDraft, FileRecord
+from artstore.core.model.ids import ElementId, FileId
+from artstore.core.tracing import (
+    TraceContext,
+    current_trace,
+    current_trace_id,
+    enter_trace,
+    new_trace,
+)
+from artstore.ingester.services.content import Flowing, SmallFile
+from artstore.ingester.services.delivery import NotReached
+from artstore.ingester.services.placement import ElementReport
+from artstore.ingester.services.submission import encode_draft
+
+LANES: Final = 2
+"""Requests to one element at a time: while it makes one durable, the next one travels."""
+
+GATHERED_BYTES_MAX: Final = 4 << 20
+"""What the element makes durable with one write."""
+
+
+class Wire(Protocol):
+    """See `delivery.Elements`."""
+
+    async def put(
+        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: bytes
+    ) -> FileRecord: ...
+
+    async def put_flowing(
+        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Flowing
+    ) -> FileRecord: ...
+
+    async def put_all(
+        self, element: ElementReport, files: Sequence[SmallFile]
+    ) -> list[FileRecord | ArtStoreError]: ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    file: SmallFile
+    draft: FileDraft
+    trace: TraceContext | None
+    outcome: asyncio.Future[FileRecord]
+    batch_trace_id: str | None = None
+    """Of the request it travelled in together with others."""
+
+    def settle(self, outcome: FileRecord | Exception) -> None:
+        if self.outcome.done():
+            return
+        if isinstance(outcome, Exception):
+            self.outcome.set_exception(outcome)
+        else:
+            self.outcome.set_result(outcome)
+
+
+class Batching:
+    """A `Wire` that gathers. Failures are those of `put`, for each file on its own."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._queues: dict[ElementId, _Queue] = {}
+
+    async def put(
+        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: bytes
+    ) -> FileRecord:
+        queue = self._queues.get(element.element_id)
+        if queue is None:
+            queue = self._queues[element.element_id] = _Queue(self._wire)
+        file = SmallFile(file_id, encode_draft(draft), current_trace_id(), content)
+        outcome: asyncio.Future[FileRecord] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(file, draft, current_trace(), outcome)
+        queue.add(element, waiting)
+        try:
+            return await outcome
+        finally:
+            if waiting.batch_trace_id is not None:
+                note(batch_trace_id=waiting.batch_trace_id)
+
+    async def put_flowing(
+        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Flowing
+    ) -> FileRecord:
+        return await self._wire.put_flowing(element, file_id, draft, content)
+
+
+class _Queue:
+    """What waits for one element, by the account that sent it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def add(self, element: ElementReport, waiting: _Waiting) -> None:
+        account = waiting.draft.uploaded_by.subject
+        self._waiting.setdefault(account, deque()).append(waiting)
+        if len(self._under_way) < LANES:
+            self._send_next(element)
+
+    def _send_next(self, element: ElementReport) -> None:
+        batch = self._take()
+        if not batch:
+            return
+        # A context of its own, not that of the request which happens to be served now.
+        task = asyncio.get_running_loop().create_task(
+            self._send(element, batch), context=contextvars.Context()
+        )
+        self._under_way.add(task)
+        task.add_done_callback(lambda done: self._ended(element, done))
+
+    def _ended(self, element: ElementReport, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._send_next(element)
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch: one file of each account in turn, so that an account with a thousand
+        files does not keep one with a single file waiting."""
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(batch) < BATCH_FILES_MAX:
+            account, queue = self._waiting.popitem(last=False)
+            waiting = queue.popleft()
+            size += waiting.file.size
+            if batch and size > GATHERED_BYTES_MAX:
+                queue.appendleft(waiting)
+                self._waiting[account] = queue
+                self._waiting.move_to_end(account, last=False)
+                break
+            # Who left while waiting needs no file.
+            if not waiting.outcome.done():
+                batch.append(waiting)
+            if queue:
+                self._waiting[account] = queue
+        return batch
+
+    async def _send(self, element: ElementReport, batch: Sequence[_Waiting]) -> None:
+        UPLOAD_BATCH_SIZE.observe(len(batch))
+        outcomes: Sequence[FileRecord | Exception]
+        try:
+            outcomes = await self._outcomes(element, batch)
+        except (ArtStoreError, NotReached) as error:
+            outcomes = [error] * len(batch)
+        except Exception as error:  # noqa: BLE001  the edge of the task: nobody may wait for ever
+            get_logger().error("batch of uploads broke", exc_info=error)
+            outcomes = [InternalError()] * len(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            waiting.settle(outcome)
+
+    async def _outcomes(
+        self, element: ElementReport, batch: Sequence[_Waiting]
+    ) -> Sequence[FileRecord | Exception]:
+        if len(batch) == 1:
+            (one,) = batch
+            if one.trace is not None:
+                enter_trace(one.trace)
+            return [await self._wire.put(element, one.file.file_id, one.draft, one.file.content)]
+        # A batch is part of no upload's trace; the log lines of its uploads name it.
+        trace = new_trace(sampled=any(one.trace and one.trace.sampled for one in batch))
+        enter_trace(trace)
+        for one in batch:
+            one.batch_trace_id = trace.trace_id
+        return await self._wire.put_all(element, [one.file for one in batch])
