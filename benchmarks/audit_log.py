@@ -60,7 +60,7 @@ def main() -> None:
         )
         policy = TrustPolicy(ORIGIN, tuple(key.verifier for key in keys))
         _measured("verified", options.events, lambda: _verify(export, policy))
-        _prove(log)
+        prove(log)
 
 
 def _options() -> argparse.Namespace:
@@ -136,7 +136,7 @@ def _verify(export: Path, policy: TrustPolicy) -> None:
         verify_export(lines_of(file), policy)
 
 
-def _prove(log: Log) -> None:
+def prove(log: Log) -> None:
     chance, times_s = random.Random(1), []
     for _ in range(PROOFS):
         index = chance.randrange(log.checkpoint.size)
