@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +38,12 @@ class StorageProcess:
     def kill(self) -> None:
         """Like the power, without a chance to tidy up."""
         process = psutil.Process(self.pid)
-        process.kill()
-        process.wait()
+        # Under a tracer the element itself is a child. Those that it started end with it.
+        family = [*process.children(recursive=True), process]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=10)
 
     @property
     def rss_bytes(self) -> int:
@@ -48,7 +52,10 @@ class StorageProcess:
 
 
 @contextlib.contextmanager
-def storage_process(root: Path, **settings: object) -> Iterator[StorageProcess]:
+def storage_process(
+    root: Path, *, tracer: Sequence[str] = (), log: Path | None = None, **settings: object
+) -> Iterator[StorageProcess]:
+    """Args: `tracer`: a command that the element runs under. `log`: not beside the root."""
     port = free_port()
     variables = {
         "PROFILE": "development",
@@ -59,8 +66,8 @@ def storage_process(root: Path, **settings: object) -> Iterator[StorageProcess]:
         **settings,
     }
     environment = [f"ARTSTORE_{name}={value}" for name, value in variables.items()]
-    command = ["env", *environment, sys.executable, "-m", "artstore.storage"]
-    log = root.parent / "element.log"
+    command = [*tracer, "env", *environment, sys.executable, "-m", "artstore.storage"]
+    log = log or root.parent / "element.log"
     with running(command, lambda _: listens(port), log) as process:
         yield StorageProcess(port, process.pid)
 
