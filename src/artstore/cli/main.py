@@ -10,14 +10,17 @@ from artstore.cli import (
     accounts,
     audit,
     catalogue,
+    collections,
     elements,
     get,
     identity,
+    jobs,
     monitor,
     proof,
     put,
     records,
     stack,
+    verify,
     witness,
 )
 from artstore.core.errors import ArtStoreError
@@ -62,8 +65,11 @@ for part in (
     catalogue,
     accounts,
     elements,
+    collections,
+    jobs,
     audit,
     proof,
+    verify,
     witness,
 ):
     part.register(app)

@@ -1,8 +1,6 @@
 """Storage elements as their operator sees and directs them."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,8 +18,6 @@ from artstore.core.model.audit import AuditKind
 from artstore.core.model.element import DrainState, ElementInfo
 from artstore.core.model.scrub import ScrubRequest, ScrubStatus
 
-Answer = TypeVar("Answer")
-
 DRAIN_ELEMENT = "elements.drain"
 """Kind of the job that drains an element; its key is the element."""
 STATUS_TIMEOUT_S = 2.0
@@ -32,7 +28,6 @@ class ElementStatus(StorageElement):
 
     info: ElementInfo | None
     """`None` when it does not answer."""
-    scrub: ScrubStatus | None
     behind: int | None
     """Changes that the catalogue does not show yet; `None` when that cannot be known now."""
     copies_damaged: int
@@ -79,18 +74,17 @@ class Elements:
                 for element in registered
                 if element.drain is not DrainState.OFF
             }
-        answers = await asyncio.gather(*(self._ask(element) for element in registered))
+        infos = await asyncio.gather(*(self._info(element) for element in registered))
         return [
             ElementStatus(
                 **element.model_dump(),
                 info=info,
-                scrub=scrub,
                 behind=_behind(element, info),
                 copies_damaged=bad.get(element.element_id, {}).get("damaged", 0),
                 copies_missing=bad.get(element.element_id, {}).get("missing", 0),
                 files_left=left.get(element.element_id),
             )
-            for element, (info, scrub) in zip(registered, answers, strict=True)
+            for element, info in zip(registered, infos, strict=True)
         ]
 
     async def set_mode(
@@ -164,19 +158,12 @@ class Elements:
             raise UnknownElement
         return element
 
-    async def _ask(self, element: StorageElement) -> tuple[ElementInfo | None, ScrubStatus | None]:
-        return await asyncio.gather(
-            _or_none(self._client.info(element.url, STATUS_TIMEOUT_S)),
-            _or_none(self._control.scrub_status(element.url)),
-        )
-
-
-async def _or_none(asking: Awaitable[Answer]) -> Answer | None:
-    try:
-        async with asyncio.timeout(STATUS_TIMEOUT_S):
-            return await asking
-    except (ArtStoreError, TimeoutError):
-        return None
+    async def _info(self, element: StorageElement) -> ElementInfo | None:
+        try:
+            async with asyncio.timeout(STATUS_TIMEOUT_S):
+                return await self._client.info(element.url, STATUS_TIMEOUT_S)
+        except (ArtStoreError, TimeoutError):
+            return None
 
 
 def _behind(element: StorageElement, info: ElementInfo | None) -> int | None:
