@@ -73,7 +73,14 @@ class BarMeter(Meter):
 @contextmanager
 def uploads_meter(expected: Callable[[], Iterator[Found]]) -> Iterator[Meter]:
     """Args: `expected`: what will be uploaded; counted aside while uploads already run."""
-    with meter("storing") as bars:
+    with counted_meter("storing", expected) as bars:
+        yield bars
+
+
+@contextmanager
+def counted_meter(description: str, expected: Callable[[], Iterator[Found]]) -> Iterator[Meter]:
+    """With a total that is counted while the work already runs."""
+    with meter(description) as bars:
         if type(bars) is Meter:
             yield bars
             return
