@@ -57,7 +57,7 @@ def writer(
 ) -> AuditLogWriter:
     return AuditLogWriter(
         lambda: connect(url, password),
-        folder,
+        lambda: FolderStore.at(folder),
         IDENTITY,
         Witnesses(database, FolderStore(folder), witnesses, CLOCK, TRAIL),
         clock=CLOCK,

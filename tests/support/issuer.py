@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 from uuid import uuid4
 
+import orjson
 from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -31,6 +32,9 @@ class Issuer:
         self._stack = AsyncExitStack()
         self.elements: Sequence[ElementEntry] = ()
         self.away = False
+        self.takes_reports = True
+        self.reports: list[dict[str, Any]] = []
+        """What services told for the audit log."""
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -38,6 +42,7 @@ class Issuer:
         app.router.add_get("/.well-known/jwks.json", self._jwks)
         app.router.add_get("/api/v1/storage-elements", self._registry)
         app.router.add_get("/api/v1/revocations/news", self._revocations)
+        app.router.add_post("/api/v1/audit/reports", self._reports)
         self.url = await self._stack.enter_async_context(listening(app, self._pki, "admin"))
         return self
 
@@ -55,6 +60,12 @@ class Issuer:
             raise web.HTTPServiceUnavailable
         await asyncio.sleep(int(request.query["wait"]))
         return web.json_response({"revocations": [], "age_s": 0})
+
+    async def _reports(self, request: web.Request) -> web.Response:
+        if self.away or not self.takes_reports:
+            raise web.HTTPServiceUnavailable
+        self.reports += [orjson.loads(line) for line in (await request.read()).splitlines()]
+        return web.Response(status=204)
 
     async def _registry(self, request: web.Request) -> web.Response:
         """Two elements a page, as the real one with its hundred."""

@@ -37,6 +37,7 @@ class World:
     session: aiohttp.ClientSession
     headers: dict[str, str]
     ids: FileIdSource
+    database_settings: dict[str, object]
 
     def new_id(self, age_s: float = 3600) -> FileId:
         return self.ids.new(datetime.now(UTC) - timedelta(seconds=age_s), os.urandom(10))
@@ -105,11 +106,14 @@ async def shared_world(
         with engine.begin() as connection:
             entries = [{**item.entry.model_dump(), "state": "new"} for item in (shelf, other)]
             connection.execute(insert(elements), entries)
+        database_settings: dict[str, object] = {
+            "DATABASE_URL": database.query_url,
+            "DATABASE_PASSWORD_FILE": database.query_password_file,
+        }
         settings = {
             "ADMIN_URL": issuer.url,
             "ISSUER": ISSUER,
-            "DATABASE_URL": database.query_url,
-            "DATABASE_PASSWORD_FILE": database.query_password_file,
+            **database_settings,
             "DOWNLOAD_IDLE_TIMEOUT_S": 3.0,
         }
         process = contextlib.ExitStack()
@@ -118,7 +122,10 @@ async def shared_world(
                 process.enter_context, module_process("query", pki, settings)
             )
             headers = {"Authorization": f"Bearer {issuer.token(['files:read'])}"}
-            yield World(issuer, shelf, other, engine, query, session, headers, FileIdSource())
+            ids = FileIdSource()
+            yield World(
+                issuer, shelf, other, engine, query, session, headers, ids, database_settings
+            )
         finally:
             await asyncio.to_thread(process.close)
             engine.dispose()

@@ -40,7 +40,7 @@ STAMP_EVERY_S: Final = 10.0
 THIN_OUT_EVERY_S: Final = 3600.0
 ALL_CHECKPOINTS_FOR: Final = timedelta(days=1)
 BACKOFF_MIN_S: Final = 1.0
-BACKOFF_MAX_S: Final = 30.0
+BACKOFF_MAX_S: Final = 10.0
 INTENT_LIFE: Final = timedelta(days=1)
 """A feed tells of a change within seconds; later, only an element that was away for long."""
 
