@@ -73,6 +73,7 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         settings,
         service="ingester",
         routers=files.routes,
+        hot_routes=files.routes,
         lifespan=lifespan,
         checks={"signing_keys": signing_keys, "storage_elements": storage_elements},
     )

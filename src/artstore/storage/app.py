@@ -4,14 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 
 from artstore.core.clock import SystemClock
 from artstore.core.http import Transport
 from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.delivery import deliver_to
 from artstore.core.web.application import create_application
-from artstore.core.web.hot import HotRoutes
 from artstore.core.web.reporting import reporting
 from artstore.storage.engine.capacity import Thresholds
 from artstore.storage.engine.engine import Engine, EngineOptions
@@ -84,7 +82,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         count = engine.scrub.status().open_findings
         return f"{count} open findings" if count else None
 
-    app = create_application(
+    return create_application(
         settings,
         service="storage",
         routers=[
@@ -96,11 +94,9 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
             scrub.router,
         ],
         lifespan=lifespan,
+        hot_routes=content.hot_routes,
         checks={"volume": check_volume, "capacity": capacity, "scrub": damage},
     )
-    # Behind the layers of every module, in front of FastAPI's.
-    app.user_middleware.append(Middleware(HotRoutes, routes=content.hot_routes))
-    return app
 
 
 @asynccontextmanager

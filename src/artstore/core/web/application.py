@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
 from starlette.routing import Match, Route
 from starlette.types import Lifespan, Scope
 
@@ -12,6 +13,7 @@ from artstore.core.logging import configure_logging
 from artstore.core.observability import setup_observability
 from artstore.core.settings import ModuleSettings
 from artstore.core.web.health import Check, health_routes
+from artstore.core.web.hot import HotRoutes
 from artstore.core.web.middleware import RequireClientCertificate
 from artstore.core.web.problems import add_problem_handlers
 
@@ -23,6 +25,7 @@ def create_application(
     routers: Sequence[APIRouter | Route],
     lifespan: Lifespan[FastAPI],
     checks: Mapping[str, Check],
+    hot_routes: Sequence[Route] = (),
 ) -> FastAPI:
     """A module's application.
 
@@ -31,6 +34,7 @@ def create_application(
         routers: FastAPI routers, and plain Starlette routes for the data paths, which
             cost half as much per request. The first that matches answers.
         checks: What `/health/ready` looks at, by the name it shows.
+        hot_routes: Those of `routers` that are served most: see `core.web.hot`.
     """
     configure_logging(service, settings.instance, settings.log_level)
     docs = "/docs" if settings.debug else None
@@ -65,6 +69,9 @@ def create_application(
         instance=settings.instance,
         sample_ratio=settings.trace_sample_ratio,
     )
+    if hot_routes:
+        # Behind our own layers, in front of FastAPI's.
+        app.user_middleware.append(Middleware(HotRoutes, routes=hot_routes))
     return app
 
 
