@@ -6,7 +6,9 @@ that module's certificate carries.
 """
 
 import json
+import re
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Final
 from artstore.core import errors
 from artstore.core.tls import TlsFiles
 from artstore.local.account import launched
+from artstore.local.failures import StackFailure
 from artstore.local.files import private_folder, write_private
 from artstore.local.ports import Ports
 
@@ -32,6 +35,51 @@ _OWN_ANSWERS: Final = (
     (f"{_STATUS} == 413", 413, errors.BodyTooLarge, "The body is larger than this address takes."),
     (f"{_STATUS} < 500", 400, errors.MalformedHttp, "The request cannot be understood."),
 )
+ORIGINS_VARIABLE: Final = "ARTSTORE_CORS_ORIGINS"
+_ORIGIN: Final = re.compile(
+    r"(https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?|http://(localhost|127\.0\.0\.1))(:[1-9][0-9]{0,4})?"
+)
+_EXPOSED: Final = (
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Repr-Digest",
+    "Retry-After",
+    "Tus-Resumable",
+    "Upload-Expires",
+    "Upload-Offset",
+    "X-Correlation-Id",
+)
+# No credentials: a page of another origin shows a token, never the session of a browser.
+_CORS: Final = """
+	header @known_origin {{
+		Access-Control-Allow-Origin {{http.request.header.Origin}}
+		Access-Control-Expose-Headers "{exposed}"
+		defer
+	}}
+	header {{
+		+Vary Origin
+		defer
+	}}
+"""
+_PREFLIGHT: Final = """
+	@known_origin {{
+{origins}
+	}}
+	@preflight {{
+		method OPTIONS
+		header Access-Control-Request-Method *
+{origins}
+	}}
+	handle @preflight {{
+		header Access-Control-Allow-Methods "GET, HEAD, POST, PUT, PATCH, DELETE"
+		header Access-Control-Allow-Headers {{http.request.header.Access-Control-Request-Headers}}
+		header Access-Control-Max-Age 600
+		respond 204
+	}}
+"""
+
 _AWAY: Final = "A part of ArtStore is away for now. Nothing was lost; try again."
 
 _LOG_FORMAT: Final = r"""
@@ -60,6 +108,8 @@ class Edge:
     data: Path
     ports: Ports
     tls: TlsFiles
+    origins: tuple[str, ...] = ()
+    """Web pages of other origins that may call the API (`parse_origins`)."""
 
     def configure(self) -> None:
         private_folder(self.data)
@@ -73,6 +123,7 @@ class Edge:
             ingester=self.ports.ingester,
             query=self.ports.query,
             admin=self.ports.admin,
+            **_cors(self.origins),
             log_format=_LOG_FORMAT,
             errors=_error_answers(),
         )
@@ -88,6 +139,34 @@ class Edge:
             "caddyfile",
         ]
         return launched(run, parent_death=signal.SIGKILL)
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Origins, separated by spaces or commas: `https://archive.example.org`.
+
+    Raises:
+        StackFailure: One is not exactly what a browser sends; `*` and `null` never are.
+    """
+    origins = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise StackFailure(
+                f"{ORIGINS_VARIABLE}: {origin!r} is not an origin. Write scheme, host in lower "
+                f"case and, where it is not the usual one, the port: https://archive.example.org"
+            )
+    return origins
+
+
+def _cors(origins: Sequence[str]) -> dict[str, str]:
+    """Asked first by browsers; an origin that is not listed is told nothing and sent on to be
+    answered as anybody: the browser keeps the answer from the page."""
+    if not origins:
+        return {"cors": "", "preflight": ""}
+    any_of = "\n".join(f"\t\theader Origin {origin}" for origin in origins)
+    return {
+        "cors": _CORS.format(exposed=", ".join(_EXPOSED)),
+        "preflight": _PREFLIGHT.format(origins=any_of),
+    }
 
 
 def _error_answers() -> str:

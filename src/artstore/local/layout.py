@@ -14,7 +14,7 @@ from typing import Final
 from artstore.core.tls import PeerIdentity
 from artstore.local import programs
 from artstore.local.account import choose_account
-from artstore.local.edge import Edge
+from artstore.local.edge import ORIGINS_VARIABLE, Edge, parse_origins
 from artstore.local.files import private_folder, write_private
 from artstore.local.home import Home
 from artstore.local.modules import ELEMENTS, Module, modules
@@ -101,6 +101,7 @@ class Layout:
             self.home.data / "edge",
             self.ports,
             self.certificates.files(EDGE.instance),
+            parse_origins(os.environ.get(ORIGINS_VARIABLE, "")),
         )
 
     @cached_property

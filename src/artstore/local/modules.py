@@ -16,6 +16,7 @@ ELEMENTS: Final = {"edit-1": "edit", "rw-1": "rw"}
 _FROM_CALLER: Final = ("LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
 _TUNABLES: Final = (
     "ACCESS_TOKEN_LIFETIME_S",
+    "CORS_ORIGINS",
     "AUDIT_BUCKET",
     "AUDIT_S3_CREDENTIALS_FILE",
     "AUDIT_S3_ENDPOINT",

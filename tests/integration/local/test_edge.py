@@ -20,9 +20,59 @@ from tests.support.processes import running, short_folder, wait_until
 from artstore.core.tls import PeerIdentity
 from artstore.local import edge as local_edge
 from artstore.local import pki, programs
+from artstore.local.failures import StackFailure
 from artstore.local.ports import Ports, free_ports
 
 MODULES = ("admin", "ingester", "query")
+ORIGINS = ("https://archive.example.org", "https://desk.example.org:8443", "http://localhost:4200")
+OTHER_ORIGINS = (
+    "https://evil.example",
+    "https://archive.example.org:443",
+    "https://archive.example.org:8443",
+    "https://archive.example.org.evil.example",
+    "https://archive.example.orgx",
+    "https://xarchive.example.org",
+    "https://evil-archive.example.org",
+    "https://sub.archive.example.org",
+    "https://archive.example.com",
+    "https://archivexexample.org",
+    "https://archive.example.org, https://evil.example",
+    "https://archive.example.org https://evil.example",
+    "https://desk.example.org",
+    "https://desk.example.org:443",
+    "https://desk.example.org:84430",
+    "http://localhost",
+    "http://localhost:4201",
+    "https://localhost:4200",
+    "http://127.0.0.1:4200",
+)
+"""Origins, but not those that are listed."""
+NO_ORIGINS = (
+    "*",
+    "null",
+    "http://archive.example.org",
+    "https://archive.example.org.",
+    "https://archive.example.org/",
+    "https://archive.example.org/x",
+    "https://archive.example.org?",
+    "https://archive.example.org#",
+    "https://archive.example.org@evil.example",
+    "https://user@archive.example.org",
+    "https://ARCHIVE.example.org",
+    "HTTPS://archive.example.org",
+    "//archive.example.org",
+    "archive.example.org",
+    "https:archive.example.org",
+    "https:///archive.example.org",
+    "https://desk.example.org:08443",
+    "http://desk.example.org:8443",
+    "http://[::1]:4200",
+    "file://",
+    "data:text/html,x",
+    "chrome-extension://archive.example.org",
+    "https://archive%2eexample.org",
+    "https://archive.example.org%00.evil.example",
+)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -76,7 +126,12 @@ def site() -> Iterator[Site]:
 
 def run_edge(folder: Path, ports: Ports, store: pki.CertificateStore) -> Any:
     server = local_edge.Edge(
-        programs.caddy(), folder / "Caddyfile", folder / "data", ports, store.files("edge-1")
+        programs.caddy(),
+        folder / "Caddyfile",
+        folder / "data",
+        ports,
+        store.files("edge-1"),
+        ORIGINS,
     )
     server.configure()
     return running(server.command(), lambda _: accepts(ports.edge), folder / "log")
@@ -146,8 +201,53 @@ def test_every_answer_carries_the_security_headers(site: Site, path: str) -> Non
     assert headers["Referrer-Policy"] == "no-referrer"
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert "camera=()" in headers["Permissions-Policy"]
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "Server" not in headers
     assert "Via" not in headers
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_a_page_of_a_listed_origin_may_call(site: Site, origin: str) -> None:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "authorization",
+    }
+
+    status, allowed, _ = site.ask("OPTIONS", "/api/v1/files/17", headers=asked)
+    _, answered, _ = site.ask("GET", "/api/v1/files", headers={"Origin": origin})
+    _, failed, _ = site.ask("GET", "/nothing", headers={"Origin": origin})
+
+    assert status == 204
+    assert "PATCH" in allowed["Access-Control-Allow-Methods"]
+    assert allowed["Access-Control-Allow-Headers"] == "authorization"
+    for headers in (allowed, answered, failed):
+        assert headers["Access-Control-Allow-Origin"] == origin
+        assert headers["Vary"] == "Origin"
+        assert "Access-Control-Allow-Credentials" not in headers
+
+
+@pytest.mark.parametrize("origin", ["", *OTHER_ORIGINS, *NO_ORIGINS])
+def test_no_other_page_may_call(site: Site, origin: str) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}
+
+    for method, path in (("OPTIONS", "/api/v1/files/17"), ("GET", "/api/v1/files")):
+        _, headers, _ = site.ask(method, path, headers=asked)
+        assert not [name for name in headers if name.lower().startswith("access-control-")]
+        assert headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origin", NO_ORIGINS)
+def test_only_origins_can_be_listed(origin: str) -> None:
+    with pytest.raises(StackFailure, match="is not an origin"):
+        local_edge.parse_origins(origin)
+
+
+def test_origins_are_separated_by_spaces_or_commas() -> None:
+    assert local_edge.parse_origins(", ".join(ORIGINS)) == ORIGINS
+    assert local_edge.parse_origins("") == ()
+    assert len(OTHER_ORIGINS) + len(NO_ORIGINS) >= 40
 
 
 def test_modules_see_the_edges_certificate_and_the_clients_request(site: Site) -> None:
