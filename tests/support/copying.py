@@ -14,9 +14,13 @@ from artstore.storage.engine.layout import Layout
 
 
 async def ask_for_copies(
-    http: aiohttp.ClientSession, target: StorageProcess, source_url: str, files: list[FileId]
+    http: aiohttp.ClientSession,
+    target: StorageProcess,
+    source_url: str,
+    files: list[FileId],
+    purpose: str = "copy",
 ) -> list[dict[str, Any]]:
-    wanted = {"source_url": source_url, "files": files, "purpose": "copy"}
+    wanted = {"source_url": source_url, "files": files, "purpose": purpose}
     async with http.post(target.url("/copies"), json=wanted) as answer:
         assert answer.status == 200, await answer.text()
         return [orjson.loads(line) for line in (await answer.read()).splitlines() if line]

@@ -138,10 +138,7 @@ async def test_a_damaged_source_gives_nothing(
 ) -> None:
     ids = await upload(http, source, b"a" * 5000, os.urandom(2 * MIB), b"c")
     for file_id, suffix in zip(ids, [".txt", ".txt", ".attr.json"], strict=True):
-        (path,) = source.root.rglob(f"{file_id}{suffix}")
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 1
-        path.write_bytes(data)
+        damage(source.root, file_id + suffix)
 
     lines = await ask_for_copies(http, target.element, source.origin, ids)
 
@@ -153,6 +150,49 @@ async def test_a_damaged_source_gives_nothing(
     ]
     assert [stored_parts(target.root, file_id) for file_id in ids] == [{}, {}, {}]
     assert staged(target.root, ids) == []
+
+
+async def test_a_damaged_file_is_made_whole(
+    http: aiohttp.ClientSession, source: Side, target: Side
+) -> None:
+    sizes = (5000, 2 * MIB, 300)
+    ids = await upload(http, source, *(os.urandom(size) for size in sizes))
+    await ask_for_copies(http, target.element, source.origin, ids)
+    for file_id, suffix in zip(ids, [".txt", ".txt", ".attr.json"], strict=True):
+        damage(target.root, file_id + suffix)
+
+    lines = await ask_for_copies(http, target.element, source.origin, ids, "repair")
+
+    assert [line["status"] for line in lines] == [201, 201, 201]
+    for file_id in ids:
+        assert stored_parts(source.root, file_id) == stored_parts(target.root, file_id)
+        async with http.get(target.element.url(f"/files/{file_id}/content")) as answer:
+            assert answer.status == 200
+
+
+async def test_nothing_is_repaired_from_a_bad_copy(
+    http: aiohttp.ClientSession, source: Side, target: Side
+) -> None:
+    ids = await upload(http, source, os.urandom(5000), os.urandom(2 * MIB))
+    await ask_for_copies(http, target.element, source.origin, ids)
+    for file_id in ids:
+        damage(source.root, f"{file_id}.txt")
+        damage(target.root, f"{file_id}.txt")
+    before = [stored_parts(target.root, file_id) for file_id in ids]
+    waiting = staged(target.root, ids)
+
+    lines = await ask_for_copies(http, target.element, source.origin, ids, "repair")
+
+    assert [line["side"] for line in lines] == ["source", "source"]
+    assert [stored_parts(target.root, file_id) for file_id in ids] == before
+    assert set(staged(target.root, ids)) <= set(waiting)
+
+
+def damage(root: Path, name: str) -> None:
+    (path,) = (root / "data").rglob(name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +208,7 @@ async def test_a_damaged_source_gives_nothing(
     ],
 )
 async def test_a_source_is_an_origin(http: aiohttp.ClientSession, target: Side, url: str) -> None:
-    wanted = {"source_url": url, "files": [new_id()]}
+    wanted = {"source_url": url, "files": [new_id()], "purpose": "copy"}
     async with http.post(target.element.url("/copies"), json=wanted) as answer:
         assert answer.status == 422
 

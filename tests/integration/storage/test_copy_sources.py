@@ -229,13 +229,17 @@ async def test_a_source_must_be_a_storage_element(pki: Pki, tmp_path: Path) -> N
             admin = pki.files("admin")
             url = f"{one.url}/api/v1/files/{file_id}"
             await call(http, "PUT", url, admin, data=framed(b"content"), headers=FRAME)
-            wanted = {"source_url": one.url, "files": [file_id]}
+            wanted = {"source_url": one.url, "files": [file_id], "purpose": "copy"}
             taken = await call(http, "POST", f"{two.url}/api/v1/copies", admin, json=wanted)
             assert b'"status":201' in taken
-            wanted = {"source_url": one.url.replace("https", "http"), "files": [file_id]}
+            wanted = {
+                "source_url": one.url.replace("https", "http"),
+                "files": [file_id],
+                "purpose": "copy",
+            }
             plain = await call(http, "POST", f"{two.url}/api/v1/copies", admin, json=wanted)
             assert b"invalid_request" in plain
             async with LyingSource(b"x").serving(honest, pki.files("query")) as impostor:
-                wanted = {"source_url": impostor, "files": [file_id]}
+                wanted = {"source_url": impostor, "files": [file_id], "purpose": "copy"}
                 refused = await call(http, "POST", f"{two.url}/api/v1/copies", admin, json=wanted)
             assert b'"code":"unavailable"' in refused

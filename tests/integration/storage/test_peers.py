@@ -39,7 +39,9 @@ BODIES = {
         "headers": {"Content-Type": BATCH_TYPE},
     },
     "POST /scrub": {"json": {"action": "start"}},
-    "POST /copies": {"json": {"source_url": "https://127.0.0.1:1", "files": [new_id()]}},
+    "POST /copies": {
+        "json": {"source_url": "https://127.0.0.1:1", "files": [new_id()], "purpose": "copy"}
+    },
 }
 
 

@@ -34,7 +34,7 @@ class CopyRequest(BaseModel):
     source_url: Annotated[str, Field(max_length=512), AfterValidator(_is_an_origin)]
     """Of the element that has the files: `https://host:port`."""
     files: Annotated[tuple[FileIdField, ...], Field(min_length=1, max_length=FILES_MAX)]
-    purpose: Literal["copy"] = "copy"
+    purpose: Literal["copy", "repair"]
 
 
 @router.post("", dependencies=[Depends(require_peer("admin"))], response_class=StreamingResponse)
@@ -46,4 +46,5 @@ async def take_copies(
         raise InvalidRequest("elements speak https to each other", field="source_url")
     # The same file twice would wait for itself.
     files = list(dict.fromkeys(wanted.files))
-    return StreamingResponse(copies.copy(wanted.source_url, files), media_type=NDJSON)
+    lines = copies.copy(wanted.source_url, files, repair=wanted.purpose == "repair")
+    return StreamingResponse(lines, media_type=NDJSON)

@@ -5,7 +5,7 @@ a broken transfer leaves nothing behind. Doing it again is the same as doing it 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -13,6 +13,7 @@ import orjson
 
 from artstore.core.errors import ArtStoreError, UnknownFile
 from artstore.core.http import Transport
+from artstore.core.model.event import TraceId
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
@@ -26,6 +27,8 @@ from artstore.storage.services.threads import Threads, finished
 AT_ONCE: Final = 8
 """Files in transfer at one time, over all requests: small ones share their flushes, large
 ones need a block or two of memory each."""
+
+Take = Callable[[SourceElement, FileRecord], Awaitable[Stored]]
 
 SIGN_OF_LIFE_S: Final = 10.0
 """An empty line goes out when a file takes longer, or the caller would take us for dead."""
@@ -44,10 +47,18 @@ class Copies:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._running: set[asyncio.Task[bytes]] = set()
 
-    async def copy(self, source_url: str, files: Sequence[FileId]) -> AsyncIterator[bytes]:
-        """One JSON line for each file, in order; what a line says is durable."""
+    async def copy(
+        self, source_url: str, files: Sequence[FileId], *, repair: bool
+    ) -> AsyncIterator[bytes]:
+        """One JSON line for each file, in order; what a line says is durable.
+
+        Args:
+            repair: Of files that are damaged here; else of files that are not here, or
+                in an earlier state.
+        """
         source = SourceElement(self._transport, source_url)
-        tasks = [self._start(source, file_id) for file_id in files]
+        take = self._repair if repair else self._take
+        tasks = [self._start(source, file_id, take) for file_id in files]
         try:
             for task in tasks:
                 while not (await asyncio.wait([task], timeout=SIGN_OF_LIFE_S))[0]:
@@ -65,16 +76,16 @@ class Copies:
         if self._running:
             await asyncio.wait(self._running)
 
-    def _start(self, source: SourceElement, file_id: FileId) -> asyncio.Task[bytes]:
-        task = asyncio.create_task(self._line(source, file_id))
+    def _start(self, source: SourceElement, file_id: FileId, take: Take) -> asyncio.Task[bytes]:
+        task = asyncio.create_task(self._line(source, file_id, take))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _line(self, source: SourceElement, file_id: FileId) -> bytes:
+    async def _line(self, source: SourceElement, file_id: FileId, take: Take) -> bytes:
         try:
             async with self._turn:
-                stored = await self._take(source, await source.record(file_id))
+                stored = await take(source, await source.record(file_id))
         except SourceFailed as failure:
             return _refusal(file_id, failure.error, side="source")
         except ArtStoreError as error:
@@ -107,22 +118,6 @@ class Copies:
             return await self._threads.run(
                 self._engine.put_copy, record, content, current_trace_id()
             )
-        upload = await self._begin_upload(record)
-        if isinstance(upload, Stored):
-            return upload
-        try:
-            async with aclosing(source.content(record)) as blocks:
-                await self._write(upload, blocks)
-            await self._threads.run(upload.finish)
-        except BaseException:
-            # Also when the caller left: nothing may stay behind.
-            await self._threads.run(self._engine.abort_upload, upload)
-            raise
-        return await self._threads.run(
-            self._engine.finish_upload, upload, record, current_trace_id()
-        )
-
-    async def _begin_upload(self, record: FileRecord) -> Incoming | Stored:
         beginning = self._threads.begin(
             self._engine.begin_upload,
             record.file_id,
@@ -130,15 +125,56 @@ class Copies:
             record.sha256,
             record.original_filename,
         )
+        upload = await self._receive(source, record, beginning, self._engine.abort_upload)
+        if isinstance(upload, Stored):
+            return upload
+        return await self._threads.run(self._finish, upload, record, current_trace_id())
+
+    def _finish(self, upload: Incoming, record: FileRecord, trace: TraceId | None) -> Stored:
         try:
-            return await finished(beginning)
-        except asyncio.CancelledError:
-            # It was begun all the same, and nobody else knows of it.
-            if beginning.exception() is None:
-                begun = beginning.result()
-                if not isinstance(begun, Stored):
-                    await self._threads.run(self._engine.abort_upload, begun)
+            upload.finish()
+        except BaseException:
+            self._engine.abort_upload(upload)
             raise
+        return self._engine.finish_upload(upload, record, trace)
+
+    async def _repair(self, source: SourceElement, record: FileRecord) -> Stored:
+        """The content only: a later state of the record follows as a copy does."""
+        beginning = self._threads.begin(self._begin_repair, record)
+        incoming = await self._receive(source, record, beginning, lambda begun: begun.abort())
+        assert not isinstance(incoming, Stored)
+        repaired = await self._threads.run(self._engine.finish_repair, incoming, record)
+        return Stored(repaired, repaired.to_json(), created=True)
+
+    def _begin_repair(self, record: FileRecord) -> Incoming | Stored:
+        return self._engine.begin_repair(record.file_id, record)
+
+    async def _receive(
+        self,
+        source: SourceElement,
+        record: FileRecord,
+        beginning: asyncio.Future[Incoming | Stored],
+        abort: Callable[[Incoming], None],
+    ) -> Incoming | Stored:
+        """Stream the content into what is being begun. Also when the caller leaves, or the
+        source fails, nothing stays behind."""
+        try:
+            begun = await finished(beginning)
+        except asyncio.CancelledError:
+            if beginning.exception() is None:
+                unwanted = beginning.result()
+                if not isinstance(unwanted, Stored):
+                    await self._threads.run(abort, unwanted)
+            raise
+        if isinstance(begun, Stored):
+            return begun
+        try:
+            async with aclosing(source.content(record)) as blocks:
+                await self._write(begun, blocks)
+        except BaseException:
+            await self._threads.run(abort, begun)
+            raise
+        return begun
 
     async def _write(self, upload: Incoming, blocks: AsyncIterator[bytes]) -> None:
         """One block is written and hashed while the next one comes in, and no more."""
