@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -35,13 +36,15 @@ NewRequest = Callable[[Callable[[], FileId]], bytes]
 
 @dataclass(frozen=True)
 class Load:
-    """`files`: in one request."""
+    """`files`: in one request. `server_name`: of the certificate, with `tls`."""
 
     request: NewRequest
     status: bytes
     connections: int
     seconds: float
     files: int = 1
+    tls: ssl.SSLContext | None = None
+    server_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,11 @@ async def _run(port: int, load: Load) -> Measured:
     connections = [
         (
             await loop.create_connection(
-                lambda: _Connection(load, ids, started_s + load.seconds), "127.0.0.1", port
+                lambda: _Connection(load, ids, started_s + load.seconds),
+                "127.0.0.1",
+                port,
+                ssl=load.tls,
+                server_hostname=load.server_name,
             )
         )[1]
         for _ in range(load.connections)
