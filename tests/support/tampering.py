@@ -1,9 +1,11 @@
 """A true export of 1000 audit records, and what forgers need."""
 
 import copy
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from tests.support.transparency import WITNESSED, AuditLog
@@ -14,6 +16,32 @@ from artstore.core.audit.verification import ExportVerifier
 from artstore.core.canonical_json import canonical_json
 from artstore.core.tlog.notes.checkpoint import Checkpoint
 from artstore.core.tlog.notes.note import Note
+
+T = TypeVar("T")
+
+WHOLE = "ARTSTORE_TAMPER_ALL" in os.environ
+"""`make test-tamper`: every case. Otherwise a sample of each kind."""
+SAMPLE_EVERY = 1 if WHOLE else 9
+
+ITEMS = (
+    "field changed",
+    "deleted",
+    "swapped",
+    "inserted",
+    "duplicated",
+    "tail cut",
+    "older checkpoint",
+    "another log's tile",
+    "forked view",
+    "complete rewrite with the stolen log key",
+    "witness rolled back",
+    "key substituted",
+    "bit flips over tiles",
+    "bit flips over checkpoints",
+    "bit flips over exports",
+)
+"""What the suite promises; `test_the_whole_suite` holds it to that."""
+CASES: Counter[str] = Counter()
 
 SIZE = 1000
 STEP = 25
@@ -34,6 +62,16 @@ PLACES = [place for place, line in enumerate(LINES) if line.startswith(b'{"event
 TILES = [place for place, line in enumerate(LINES) if line.startswith(b'{"leaves"')]
 EARLIER = [place for place, line in enumerate(LINES) if line.startswith(b'{"earlier"')]
 KNOWN = [Checkpoint.parse(note.text) for note in LOG.notes]
+
+
+def sampled(cases: Sequence[T]) -> Sequence[T]:
+    """All of them, or some from everywhere."""
+    return cases[::SAMPLE_EVERY]
+
+
+def count(item: str, cases: int = 1) -> None:
+    assert item in ITEMS, item
+    CASES[item] += cases
 
 
 class States:
@@ -102,7 +140,11 @@ def _other(value: Any) -> Any:
             return {"more": 1}
 
 
-def assert_named(place: int, lines: Sequence[bytes], index: int, *kinds: DefectKind) -> None:
+def assert_named(
+    item: str, place: int, lines: Sequence[bytes], index: int, *kinds: DefectKind
+) -> None:
+    """Found, and record `index` is named."""
+    count(item)
     defect = STATES.defect(place, lines)
     assert defect is not None, f"record {index}: nothing was noticed"
     assert defect.kind in kinds, f"record {index}: {defect.kind}: {defect}"

@@ -289,6 +289,10 @@ def _flip_line(path: Path, number: int) -> None:
     path.write_text("\n".join(lines))
 
 
+def test_there_are_as_many_manipulations_as_were_promised() -> None:
+    assert len(MANIPULATIONS) >= 20
+
+
 @pytest.mark.parametrize("name", MANIPULATIONS)
 def test_a_manipulation_is_answered_with_a_plain_sentence(bundle: Path, name: str) -> None:
     manipulate, sentence = MANIPULATIONS[name]

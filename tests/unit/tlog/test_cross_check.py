@@ -2,18 +2,22 @@
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pymerkle
 import pytest
+from cryptography.exceptions import InvalidSignature
 from pymerkle.backends.inmemory import InmemoryTree
 from tests.support.transparency import (
     LOG_KEY,
+    LOG_KEY_PQ,
     ORIGIN,
     T0,
     WITNESS_KEY,
     cosigned,
     entry,
+    key,
     make_log,
 )
 
@@ -25,6 +29,7 @@ from artstore.core.tlog.merkle.proofs import (
     verify_consistency,
     verify_inclusion,
 )
+from artstore.core.tlog.notes.keys import Algorithm
 
 SIZES = (1, 2, 3, 7, 8, 255, 256, 257, 1000)
 
@@ -70,6 +75,54 @@ class TestPymerkle:
 
             pymerkle.verify_consistency(*states, TREE.prove_consistency(old, size))
             verify_consistency(old, states[0], size, states[1], ours)
+
+
+class TestTlogScales:
+    """https://pypi.org/project/tlog-scales: the C2SP formats, by a third author."""
+
+    @pytest.fixture
+    def scales(self) -> Any:
+        pytest.importorskip("tlog_scales", reason="tlog-scales is not installed")
+        from tlog_scales import backend, reader, signing, tlog
+
+        return SimpleNamespace(backend=backend, reader=reader, signing=signing, tlog=tlog)
+
+    @pytest.mark.parametrize("size", [1, 255, 256, 257, 1500])
+    def test_it_reads_our_files_and_agrees_on_roots_and_proofs(
+        self, scales: Any, tmp_path: Path, size: int
+    ) -> None:
+        log = make_log(FolderStore(tmp_path), [LOG_KEY, LOG_KEY_PQ])
+        for start in range(0, size, 500):
+            log.append([entry(number) for number in range(start, min(start + 500, size))], T0)
+
+        theirs = scales.reader.TilesReader(scales.backend.LocalBackend(tmp_path))
+        checkpoint = theirs.get_checkpoint()
+        assert (checkpoint.origin, checkpoint.size) == (ORIGIN, size)
+        assert theirs.calculate_root_hash() == log.checkpoint.root == checkpoint.root_hash
+        for ours in LOG_KEY, LOG_KEY_PQ:
+            checkpoint.verify(scales.signing.Vkey.from_string(str(ours.verifier)))
+        for index in random.Random(size).sample(range(size), min(size, 20)):
+            assert theirs.get_entry(index) == entry(index)
+            proof = theirs.get_inclusion_proof(index, size)
+            assert proof.node_hashes == log.reader().inclusion_proof(index)
+            proof.check(leaf_hash(entry(index)), log.checkpoint.root)
+        for old in random.Random(size).sample(range(1, size + 1), min(size, 20)):
+            proof = theirs.get_consistency_proof(old, size)
+            assert proof.node_hashes == log.reader().consistency_proof(old)
+            proof.check(log.reader().root_at(old), log.checkpoint.root)
+
+    def test_it_believes_our_cosignatures_and_no_false_one(self, scales: Any) -> None:
+        log = make_log()
+        log.append([entry(number) for number in range(5)], T0)
+        post_quantum = key("witness.example/w1", Algorithm.ML_DSA_44_COSIGNATURE)
+        text = cosigned(log.note, WITNESS_KEY, post_quantum).to_bytes().decode()
+
+        for witness in WITNESS_KEY, post_quantum:
+            trusted = scales.signing.Vkey.from_string(str(witness.verifier))
+            scales.tlog.Checkpoint.from_text(text).verify(trusted)
+            forged = scales.tlog.Checkpoint.from_text(text.replace("\n5\n", "\n6\n"))
+            with pytest.raises(InvalidSignature):
+                forged.verify(trusted)
 
 
 class TestAicsTlog:
