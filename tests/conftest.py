@@ -7,6 +7,6 @@ _SUPPORT = Path(__file__).parent / "support"
 # Modules with fixtures; the others there are only imported.
 pytest_plugins = [
     f"tests.support.{name}"
-    for name in ("pki", "postgres", "valkey", "stack")
+    for name in ("pki", "postgres", "seaweedfs", "valkey", "stack")
     if (_SUPPORT / f"{name}.py").exists()
 ]

@@ -6,8 +6,10 @@ import sys
 
 from pydantic import ValidationError
 
+from artstore.core.clock import SystemClock
+from artstore.core.settings import ConfigurationError
 from artstore.core.web.server import serve
-from artstore.storage.app import create_app, engine_options
+from artstore.storage.app import backend_of, create_app, engine_options
 from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.refusals import ElementRefused
 from artstore.storage.settings import StorageSettings
@@ -20,8 +22,9 @@ def main() -> None:
         sys.exit(f"The settings of the storage element are not right. {error}")
     _allow_many_files()
     try:
-        engine = Engine.open(engine_options(settings))
-    except ElementRefused as refusal:
+        backend = backend_of(settings, SystemClock())
+        engine = Engine.open(engine_options(settings), backend=backend)
+    except (ElementRefused, ConfigurationError) as refusal:
         sys.exit(f"The storage element {settings.element_id} does not start. {refusal}")
     app = create_app(settings, engine)
     _collect_rarely()

@@ -5,12 +5,17 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from artstore.core.clock import SystemClock
+from artstore.core.clock import Clock, SystemClock
 from artstore.core.http import Transport
 from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.delivery import deliver_to
+from artstore.core.settings import read_secret
 from artstore.core.web.application import create_application
 from artstore.core.web.reporting import reporting
+from artstore.storage.engine.backends.base import Backend
+from artstore.storage.engine.backends.s3 import S3Options, s3_backend
+from artstore.storage.engine.backends.s3_bucket import Feature
+from artstore.storage.engine.backends.s3_requests import Credentials
 from artstore.storage.engine.capacity import Thresholds
 from artstore.storage.engine.engine import Engine, EngineOptions
 from artstore.storage.routes import changes, content, copies, element, files, scrub
@@ -42,6 +47,39 @@ def engine_options(settings: StorageSettings) -> EngineOptions:
         scrub_interval_s=settings.scrub_interval_s,
         scrub_rate_bytes_per_s=settings.scrub_rate_bytes_per_s,
     )
+
+
+def backend_of(settings: StorageSettings, clock: Clock) -> Backend | None:
+    """`None`: the files lie under the root.
+
+    Raises:
+        ConfigurationError: A key cannot be read.
+    """
+    if settings.backend == "local":
+        return None
+    assert settings.s3_endpoint
+    assert settings.s3_bucket
+    assert settings.s3_access_key_file
+    assert settings.s3_secret_key_file
+    required: list[Feature] = []
+    if settings.s3_require_versioning:
+        required.append("versioning")
+    if settings.s3_require_object_lock:
+        required.append("object_lock")
+    options = S3Options(
+        endpoint=settings.s3_endpoint,
+        bucket=settings.s3_bucket,
+        prefix=settings.s3_prefix,
+        region=settings.s3_region,
+        credentials=Credentials(
+            read_secret(settings.s3_access_key_file), read_secret(settings.s3_secret_key_file)
+        ),
+        capacity_bytes=settings.s3_capacity_bytes,
+        concurrency=settings.s3_concurrency,
+        timeout_s=settings.s3_timeout_s,
+        required=tuple(required),
+    )
+    return s3_backend(options, clock)
 
 
 def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
@@ -95,7 +133,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         ],
         lifespan=lifespan,
         hot_routes=content.hot_routes,
-        checks={"volume": check_volume, "capacity": capacity, "scrub": damage},
+        checks={_place(settings): check_volume, "capacity": capacity, "scrub": damage},
     )
 
 
@@ -110,6 +148,10 @@ async def _refusals_told(
     events = EventMaker(SystemClock(), f"storage/{settings.instance}")
     async with reporting(app, settings, deliver_to(transport, settings.admin_url), events):
         yield
+
+
+def _place(settings: StorageSettings) -> str:
+    return "volume" if settings.backend == "local" else "store"
 
 
 def _is_stopping(app: FastAPI) -> bool:

@@ -1,7 +1,7 @@
 """Settings of a storage element. Variables are `ARTSTORE_` and the field in capitals."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,26 @@ class StorageSettings(ModuleSettings):
     checkpoint_interval_s: float = Field(default=5.0, ge=0.25, le=3600)
     """Bounds, with `checkpoint_bytes`, what a start after a crash has to do again."""
     checkpoint_bytes: int = Field(default=256 << 20, ge=8 << 20)
+    backend: Literal["local", "s3"] = "local"
+    """Where the files lie: under `root`, or in a bucket. The log is under `root` always."""
+    s3_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/?#]+$")
+    """Of the store, without the bucket."""
+    s3_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    s3_prefix: str = Field(default="", pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$")
+    """Of all keys, so that elements may share a bucket. It never changes."""
+    s3_region: str = "us-east-1"
+    s3_access_key_file: Path | None = None
+    s3_secret_key_file: Path | None = None
+    s3_capacity_bytes: int = Field(default=1 << 40, ge=1 << 20)
+    """How much the element may hold: a store does not say what it has."""
+    s3_concurrency: int = Field(default=32, ge=1, le=256)
+    """Requests at once, for writing and for reading each."""
+    s3_timeout_s: float = Field(default=15.0, ge=1, le=120)
+    """Of one request. Twice as long, and the store counts as away."""
+    s3_require_versioning: bool = False
+    """The element is ready only if the bucket has it switched on."""
+    s3_require_object_lock: bool = False
+    """As `s3_require_versioning`."""
     scrub_interval_s: float = Field(default=14 * 86_400, ge=0)
     """From the end of one pass over everything to the next; 0: only on demand."""
     scrub_rate_bytes_per_s: int = Field(default=20_000_000, ge=RATE_BYTES_MIN, le=RATE_BYTES_MAX)
@@ -40,4 +60,16 @@ class StorageSettings(ModuleSettings):
     def _root_is_absolute(self) -> Self:
         if not self.root.is_absolute():
             raise ValueError("root must be an absolute path")
+        return self
+
+    @model_validator(mode="after")
+    def _store_is_named(self) -> Self:
+        if self.backend == "local":
+            return self
+        needed = ("s3_endpoint", "s3_bucket", "s3_access_key_file", "s3_secret_key_file")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"the backend s3 needs {', '.join(missing)}")
+        if self.profile == "production" and not str(self.s3_endpoint).startswith("https://"):
+            raise ValueError("production needs an s3_endpoint with https")
         return self

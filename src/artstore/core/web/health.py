@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from artstore.core.errors import Unavailable
+from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.web.problems import problem_response
 
 Check = Callable[[], Awaitable[str | None]]
-"""Raises when the dependency is away. What it raises goes into the log, never to the caller.
+"""Raises when the dependency is away. What it raises goes into the log, and only the detail of
+an `ArtStoreError` to the caller.
 It may answer with one word on its state, which is shown in place of `ok`."""
 
 _AWAY = "unavailable"
@@ -31,7 +32,10 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
         states = dict(zip(checks, results, strict=True))
         missing = [name for name, state in states.items() if state == _AWAY]
         if missing:
-            failure = Unavailable(f"not ready: {', '.join(missing)}", checks=states)
+            reasons = {each.name: each.reason for each in dependencies if each.reason}
+            failure = Unavailable(
+                f"not ready: {', '.join(missing)}", checks=states, reasons=reasons
+            )
             return problem_response(failure)
         return JSONResponse({"status": "ready", "checks": states})
 
@@ -42,7 +46,9 @@ class _Dependency:
     """Says in the log when it goes and when it is back, not at each question."""
 
     def __init__(self, name: str, check: Check) -> None:
-        self._name = name
+        self.name = name
+        self.reason = ""
+        """For the caller: a failure of ours says what is wrong in words meant for one."""
         self._check = check
         self._is_away = False
 
@@ -53,11 +59,13 @@ class _Dependency:
         except Exception as error:  # noqa: BLE001  whatever a dependency throws, it is not ready
             if not self._is_away:
                 get_logger().warning(
-                    "dependency is not ready", dependency=self._name, cause=repr(error)
+                    "dependency is not ready", dependency=self.name, cause=repr(error)
                 )
             self._is_away = True
+            self.reason = error.detail if isinstance(error, ArtStoreError) else ""
             return _AWAY
+        self.reason = ""
         if self._is_away:
-            get_logger().info("dependency is back", dependency=self._name)
+            get_logger().info("dependency is back", dependency=self.name)
         self._is_away = False
         return state

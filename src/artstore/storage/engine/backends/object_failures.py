@@ -41,7 +41,8 @@ def reaching(*expected: type[BaseError]) -> Iterator[None]:
 def _away(error: BaseError) -> StoreAway:
     code = _code(error)
     get_logger().warning("request to the object store failed", cause=str(error).split("\n\n")[0])
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+    refusals = (PermissionDeniedError, UnauthenticatedError)
+    if isinstance(error, refusals) or " 403 " in str(error):
         return StoreAway("the object store refuses our credentials")
     if code in _FULL_CODES or " 507 " in str(error):
         return StoreFull("the object store is full")

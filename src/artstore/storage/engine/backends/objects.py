@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, Protocol
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -51,11 +51,22 @@ _BEHIND: Final = "~"
 """Sorts behind every name that begins with the same id."""
 
 
+class StoreGuard(Protocol):
+    """What is peculiar to one kind of store."""
+
+    def check_contract(self) -> None:
+        """Raises `StoreAway` if the store does not do what we rely on."""
+        ...
+
+    def tidy(self) -> None:
+        """The store is ours: remove what a process that was killed left half done."""
+        ...
+
+
 class ObjectBackend:
     """Implements `Backend`.
 
     Args:
-        check_contract: Raises `StoreAway` if the store does not do what we rely on.
         concurrency: Requests at once, for writing and for reading each.
         capacity_bytes: How much the element may hold: a store does not say.
     """
@@ -63,13 +74,13 @@ class ObjectBackend:
     def __init__(
         self,
         store: ObjectStore,
-        check_contract: Callable[[], None],
+        guard: StoreGuard,
         *,
         concurrency: int,
         capacity_bytes: int,
     ) -> None:
         self._store = store
-        self._check_contract = check_contract
+        self._guard = guard
         self._concurrency = concurrency
         self._capacity_bytes = capacity_bytes
         self._layout = Layout("")
@@ -87,8 +98,9 @@ class ObjectBackend:
             self._check_owner(element)
             return element
         try:
-            self._check_contract()
+            self._guard.check_contract()
             element = self._claim(element, is_new=is_new)
+            self._guard.tidy()
         except StoreAway as away:
             self._unusable = away.detail
             raise
