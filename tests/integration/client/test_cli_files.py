@@ -204,8 +204,10 @@ def test_a_secret_open_to_others_is_refused(artstore: Artstore, home: Path) -> N
 
 def test_an_answer_of_the_api_is_printed(artstore: Artstore, fake: FakeArtStore) -> None:
     fake.objects["/api/v1/catalogue"] = {"files": 7}
-    fake.objects["/api/v1/storage-elements"] = {
-        "items": [{"element_id": "edit-1", "priority": 1}],
+    element = {"element_id": "edit-1", "state": "following", "trouble": None, "behind": 0}
+    health = {"info": None, "copies_damaged": 0, "copies_missing": 0, "drain": "off"}
+    fake.objects["/api/v1/storage-elements:status"] = {
+        "items": [{**element, **health}],
         "next_cursor": None,
     }
     fake.objects["/api/v1/service-accounts"] = {"items": [], "next_cursor": None}

@@ -6,6 +6,7 @@ from typing import Final
 from artstore.admin.jobs.run import Handler, Later, Run
 from artstore.admin.repository import holders
 from artstore.admin.repository.copies import KEEP_COPIES
+from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.collections import KEEP_COLLECTION
@@ -37,7 +38,7 @@ class CopyJobs:
         clock: Clock,
     ) -> None:
         self._database = database
-        self._keeper = Keeper(database, client, control, clock)
+        self._keeper = Keeper(database, client, control, Intents(database, trail), clock)
         self._walk = CollectionWalk(database, self._keeper)
         self._drain_of = Drain(database, self._keeper, client, trail)
         self._clock = clock
@@ -59,8 +60,10 @@ class CopyJobs:
             async with self._database.session() as session:
                 delay_s = await holders.next_due_s(session)
                 left = await holders.count_due(session)
+                troubles = await holders.troubles(session)
             COPIES_BELOW_TARGET.set(left)
-            await run.save({"files_looked_at": looked_at, "files_below_target": left})
+            progress = {"files_looked_at": looked_at, "files_below_target": left}
+            await run.save({**progress, **({"because": troubles} if troubles else {})})
             if number == 0:
                 await self._count()
                 return Later(None if delay_s is None else max(delay_s, 0.0))

@@ -116,6 +116,10 @@ _COUNTS: Final = """
 SELECT state, count(*) AS number FROM catalogue.copies GROUP BY state
 """
 _COUNT_DUE: Final = "SELECT count(*) AS number FROM catalogue.copies_due"
+_TROUBLES: Final = """
+SELECT trouble, count(*) AS number FROM catalogue.copies_due WHERE trouble IS NOT NULL
+GROUP BY trouble ORDER BY number DESC, trouble LIMIT 3
+"""
 _BAD_BY_ELEMENT: Final = """
 SELECT element_id, state, count(*) AS number FROM catalogue.copies
 WHERE state IN ('damaged', 'missing') GROUP BY element_id, state
@@ -201,6 +205,11 @@ async def count_by_state(session: AsyncSession) -> dict[str, int]:
 
 async def count_due(session: AsyncSession) -> int:
     return int((await _rows(session, _COUNT_DUE))[0].number)
+
+
+async def troubles(session: AsyncSession) -> dict[str, int]:
+    """The commonest reasons why files wait, and how many wait for each."""
+    return {row.trouble: row.number for row in await _rows(session, _TROUBLES)}
 
 
 async def count_bad(session: AsyncSession) -> Mapping[str, Mapping[str, int]]:

@@ -89,7 +89,7 @@ class FileTrail:
         rows = []
         for line, record in new:
             intent = _fitting(intents, line)
-            if intent is not None:
+            if intent is not None and intent.kind != AuditKind.FILE_COPIED:
                 used.append(intent.intent_id)
             if isinstance(line, Change):
                 rows.append(events.row_of(line, record, intent))
@@ -132,6 +132,10 @@ Waiting = dict[tuple[str, str | None], deque[Intent]]
 
 def _fitting(waiting: Waiting, line: Change | Note) -> Intent | None:
     """What asked for this. An element keeps the order of changes of one file."""
+    copying = waiting.get((line.trace_id or "", None))
+    if isinstance(line, Change) and copying and copying[0].kind == AuditKind.FILE_COPIED:
+        # It stands for all files that are copied under this trace.
+        return copying[0]
     file_id = line.record.file_id if isinstance(line, Change) else None
     asked = waiting.get((line.trace_id or "", file_id))
     if not asked:

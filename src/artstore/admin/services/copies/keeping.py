@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from artstore.admin.model import StorageElement
 from artstore.admin.repository import elements, holders
 from artstore.admin.repository.holders import DueFile, Made
+from artstore.admin.services.audit.intents import Intents
+from artstore.admin.services.audit.trail import Who
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.copies.planning import (
     ElementView,
@@ -32,13 +34,17 @@ from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError
 from artstore.core.logging import get_logger
 from artstore.core.metrics import COPIES_MADE
+from artstore.core.model.audit import AuditKind
 from artstore.core.model.element import ElementInfo
 from artstore.core.model.ids import ElementId, FileId
+from artstore.core.tracing import enter_trace, new_trace
 
 BATCH_FILES_MAX: Final = 256
 """As many as an element takes over in one request."""
 INFO_TIMEOUT_S: Final = 2.0
 INFO_AGE_MAX_S: Final = 2.0
+TRACE_AGE_MAX_S: Final = 3600.0
+"""Far less than what an intent lives."""
 
 Route = tuple[ElementId, ElementId, Purpose]
 """Target, source, and why."""
@@ -46,14 +52,22 @@ Route = tuple[ElementId, ElementId, Purpose]
 
 class Keeper:
     def __init__(
-        self, database: Database, client: ElementClient, control: ElementControl, clock: Clock
+        self,
+        database: Database,
+        client: ElementClient,
+        control: ElementControl,
+        intents: Intents,
+        clock: Clock,
     ) -> None:
         self._database = database
+        self._intents = intents
         self._client = client
         self._control = control
         self._clock = clock
         self._infos: Mapping[str, ElementInfo | None] = {}
         self._looked_at_s = float("-inf")
+        self._trace = new_trace(sampled=False)
+        self._traced_at_s = float("-inf")
         self._log = get_logger()
 
     async def work_off(self) -> int:
@@ -73,10 +87,22 @@ class Keeper:
         view = await self._look_at(registered)
         plans = {UUID(file.file_id): plan_for(file, view) for file in files}
         troubles = {file_id: plan.trouble for file_id, plan in plans.items() if plan.trouble}
+        if any(plan.steps for plan in plans.values()):
+            await self._enter_own_trace()
         made, failed = await self._carry_out(plans, view)
         troubles |= failed
         await self._note(made, troubles)
         return troubles
+
+    async def _enter_own_trace(self) -> None:
+        """The elements' feeds tell of copies under a trace that says what they are: they would
+        be audited as uploads. One for many files, or there would be a row for each."""
+        if self._clock.monotonic_s() - self._traced_at_s > TRACE_AGE_MAX_S:
+            self._trace = new_trace(sampled=False)
+            enter_trace(self._trace)
+            async with self._intents.asking(Who(), AuditKind.FILE_COPIED):
+                self._traced_at_s = self._clock.monotonic_s()
+        enter_trace(self._trace)
 
     async def _look_at(self, registered: Sequence[StorageElement]) -> dict[ElementId, ElementView]:
         if self._clock.monotonic_s() - self._looked_at_s > INFO_AGE_MAX_S:

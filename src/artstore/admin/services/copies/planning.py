@@ -96,6 +96,9 @@ def plan_for(file: HeldFile, elements: Mapping[ElementId, ElementView]) -> Plan:
     good = [each for each in holders if _is_good(each, newest)]
     source = _source(good, elements)
     if source is None:
+        mending = _mend_newest(file, holders, newest, elements)
+        if mending is not None:
+            return Plan([mending])
         settled = len(good) == len(holders) and not _lacking(file, good, elements)
         return Plan(trouble=None if settled else NO_SOURCE)
     steps: list[Step] = []
@@ -126,6 +129,23 @@ def _source(good: Iterable[Holder], elements: Mapping[ElementId, ElementView]) -
     answering = [each for each in good if elements[each.element_id].answers]
     # Deleted outweighs present; the lower name, so that all instances decide alike.
     return min(answering, key=lambda each: (each.state != "deleted", each.element_id), default=None)
+
+
+def _mend_newest(
+    file: HeldFile,
+    holders: Iterable[Holder],
+    newest: int,
+    elements: Mapping[ElementId, ElementView],
+) -> Step | None:
+    """The newest record lies with damaged bytes, older ones with good bytes: those are the same
+    under every revision."""
+    whole = [holder for holder in holders if holder.state == "present"]
+    source = _source(whole, elements)
+    for holder in holders:
+        damaged = holder.revision == newest and holder.state == "damaged"
+        if source is not None and damaged and elements[holder.element_id].answers:
+            return _towards(file, holder, source)
+    return None
 
 
 def _towards(file: HeldFile, holder: Holder, source: Holder) -> Step:
