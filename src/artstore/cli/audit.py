@@ -179,6 +179,22 @@ def verify(
         raise typer.Exit(1)
 
 
+@commands.command("rotate-keys")
+def rotate_keys(yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Let the log sign with new keys. Publish them; keep the old ones, for what they signed."""
+    from artstore.cli.output import print_json, say
+    from artstore.cli.values import confirm
+    from artstore.client.store import ArtStore
+
+    confirm("let the audit log sign with new keys", yes)
+    with ArtStore.from_home() as store:
+        retired = store.audit.rotate_keys()
+    if as_json:
+        print_json({"retired": retired})
+    else:
+        say(f"{len(retired)} keys were retired; see: artstore audit keys")
+
+
 @commands.command()
 def erase(
     *,

@@ -112,6 +112,12 @@ def keys(calls: Calls) -> Flow[AuditKeys]:
     return parse(AuditKeys, (yield from calls.call(Request("GET", f"{AUDIT}/keys"))))
 
 
+def rotate_keys(calls: Calls) -> Flow[list[str]]:
+    target = f"{AUDIT}/keys/rotate"
+    answer: dict[str, list[str]] = yield from call_json(calls, "POST", target, [], None)
+    return answer["retired"]
+
+
 def erasure(
     *,
     person: str | None,

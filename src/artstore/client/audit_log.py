@@ -91,6 +91,10 @@ class AuditLog:
         )
         return self._transport.run(audit.erase(self._calls, order))
 
+    def rotate_keys(self) -> list[str]:
+        """Let the log sign with new keys; those that were retired. They must stay known."""
+        return self._transport.run(audit.rotate_keys(self._calls))
+
     def export(
         self,
         out: IO[bytes],
@@ -184,6 +188,9 @@ class AsyncAuditLog:
             reason=reason,
         )
         return await self._transport.run(audit.erase(self._calls, order))
+
+    async def rotate_keys(self) -> list[str]:
+        return await self._transport.run(audit.rotate_keys(self._calls))
 
     async def export(
         self,
