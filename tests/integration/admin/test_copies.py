@@ -235,6 +235,42 @@ def test_without_room_elsewhere_the_file_waits_and_is_counted(shelf: Shelf) -> N
     wait_until(lambda: trouble() is None, "nothing being due")
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_damage_is_found_by_the_scrub_and_mended_from_the_other(shelf: Shelf) -> None:
+    first, second = shelf.start("copy-a"), shelf.start("copy-b")
+    shelf.want_copies(2)
+    content = os.urandom(100_000)
+    file_id = shelf.upload(first, content)
+    shelf.has(file_id, {"copy-a": PRESENT, "copy-b": PRESENT})
+    (path,) = first.content(file_id)
+    flip(path)
+    started = shelf.post(first, "scrub", {"action": "start"})
+    assert started.status_code == 200, started.text
+    wait_until(lambda: shelf.status(first)["info"]["scrub"]["last_completed_at"] is not None, "the scrub")
+
+    def mended() -> bool:
+        found = first.content(file_id)
+        return bool(found and found[0].read_bytes() == content)
+
+    wait_until(mended, "the repair")
+    shelf.has(file_id, {"copy-a": PRESENT, "copy-b": PRESENT})
+    assert shelf.on_disk(first, file_id) == shelf.on_disk(second, file_id)
+
+    def kinds() -> set[str]:
+        statement = "SELECT kind FROM audit.events WHERE file_id = %s"
+        return {row["kind"] for row in shelf.query(statement, file_id)}
+
+    wanted = {"file.uploaded", "file.copied", "file.damage_found", "file.repaired"}
+    wait_until(lambda: wanted <= kinds(), "the audit")
+    digest = hashlib.sha256(content).hexdigest()
+    assert json.loads(shelf.on_disk(first, file_id)[1])["digests"][0]["value"] == digest
+
+
 def test_a_drained_element_may_be_taken_off(shelf: Shelf) -> None:
     first = shelf.start("copy-a")
     files = [shelf.upload(first, f"{number}".encode()) for number in range(20)]
