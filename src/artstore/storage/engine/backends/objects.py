@@ -37,6 +37,7 @@ from artstore.storage.engine.backends.object_content import (
     open_object,
 )
 from artstore.storage.engine.backends.object_failures import reaching
+from artstore.storage.engine.backends.object_quarantine import ObjectQuarantine
 from artstore.storage.engine.fs import Volume
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import ATTR_SUFFIX, Layout
@@ -90,6 +91,7 @@ class ObjectBackend:
         self._history_folder = ""
         self._used = _Used()
         self._unusable: str | None = "the object store was not reached yet"
+        self.quarantine = ObjectQuarantine(store)
 
     # --- coming and going --------------------------------------------------------------
 
@@ -194,7 +196,7 @@ class ObjectBackend:
             file_id=file_id,
             promised=size,
             release=room.release,
-            may_remove=lambda: self._record(file_id) is None,
+            may_remove=lambda: not self._refers(file_id, name),
         )
 
     def prepare(self, record: FileRecord, present_name: str) -> None:
@@ -359,6 +361,10 @@ class ObjectBackend:
             return sidecar.parse(self.attr(file_id), file_id)
         except (FileNotFoundError, FileDamaged):
             return None
+
+    def _refers(self, file_id: FileId, name: str) -> bool:
+        record = self._record(file_id)
+        return record is not None and _name(self._content_key(record)) == name
 
     def _sizes(self) -> Iterator[int]:
         return (size for _, size in self._listed(DATA_KEY))

@@ -6,14 +6,14 @@ from typing import NamedTuple
 from artstore.core.clock import Clock
 from artstore.core.model.element import StorageMode
 from artstore.storage.engine.backends.base import Backend
-from artstore.storage.engine.backends.local import LocalBackend
+from artstore.storage.engine.backends.objects import ObjectBackend
 from artstore.storage.engine.capacity import Room
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.scrub.docket import Docket, Report, SetAside
-from artstore.storage.engine.scrub.findings import Finding
+from artstore.storage.engine.scrub.aside import Aside, LocalAside
+from artstore.storage.engine.scrub.docket import Docket, Report
 from artstore.storage.engine.scrub.ledger import Ledger
 from artstore.storage.engine.scrub.repair import Repairs
 from artstore.storage.engine.scrub.round import Element
@@ -43,10 +43,13 @@ def assemble(
     rate_bytes_per_s: int,
 ) -> ScrubParts:
     ledger = Ledger(fs, layout)
-    is_local = isinstance(backend, LocalBackend)
-    shelf: Shelf = LocalShelf(fs, layout) if is_local else StoreShelf(backend, layout)
-    set_aside = _mover(ledger, layout) if is_local else _stays
-    docket = Docket(ledger, clock, report, set_aside)
+    shelf: Shelf
+    aside: Aside
+    if isinstance(backend, ObjectBackend):
+        shelf, aside = StoreShelf(backend, layout), backend.quarantine
+    else:
+        shelf, aside = LocalShelf(fs, layout), LocalAside(fs, layout)
+    docket = Docket(ledger, clock, report, aside)
     docket.load()
     element = Element(
         fs=fs,
@@ -62,6 +65,7 @@ def assemble(
         element=element,
         docket=docket,
         ledger=ledger,
+        aside=aside,
         clock=clock,
         interval_s=interval_s,
         rate_bytes_per_s=rate_bytes_per_s,
@@ -72,21 +76,9 @@ def assemble(
         backend=backend,
         docket=docket,
         ledger=ledger,
-        set_aside=set_aside,
+        aside=aside,
         room=room,
         fail=writer.fail,
         repaired=scrub.note_repair,
     )
     return ScrubParts(scrub, repairs, docket)
-
-
-def _mover(ledger: Ledger, layout: Layout) -> SetAside:
-    def move(finding: Finding) -> str | None:
-        assert finding.file_id is not None
-        return ledger.set_aside(finding.file_id, f"{layout.root}/{finding.path}")
-
-    return move
-
-
-def _stays(finding: Finding) -> None:
-    """In a store nothing is renamed: the file is marked instead, see `Docket.check`."""

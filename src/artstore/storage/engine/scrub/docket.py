@@ -3,41 +3,32 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
 
 from artstore.core.clock import Clock
-from artstore.core.errors import FileDamaged, NoRoom, Unavailable
+from artstore.core.errors import NoRoom, Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.metrics import SCRUB_FINDINGS, SCRUB_OPEN_FINDINGS
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
+from artstore.storage.engine.scrub.aside import Aside
 from artstore.storage.engine.scrub.findings import Finding
 from artstore.storage.engine.scrub.ledger import Ledger, OpenFinding
 
 Report = Callable[[Mapping[str, object]], int]
 """Write a finding into the log; its sequence. Raises `NoRoom`, `Unavailable`."""
 
-SetAside = Callable[[Finding], str | None]
-"""Move the damaged content away; where it is then, or `None` if it stays where it is."""
-
-_MOVED: Final = frozenset({FindingKind.DAMAGED})
-
 
 class Docket:
-    def __init__(self, ledger: Ledger, clock: Clock, report: Report, set_aside: SetAside) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, report: Report, aside: Aside) -> None:
         self._ledger = ledger
         self._clock = clock
         self._report = report
-        self._set_aside = set_aside
+        self._aside = aside
         self._open: Counter[FindingKind] = Counter()
-        self._refused: set[FileId] = set()
-        """Damaged content that could not be moved: it must not be read where it is."""
 
     def load(self) -> None:
         for known in self._ledger.all():
             self._open[known.finding] += 1
-            if known.file_id is not None and _stays(known):
-                self._refused.add(known.file_id)
         for kind in FindingKind:
             if kind.is_defect:
                 SCRUB_OPEN_FINDINGS.labels(kind.value).set(self._open[kind])
@@ -45,13 +36,6 @@ class Docket:
     @property
     def open_count(self) -> int:
         return self._open.total()
-
-    def check(self, file_id: FileId) -> None:
-        """Raises:
-        FileDamaged: Its content is known to be damaged.
-        """
-        if file_id in self._refused:
-            raise FileDamaged("the stored content does not match its digest")
 
     def record(self, finding: Finding) -> bool:
         """Hold the file's claim meanwhile. True if it is new.
@@ -67,11 +51,10 @@ class Docket:
         get_logger().error("the scrub found something", **finding.detail())
         SCRUB_FINDINGS.labels(finding.kind.value).inc()
         seq = self._tell(finding)
-        set_aside = self._set_aside(finding) if finding.kind in _MOVED else None
-        opened = _opened(finding, now, seq, set_aside)
-        self._ledger.write(opened)
-        if opened.file_id is not None and _stays(opened):
-            self._refused.add(opened.file_id)
+        set_aside = None
+        if finding.kind is FindingKind.DAMAGED and finding.file_id is not None:
+            set_aside = self._aside.move(finding.file_id, finding.path)
+        self._ledger.write(_opened(finding, now, seq, set_aside))
         if known is not None:
             self._count(known.finding, -1)
         self._count(finding.kind, 1)
@@ -92,13 +75,11 @@ class Docket:
         SCRUB_FINDINGS.labels(kind.value).inc()
         self._tell(finding)
         self._ledger.close(known)
-        if known.file_id is not None:
-            self._refused.discard(known.file_id)
         self._count(known.finding, -1)
 
     def close_deleted(self, file_id: FileId) -> None:
         """The file has a tombstone: nothing of its bytes may stay."""
-        had_bytes = self._ledger.forget_bytes(file_id)
+        had_bytes = self._aside.forget(file_id)
         known = self._ledger.of_file(file_id)
         cause = "the file was deleted"
         if known is not None:
@@ -122,10 +103,6 @@ def _is_same(known: OpenFinding, finding: Finding) -> bool:
     """What was moved to the quarantine is missing since."""
     moved = known.set_aside is not None and finding.kind is FindingKind.MISSING_CONTENT
     return moved or known.finding is finding.kind
-
-
-def _stays(known: OpenFinding) -> bool:
-    return known.finding is FindingKind.DAMAGED and known.set_aside is None
 
 
 def _opened(finding: Finding, now: datetime, seq: int | None, set_aside: str | None) -> OpenFinding:

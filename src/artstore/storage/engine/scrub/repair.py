@@ -5,6 +5,7 @@ digest of the record that lies here; only where that record itself is damaged or
 whole one has to come with it. What was there is set aside, never overwritten.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +16,8 @@ from artstore.core.model.scrub import FindingKind
 from artstore.storage.engine import sidecar
 from artstore.storage.engine.backends.base import Backend, Incoming, Placeable, Promises
 from artstore.storage.engine.record import RecordType
-from artstore.storage.engine.scrub.docket import Docket, SetAside
+from artstore.storage.engine.scrub.aside import Aside
+from artstore.storage.engine.scrub.docket import Docket
 from artstore.storage.engine.scrub.findings import Finding
 from artstore.storage.engine.scrub.inspection import Inspection
 from artstore.storage.engine.scrub.ledger import Ledger
@@ -39,7 +41,7 @@ class Repairs:
         backend: Backend,
         docket: Docket,
         ledger: Ledger,
-        set_aside: SetAside,
+        aside: Aside,
         room: Promises,
         fail: Callable[[str, Exception], None],
         repaired: Callable[[], None],
@@ -48,7 +50,7 @@ class Repairs:
         self._backend = backend
         self._docket = docket
         self._ledger = ledger
-        self._set_aside = set_aside
+        self._aside = aside
         self._room = room
         self._fail = fail
         self._repaired = repaired
@@ -59,7 +61,8 @@ class Repairs:
         self._element.check()
         record = self._record(file_id, given)
         self._room.check(record.size)
-        name = self._element.layout.content(record).rpartition("/")[2]
+        # A name of its own: what lies there now is not overwritten before all is proven.
+        name = f"{file_id}.repair"
         return self._backend.begin_upload(file_id, name, record.size, self._room, self._fail)
 
     def finish(self, incoming: Incoming, given: FileRecord | None) -> FileRecord:
@@ -114,10 +117,9 @@ class Repairs:
         it again. The name in tmp/ goes with the next checkpoint."""
         layout = self._element.layout
         content = layout.content(record)
-        found = Finding(FindingKind.DAMAGED, record.file_id, self._relative(content), "")
-        self._set_aside(found)
+        self._aside.move(record.file_id, self._relative(content))
         if self._present(record.file_id) != record:
-            self._ledger.keep_copy(record.file_id, layout.attr(record.file_id))
+            self._keep_attr(record.file_id)
         change = Placeable(
             RecordType.CREATED,
             self._element.head(),
@@ -131,6 +133,11 @@ class Repairs:
         self._repaired()
         if self._findings(record):
             raise FileDamaged("the file is still damaged after its repair")
+
+    def _keep_attr(self, file_id: FileId) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            name = self._element.layout.attr(file_id).rpartition("/")[2]
+            self._aside.keep(file_id, name, self._element.shelf.attr(file_id))
 
     def _relative(self, path: str) -> str:
         return path.removeprefix(f"{self._element.layout.root}/")

@@ -13,6 +13,7 @@ from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.scrub.aside import Aside
 from artstore.storage.engine.scrub.docket import Docket
 from artstore.storage.engine.scrub.element_check import foreign_element, read_element
 from artstore.storage.engine.scrub.findings import Finding, Known
@@ -63,6 +64,7 @@ class Round:
         element: Element,
         docket: Docket,
         ledger: Ledger,
+        aside: Aside,
         progress: Progress,
         spend: Callable[[int], None],
         count_bytes: Callable[[int], None],
@@ -71,6 +73,7 @@ class Round:
         self._element = element
         self._docket = docket
         self._ledger = ledger
+        self._aside = aside
         self._progress = progress
         self._spend = spend
         self._count_bytes = count_bytes
@@ -183,7 +186,7 @@ class Round:
 
     def _look_at_quarantine(self) -> None:
         """A deletion may have been cut before the damaged bytes were gone too."""
-        for file_id in self._ledger.files_set_aside():
+        for file_id in self._aside.files():
             with self._element.claims.held(file_id):
                 if self._is_deleted(file_id):
                     self._docket.close_deleted(file_id)

@@ -16,6 +16,7 @@ from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.metrics import SCRUB_BYTES, SCRUB_LAST_COMPLETED, SCRUB_PROGRESS
 from artstore.core.model.scrub import ScrubRequest, ScrubState, ScrubStatus
+from artstore.storage.engine.scrub.aside import Aside
 from artstore.storage.engine.scrub.docket import Docket
 from artstore.storage.engine.scrub.ledger import Ledger
 from artstore.storage.engine.scrub.pace import Pace
@@ -50,6 +51,7 @@ class Scrub:
         element: Element,
         docket: Docket,
         ledger: Ledger,
+        aside: Aside,
         clock: Clock,
         interval_s: float,
         rate_bytes_per_s: int,
@@ -58,6 +60,7 @@ class Scrub:
         self._element = element
         self._docket = docket
         self._ledger = ledger
+        self._aside = aside
         self._clock = clock
         self._interval_s = interval_s
         self._used_bytes = used_bytes
@@ -137,6 +140,7 @@ class Scrub:
             element=self._element,
             docket=self._docket,
             ledger=self._ledger,
+            aside=self._aside,
             progress=progress,
             spend=lambda size: self._spend(size, number),
             count_bytes=self._count_bytes,
