@@ -144,7 +144,7 @@ class Explorer:
             fs.before_step = lambda step: self._cut_recovery(fs, oracle, f"{when}, {step}")
         found = start_and_check(fs, oracle, when)
         # What this start settled, the next one must find again.
-        settled = Oracle(settled=dict(found))
+        settled = Oracle(settled=dict(found), damaged=oracle.damaged)
         again = SimulatedFs(fs.image(CrashPlan(set(), {})))
         start_and_check(again, settled, f"{when}, again after recovery")
 

@@ -96,6 +96,8 @@ class SimulatedFs:
         """Called before everything that changes anything."""
         self.write_bytes_max = 1 << 60
         self.bytes_free = 1 << 40
+        self.flushes_that_fail = 0
+        """The next ones; as on Linux, what they should have written counts as clean then."""
         self._numbers = itertools.count(ROOT + 1)
         self._handles: dict[int, int] = {}
         self._handle_numbers = itertools.count(100)
@@ -142,7 +144,12 @@ class SimulatedFs:
 
     def flush(self, handle: int) -> None:
         self.before_step("flush")
-        self._file(handle).flush()
+        file = self._file(handle)
+        if self.flushes_that_fail:
+            self.flushes_that_fail -= 1
+            file.pending = []
+            raise OSError(errno.EIO, "the disk failed")
+        file.flush()
 
     def start_writeback(self, handle: int, offset: int, size: int) -> None:
         """Advice gives no guarantee."""

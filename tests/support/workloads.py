@@ -2,8 +2,15 @@
 
 import random
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
 
 from tests.support.power_cut import Workload
+from tests.support.scrubbing import find_path, overwrite, repair, scrub
+from tests.support.stepped_element import make_record
+
+from artstore.core.model.file import Deletion, FileRecord
+from artstore.core.model.retention import Retention
 
 
 def _bytes(size: int, seed: int = 0) -> bytes:
@@ -109,6 +116,81 @@ def recycled_then_torn(work: Workload) -> None:
     work.element.put(*[(work.ids.new(), _bytes(2000, n), "y.bin") for n in range(5)])
 
 
+def two_writers(work: Workload) -> None:
+    """Their files and changes end up in the same groups."""
+    old, older = work.ids.new(), work.ids.new()
+    work.element.put((old, b"old", "a.txt"), (older, b"older", "b.txt"))
+    for turn in range(3):
+        work.element.submit(work.ids.new(), _bytes(900, turn), "left.bin")
+        work.element.change(old, tags=(f"left {turn}",))
+        work.element.submit(work.ids.new(), _bytes(1900, turn), "right.bin")
+        work.element.change(older, original_filename=f"right.{turn}")
+    work.element.submit(work.ids.new(), b"last", "left.bin")
+    work.element.delete(old)
+
+
+def one_batch(work: Workload) -> None:
+    """More than one write of the log holds, with a file that is there already."""
+    known = (work.ids.new(), b"known", "a.txt")
+    work.element.put(known)
+    many = [(work.ids.new(), _bytes(300 * n, n), f"{n}.eml") for n in range(12)]
+    work.element.batch(known, *many)
+    work.element.batch(*many[:3], (work.ids.new(), b"new", "b.txt"))
+
+
+def copied_in(work: Workload) -> None:
+    """Files of another element, in late revisions; later states of them; tombstones."""
+    first, second, third = (_from_elsewhere(work, n) for n in range(3))
+    work.element.copy(first, b"content 0")
+    work.element.copy(second, b"content 1")
+    work.element.engine.checkpoint()
+    longer = Retention(
+        policy="P1Y", mode="compliance", retain_until=work.clock.now() + timedelta(days=365)
+    )
+    work.element.copy(_later(first, retention=longer), b"content 0")
+    work.element.copy(_later(second, original_filename="b.txt", tags=("moved",)), b"content 1")
+    gone = Deletion(at=work.clock.now(), by="clerk", reason="wish")
+    work.element.copy(_later(second, original_filename="c", revision=9, deleted=gone), None)
+    work.element.copy(_later(third, deleted=gone), None)
+    work.element.engine.checkpoint()
+
+
+def _from_elsewhere(work: Workload, number: int) -> FileRecord:
+    record = make_record(work.ids.new(), b"content %d" % number, work.clock)
+    return record.model_copy(update={"revision": 4})
+
+
+def _later(record: FileRecord, **fields: Any) -> FileRecord:
+    return record.model_copy(update={"revision": record.revision + 1, **fields})
+
+
+def scrubbed_and_repaired(work: Workload) -> None:
+    """The disk spoils contents; the scrub finds them, another copy makes them whole."""
+    small, large = work.ids.new(), work.ids.new()
+    contents = {small: b"text", large: _bytes(5000, 7)}
+    work.element.put((small, contents[small], "a.txt"))
+    work.element.upload(large, contents[large], "film.mp4")
+    work.element.engine.checkpoint()
+    for file_id, suffix in ((small, ".txt"), (large, ".mp4")):
+        work.oracle.damaged.add(file_id)
+        overwrite(work.fs, find_path(work.fs, file_id + suffix), b"spoilt")
+    scrub(work.element.engine)
+    for file_id, content in contents.items():
+        repair(work.element, file_id, content)
+        work.oracle.damaged.remove(file_id)
+    work.element.change(small, tags=("whole again",))
+    work.element.engine.checkpoint()
+
+
+def failing_flush(work: Workload) -> None:
+    """The kernel forgets what it could not write, and says so once."""
+    work.element.put((work.ids.new(), b"before", "a.txt"))
+    work.fs.flushes_that_fail = 1
+    work.element.put((work.ids.new(), b"not promised", "b.txt"))
+    work.kill_and_restart()
+    work.element.put((work.ids.new(), b"after", "c.txt"))
+
+
 def clean_restarts(work: Workload) -> None:
     for turn in range(3):
         work.element.put((work.ids.new(), _bytes(2000, turn), "x.bin"))
@@ -161,6 +243,11 @@ WORKLOADS: Mapping[str, Callable[[Workload], None]] = {
         deletions,
         many_segments,
         recycled_then_torn,
+        two_writers,
+        one_batch,
+        copied_in,
+        scrubbed_and_repaired,
+        failing_flush,
         clean_restarts,
         kills,
         kills_in_the_middle,

@@ -2,20 +2,49 @@
 something only if it finds the bugs that are there.
 
 Method: put one deliberate bug at a time into the engine or the disk, run the same search,
-and demand that it fails.
+and demand that it fails. The twelve bugs that every engine of this kind has had somewhere:
+
+    1  content not flushed                   no_flush_of_large_files, no_flush_of_the_log
+    2  directory not flushed                 no_flush_of_directories
+    3  directories above it not flushed      no_flush_of_ancestors
+    4  answer before the flush               answer_before_the_flush
+    5  flush tried again after a failure     flush_tried_again
+    6  names in the wrong order              place_before_the_log, staged_names_dropped_at_once,
+                                             unlink_before_the_tombstone_is_durable
+    7  short write ignored                   short_writes_ignored
+    8  checksum not compared                 crc_off
+    9  order of records not checked          chain_off
+    10 log cut at damage in its middle       log_cut_at_damage
+    11 redo that works only once             redo_only_once, replay_trusts_what_is_there
+    12 temporary name used again             temporary_name_used_again
+
+and three of this engine's own: no_flush_of_the_volume, killed_log_not_flushed,
+staging_cleared_before_the_checkpoint.
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from tests.support.power_cut import Explorer
-from tests.support.simulated_fs import SimulatedFs
+from tests.support.scrubbing import file_at, paths
+from tests.support.simulated_fs import CrashPlan, SimulatedFs
+from tests.support.stepped_element import (
+    ELEMENT_ROOT,
+    Element,
+    FixedClock,
+    Ids,
+    Oracle,
+    SteppedEngine,
+    check_element,
+    options,
+)
 from tests.support.workloads import WORKLOADS
 
 from artstore.storage.engine import fs as engine_fs
 from artstore.storage.engine import (
+    layout,
     log,
     placement,
     placer,
@@ -25,6 +54,7 @@ from artstore.storage.engine import (
     upload,
     writer,
 )
+from artstore.storage.engine.refusals import LogCorrupt
 
 Patch = pytest.MonkeyPatch
 pytestmark = pytest.mark.usefixtures("quiet_logs")
@@ -123,6 +153,46 @@ def crc_off(patch: Patch) -> None:
     patch.setattr(record.Codec, "decode", trusting)
 
 
+def chain_off(patch: Patch) -> None:
+    """Any valid record is taken for the next one, also an old one in a recycled segment."""
+
+    def unchained(fs: Any, handle: int, codec: Any, *, offset: int, **_: Any) -> Iterator[Any]:
+        while True:
+            window = fs.read(handle, 1 << 20, offset)
+            if len(window) < record.HEADER.size:
+                raise record.BadRecord(offset)
+            found, _previous = codec.decode(window, 0, offset)
+            yield found
+            offset = found.next
+
+    patch.setattr(recovery, "read_records", unchained)
+
+
+def flush_tried_again(patch: Patch) -> None:
+    def again(self: log.Log, records: int) -> None:
+        try:
+            flush(self, records)
+        except log.LogFailed:
+            flush(self, records)
+
+    flush = log.Log._flush
+    patch.setattr(log.Log, "_flush", again)
+
+
+def temporary_name_used_again(patch: Patch) -> None:
+    def reusing(self: SimulatedFs, path: str) -> int:
+        try:
+            return create(self, path)
+        except FileExistsError:
+            if not path.endswith("/incoming"):
+                raise
+            return self.open(path, writable=True)
+
+    create = SimulatedFs.create
+    patch.setattr(SimulatedFs, "create", reusing)
+    patch.setattr(layout.Layout, "staged", lambda self, name: f"{self.staging}/incoming")
+
+
 def redo_only_once(patch: Patch) -> None:
     """A replay that takes it for granted that nothing is there."""
 
@@ -200,6 +270,9 @@ BUGS: Mapping[Callable[[Patch], None], str] = {
     staged_names_dropped_at_once: "large_files",
     short_writes_ignored: "group_of_eight",
     crc_off: "group_of_eight",
+    chain_off: "recycled_then_torn",
+    flush_tried_again: "failing_flush",
+    temporary_name_used_again: "large_files",
     redo_only_once: "one_file",
     replay_trusts_what_is_there: "one_file",
     killed_log_not_flushed: "kills_in_the_middle",
@@ -215,3 +288,41 @@ def test_the_search_finds(bug: Callable[[Patch], None], monkeypatch: pytest.Monk
     explorer = Explorer(seed=zlib.crc32(name.encode()), states_max=3000)
     with pytest.raises(AssertionError):
         explorer.run(WORKLOADS[name])
+
+
+def log_cut_at_damage(patch: Patch) -> None:
+    patch.setattr(recovery, "find_later", lambda data, codec, sequence: None)
+
+
+def start_on_a_damaged_log() -> None:
+    """Two files are acknowledged, the disk spoils the record of the first, the power goes.
+
+    Raises:
+        AssertionError: The element started, and lost them.
+    """
+    fs, oracle, clock = SimulatedFs(), Oracle(), FixedClock()
+    fs.make_directory("/srv")
+    fs.flush_volume(0)
+    element, ids = Element(fs, oracle, clock), Ids(clock)
+    element.put((ids.new(), b"first", "a.txt"))
+    element.put((ids.new(), b"second", "b.txt"))
+    segment = file_at(fs, next(path for path in paths(fs, f"{ELEMENT_ROOT}/log")))
+    spoilt = bytearray(segment.durable)
+    spoilt[record.BLOCK_BYTES + record.HEADER.size] ^= 1
+    segment.durable = bytes(spoilt)
+    disk = SimulatedFs(fs.image(CrashPlan(set(), {})))
+    try:
+        engine = SteppedEngine.open(options(), disk, clock)
+    except LogCorrupt:
+        return
+    check_element(engine, oracle)
+
+
+def test_a_damaged_log_is_not_cut() -> None:
+    start_on_a_damaged_log()
+
+
+def test_a_log_that_is_cut_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_cut_at_damage(monkeypatch)
+    with pytest.raises(AssertionError):
+        start_on_a_damaged_log()
