@@ -268,3 +268,28 @@ def test_each_token_and_each_download_has_its_event(log: list[Event], traffic: T
 
 def test_every_event_is_there_once(log: list[Event]) -> None:
     assert max(Counter(event["event_id"] for event in log).values()) == 1
+
+
+def test_a_refusal_in_each_module_is_logged(
+    stack: RunningStack,
+    http: httpx2.Client,
+    stranger: httpx2.Client,
+    make_token: Callable[[str], str],
+) -> None:
+    headers = {"Authorization": f"Bearer {make_token('auditor')}"}
+    refused = [
+        stranger.post("/api/v1/files?filename=x", headers=headers, content=b"x"),
+        stranger.delete("/api/v1/files/01a204ea-028c-75c8-a93c-59d9606ef0c7", headers=headers),
+    ]
+    with httpx2.Client(
+        base_url=stack.url_of("rw-1"), verify=client_context(stack.operator), timeout=30
+    ) as operator:
+        refused.append(operator.get("/api/v1/changes?after=0&limit=1&wait=0"))
+    assert {answer.status_code for answer in refused} == {403}
+
+    auditor = Auditor(http)
+    for service in ("ingester/ingester-1", "admin/admin-1", "storage/rw-1"):
+        auditor.wait_for_some(
+            lambda item, service=service: item["event"]["actor"]["services"][-1:] == [service],
+            kind="authorization.refused",
+        )

@@ -40,6 +40,10 @@ class Auditor:
     def wait_for(self, what: Callable[[Event], bool] = bool, **query: object) -> Event:
         return self.wait_for_all(1, what, **query)[0]
 
+    def wait_for_some(self, what: Callable[[Event], bool] = bool, **query: object) -> None:
+        """One or more of them."""
+        wait_until(lambda: any(map(what, self.events(**query))), f"an audit event of {query}")
+
     def wait_for_all(
         self, number: int, what: Callable[[Event], bool] = bool, **query: object
     ) -> list[Event]:

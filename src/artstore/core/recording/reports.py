@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from artstore.core.errors import ArtStoreError, Unavailable
+from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.metrics import AUDIT_SPOOL_BYTES, AUDIT_SPOOL_LOST
 from artstore.core.model.audit import AuditEvent, Disclosures, disclosures_json
 from artstore.core.recording.deeds import Deed, EventMaker, Who
-from artstore.core.recording.spool import Spool, SpoolFull
+from artstore.core.recording.spool import Spool
 
 BATCH_LINES_MAX: Final = 1000
 """Of one call to the admin module."""
@@ -97,7 +97,7 @@ class Reports:
         failure: Unavailable | None = None
         try:
             await asyncio.to_thread(self._spool.append, [item.line for item in group])
-        except (OSError, SpoolFull) as error:
+        except Exception as error:  # noqa: BLE001  the edge of the job: whoever waits is told
             get_logger().error("audit events cannot be written down", cause=repr(error))
             AUDIT_SPOOL_LOST.inc(sum(item.written is None for item in group))
             failure = Unavailable("this must be audited, and cannot be now")
@@ -119,7 +119,7 @@ class Reports:
             try:
                 await self._deliver_waiting()
                 failures = 0
-            except (ArtStoreError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  the edge of the job: it is tried again
                 if failures == 0:
                     get_logger().warning("audit events wait here", cause=repr(error))
                 self._has_segments.set()

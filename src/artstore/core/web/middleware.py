@@ -15,7 +15,7 @@ from artstore.core.logging import begin_notes, get_logger, log_request
 from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
-from artstore.core.web.problems import problem_response
+from artstore.core.web.problems import PROBLEM, problem_response
 from artstore.core.web.spans import RequestSpan, Spans
 
 PEER_EXTENSION = "artstore.peer"
@@ -25,7 +25,6 @@ OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready"})
 _QUIET_PATHS: Final = OPEN_PATHS | {"/metrics"}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_LEFT = 499
-_REFUSALS: Final = frozenset({401, 403})
 
 
 class RequestTelemetry:
@@ -51,7 +50,7 @@ class RequestTelemetry:
         except Exception as error:  # noqa: BLE001  the edge of the process: log it, answer 500
             await self._fail(scope, answer, receive, error)
         finally:
-            if answer.status in _REFUSALS:
+            if PROBLEM in scope:
                 _notice_refusal(scope)
             self._end(scope, span, answer.status, perf_counter() - started_s, notes)
 

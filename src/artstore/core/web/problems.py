@@ -17,7 +17,7 @@ from artstore.core.tracing import current_trace_id
 
 MEDIA_TYPE = "application/problem+json"
 PROBLEM: Final = "artstore.problem"
-"""Where the code of a problem stands in the scope of its request."""
+"""Where a failure that is answered stands in the scope of its request."""
 
 STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.InternalError: 500,
@@ -101,16 +101,16 @@ def line_of(error: errors.ArtStoreError) -> dict[str, object]:
 
 
 class Problem(Response):
-    """Leaves its code in the scope of the request, for whoever watches answers."""
+    """Leaves the failure in the scope of the request, for whoever watches answers."""
 
     media_type = MEDIA_TYPE
 
     def __init__(self, error: errors.ArtStoreError) -> None:
         super().__init__(problem_body(error), status_of(error), headers=_headers(error))
-        self._code = error.code
+        self._error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[PROBLEM] = self._code
+        scope[PROBLEM] = self._error
         await super().__call__(scope, receive, send)
 
 

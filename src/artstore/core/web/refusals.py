@@ -14,7 +14,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from artstore.core.errors import (
+    ArtStoreError,
     ClientCertificateRequired,
+    ForeignFile,
     InvalidToken,
     NotPermitted,
     StepUpRequired,
@@ -29,8 +31,12 @@ from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import CALLER
 from artstore.core.web.problems import PROBLEM
 
-_AUDITED: Final = frozenset(
-    {InvalidToken.code, NotPermitted.code, StepUpRequired.code, ClientCertificateRequired.code}
+_REFUSALS: Final = (
+    InvalidToken,
+    NotPermitted,
+    StepUpRequired,
+    ClientCertificateRequired,
+    ForeignFile,
 )
 """Wrong credentials are attempts to sign in, which are events of their own."""
 
@@ -54,12 +60,12 @@ class Refusals:
         self._tally: Tally[Refused] = Tally(time.monotonic)
 
     def noticed(self, scope: Scope) -> None:
-        """An answer of status 401 or 403 leaves."""
-        problem = scope.get(PROBLEM)
-        if problem not in _AUDITED:
+        """An answer that is a problem has left."""
+        error = scope.get(PROBLEM)
+        if not isinstance(error, _REFUSALS):
             return
-        refused = _refused(scope, problem)
-        source = (refused.who.subject or refused.who.address, problem)
+        refused = _refused(scope, error)
+        source = (refused.who.subject or refused.who.address, refused.problem)
         each_minute = KNOWN_TOLD if refused.who.subject else STRANGERS_TOLD
         if self._tally.is_told(source, refused, each_minute):
             self._reports.note(refused.who, _deed(refused))
@@ -87,14 +93,17 @@ class Refusals:
             self._reports.note(who, deed)
 
 
-def _refused(scope: Scope, problem: str) -> Refused:
+def _refused(scope: Scope, error: ArtStoreError) -> Refused:
     who = who_asks(HTTPConnection(scope))
     caller: Caller | None = scope.get(CALLER)
     file_id = scope.get("path_params", {}).get("file_id", "")
+    details = {"method": scope["method"][:16], "route": _route(scope)}
+    if isinstance(error, ForeignFile):
+        details["answered"] = error.code
     return Refused(
         who=who.proven(caller) if caller else who,
-        problem=problem,
-        details={"method": scope["method"][:16], "route": _route(scope)},
+        problem=NotPermitted.code if isinstance(error, ForeignFile) else error.code,
+        details=details,
         file_id=FileId(file_id) if isinstance(file_id, str) and is_file_id(file_id) else None,
     )
 

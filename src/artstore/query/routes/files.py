@@ -56,7 +56,8 @@ async def read_content(request: Request) -> Response:
     header = wanted_range(request.headers, headers["ETag"], record.uploaded_at)
     byte_range = parse_range(header, record.size)
     # Durable before the first byte leaves: no content without a record of who got it.
-    await query.reports.record(who_asks(request).proven(caller), download(located, byte_range))
+    deed = download(record, located.element_id, byte_range)
+    await query.reports.record(who_asks(request).proven(caller), deed)
     return ContentRelay(
         record,
         byte_range,
