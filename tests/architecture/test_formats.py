@@ -7,7 +7,10 @@ from pathlib import Path
 
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
+from artstore.core.model.scrub import FindingKind
 from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.scrub.ledger import OpenFinding
+from artstore.storage.engine.scrub.progress import Progress
 from artstore.storage.engine.sidecar import parse, seal
 
 FORMATS = Path(__file__).parents[2] / "docs" / "formats"
@@ -66,3 +69,24 @@ def test_every_member_is_described() -> None:
 
     described = set(re.findall(r"^\| `([a-z0-9_]+)` \|", text, re.MULTILINE))
     assert described == {*FileRecord.model_fields, "record_sha256"}
+
+
+def scrub_examples() -> list[str]:
+    text = (FORMATS / "scrub.md").read_text("utf-8")
+    return re.findall(r"```json\n(\{.*?\})\n```", text, re.DOTALL)
+
+
+def test_the_files_of_the_scrub_are_the_ones_described() -> None:
+    progress, finding = scrub_examples()
+    assert Progress.model_validate_json(progress).checked_files == 120
+    assert OpenFinding.model_validate_json(finding).seq == 18
+
+    text = (FORMATS / "scrub.md").read_text("utf-8")
+    for kind in (Progress, OpenFinding):
+        assert all(f"`{name}`" in text for name in kind.model_fields if name != "format_version")
+
+
+def test_every_finding_is_described() -> None:
+    for document in (FORMATS / "log.md", FORMATS.parent / "operations" / "scrub.md"):
+        text = document.read_text("utf-8")
+        assert [kind for kind in FindingKind if f"`{kind}`" not in text] == []

@@ -27,6 +27,8 @@ from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import ScrubRequest, ScrubState
 from artstore.storage.engine import sidecar
+from artstore.storage.engine.record import BadRecord
+from artstore.storage.engine.refusals import LogCorrupt
 
 SMALL = b"a letter of some length"
 LARGE = bytes(range(256)) * 40
@@ -413,3 +415,34 @@ def test_reading_and_scrub_agree(filled: Element, fs: SimulatedFs) -> None:
     record_json = filled.state(first_of(filled))[0]
     assert FileRecord.from_json(record_json) == filled.engine.record(first_of(filled))
     assert read_state(filled.engine, first_of(filled)) == filled.state(first_of(filled))
+
+
+def test_the_way_out_of_a_damaged_log(filled: Element, fs: SimulatedFs, ids: Ids) -> None:
+    """As docs/operations/scrub.md says."""
+    path = next(path for path in paths(fs, f"{ELEMENT_ROOT}/log") if path.endswith(".log"))
+    content = bytearray(fs._file(fs.open(path)).current)
+    content[4200] ^= 1
+    overwrite(fs, path, bytes(content))
+    filled.engine.scrub.command(ScrubRequest(action="start", rate_bytes_per_s=1 << 40))
+    filled.engine.scrub.run_pass()
+    assert [known.finding for known in filled.engine.scrub._ledger.all()] == ["log_damaged"]
+    while filled.engine._segments.raw_count == 1:
+        filled.put((ids.new(), b"z" * 3000, "z.bin"))
+    with pytest.raises(BadRecord):
+        filled.engine.checkpoint()
+    filled.engine.close()
+    with pytest.raises(LogCorrupt):
+        Element(fs, filled.oracle, filled.clock)
+
+    fs.rename(path, f"{ELEMENT_ROOT}/damaged.log")
+    again = Element(fs, filled.oracle, filled.clock)
+    check_files(again)
+    filled.clock.advance(days=1)
+    found = scrub(again.engine)
+    assert "are in no file of the log" in str(found)
+
+
+def check_files(element: Element) -> None:
+    """The feed has lost its beginning, the files nothing."""
+    for file_id, state in element.oracle.settled.items():
+        assert read_state(element.engine, file_id) == state

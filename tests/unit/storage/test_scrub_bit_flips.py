@@ -20,9 +20,11 @@ from tests.support.stepped_element import (
     Oracle,
     SteppedEngine,
     check_element,
+    read_state,
 )
 
-from artstore.core.errors import ArtStoreError, DigestMismatch
+from artstore.cli.progress import Meter
+from artstore.core.errors import ArtStoreError, DigestMismatch, FileDamaged
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
 from artstore.storage.engine.layout import Layout
@@ -31,6 +33,7 @@ from artstore.storage.engine.scrub.findings import Finding
 from artstore.storage.engine.scrub.inspection import Inspection
 from artstore.storage.engine.scrub.log_check import LogCheck
 from artstore.storage.engine.scrub.shelf import LocalShelf
+from artstore.storage.engine.scrub.survey import Survey
 from artstore.storage.engine.scrub.walk import Group
 
 __all__ = ["quiet_logs"]
@@ -38,6 +41,7 @@ __all__ = ["quiet_logs"]
 pytestmark = pytest.mark.usefixtures("quiet_logs")
 CONTENT = random.Random(1).randbytes(500)
 LOG_FLIPS = 1500
+VERIFY_EVERY = 16
 WHOLE_PASSES = 40
 LAYOUT = Layout(ELEMENT_ROOT)
 
@@ -68,6 +72,10 @@ class Sample:
         names = sorted(name for name in self.fs.names(directory) if name.startswith(file_id))
         shelf = LocalShelf(self.fs, LAYOUT)
         return Inspection(shelf, LAYOUT, lambda size: None).group(Group(directory, names))
+
+    def verify(self) -> list[Finding]:
+        survey = Survey(self.fs, ELEMENT_ROOT, Meter(), lambda seconds: None)
+        return list(survey.findings())
 
     def log_findings(self) -> list[Finding]:
         check = LogCheck(self.fs, LAYOUT, self.engine._element.log_id, lambda size: None)
@@ -108,6 +116,10 @@ def test_every_bit_of_a_file_and_its_record(sample: Sample, suffix: str, kind: F
     assert sample.inspect(sample.first) == []
     for bit in flips(sample.fs, path, iter(range(len(file_at(sample.fs, path).durable) * 8))):
         assert [finding.kind for finding in sample.inspect(sample.first)] == [kind], bit
+        with pytest.raises(FileDamaged):
+            read_state(sample.engine, sample.first)
+        if bit % VERIFY_EVERY == 0:
+            assert [finding.kind for finding in sample.verify()] == [kind], bit
     assert sample.inspect(sample.first) == []
 
 
@@ -140,6 +152,8 @@ def test_bits_of_the_log(sample: Sample) -> None:
     assert sample.log_findings() == []
     missed = [bit for bit in flips(sample.fs, path, iter(bits)) if not sample.log_findings()]
     assert missed == []
+    some = bits[::VERIFY_EVERY]
+    assert [bit for bit in flips(sample.fs, path, iter(some)) if not sample.verify()] == []
     assert len(bits) > LOG_FLIPS // 4
 
 
