@@ -72,9 +72,13 @@ def bundle(
 
     assert made["events"] >= 3
     assert len(made["witnesses"]) == 1
+    return unpacked(folder), stored.file_id
+
+
+def unpacked(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "proof.zip") as archive:
         archive.extractall(folder / "unpacked")
-    return folder / "unpacked", stored.file_id
+    return folder / "unpacked"
 
 
 def check(bundle: Path, trusted: list[str]) -> Verdict:
@@ -157,6 +161,19 @@ def test_events_are_found_by_what_they_say(artstore: Run, bundle: tuple[Path, st
     assert (event["kind"], event["file_id"]) == ("file.changed", bundle[1])
 
 
+def test_a_deleted_document_leaves_a_proof_of_its_deletion(
+    artstore: Run, store: ArtStore, trusted: list[str], tmp_path: Path
+) -> None:
+    stored = store.put(b"gone soon", filename="gone.txt")
+    store.delete(stored.file_id)
+    made = answer(artstore("proof", stored.file_id, "-o", tmp_path / "proof.zip"))
+
+    assert made["events"] == 2
+    verdict = check(unpacked(tmp_path), trusted)
+    assert verdict.proven, verdict.text
+    assert "and deleted on" in verdict.text
+
+
 def test_personal_facts_are_erased_and_everything_stays_provable(
     artstore: Run, store: ArtStore, trusted: list[str], tmp_path: Path
 ) -> None:
@@ -170,9 +187,7 @@ def test_personal_facts_are_erased_and_everything_stays_provable(
     assert event.event["personal"]
     made = answer(artstore("proof", stored.file_id, "-o", tmp_path / "proof.zip"))
     assert made["events"] == 1
-    with zipfile.ZipFile(tmp_path / "proof.zip") as archive:
-        archive.extractall(tmp_path / "unpacked")
-    verdict = check(tmp_path / "unpacked", trusted)
+    verdict = check(unpacked(tmp_path), trusted)
     assert verdict.proven
     assert "not shown: actor_name" in verdict.text
     assert artstore("audit", "erase", "--reason", "nobody named").returncode == 2
@@ -189,6 +204,25 @@ def test_a_witness_that_is_killed_comes_back_and_confirms_what_follows(
 
     wait_until(lambda: _size(store.audit.checkpoint(confirmed=True)) > before, "a confirmation")
     stack.wait_ready("witness")
+
+
+def test_after_a_rotation_old_and_new_states_are_provable(
+    stack: RunningStack, artstore: Run, store: ArtStore, trusted: list[str], tmp_path: Path
+) -> None:
+    before = tmp_path / "before.jsonl"
+    answer(artstore("audit", "export", "-o", before))
+    assert len(answer(artstore("audit", "rotate-keys", "--yes"))["retired"]) == 2
+    wait_until(lambda: len(store.audit.keys().log_keys) == 4, "new keys")
+    report = stack.process("witness")
+    assert report.pid is not None
+    os.kill(report.pid, 9)  # it learns the log's keys when it starts
+    stored = store.put(b"signed anew", filename="anew.txt")
+    answer(artstore("proof", stored.file_id, "-o", tmp_path / "proof.zip"))
+
+    keys = [text for key in store.audit.keys().log_keys for text in ("--key", key)]
+    assert not check(unpacked(tmp_path), trusted).proven
+    assert check(tmp_path / "unpacked", [*keys, *trusted[trusted.index("--witness") :]]).proven
+    assert answer(artstore("audit", "verify", before, *trusted, home=False))["proven"]
 
 
 def _size(note: bytes) -> int:

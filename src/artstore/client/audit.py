@@ -65,6 +65,8 @@ class ProvenTimeline(BaseModel):
     items: list[ProvenEvent]
     timestamp: Base64Bytes | None = None
     """RFC 3161, over the checkpoint that all proofs hold."""
+    record: Base64Bytes | None = None
+    """The attr.json, or what is left of it when the file was deleted."""
 
 
 class EventPages(Pages[LoggedEvent]):

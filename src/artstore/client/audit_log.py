@@ -120,7 +120,6 @@ class AuditLog:
         Waits until the log has all that happened to the file and the witnesses have seen it.
 
         Raises:
-            FileDeleted: There is no document to put into it.
             Unavailable: It cannot be proven within `wait_s`; the message says why.
         """
         # It checks signatures, and few programs ask for it.

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from artstore.client import audit, records
+from artstore.client import audit
 from artstore.client.audit import ProvenEvent
 from artstore.client.calls import Calls
 from artstore.client.downloads import download
@@ -16,6 +16,7 @@ from artstore.client.messages import Flow, Pause, Progress, Work
 from artstore.client.sinks import destination_of
 from artstore.core.audit.bundle import BundledEvent, write_bundle
 from artstore.core.errors import InternalError, Unavailable, UnknownAuditEntry
+from artstore.core.model.file import FileRecord
 from artstore.core.tlog.errors import InvalidKey, TlogError
 from artstore.core.tlog.notes.keys import VerifierKey
 from artstore.core.tlog.notes.policy import SignedCheckpoint, TrustPolicy
@@ -38,16 +39,17 @@ class Bundle:
 
 @dataclass(frozen=True)
 class _History:
-    events: list[ProvenEvent]
-    state: SignedCheckpoint | None
+    events: list[ProvenEvent] = field(default_factory=list)
+    state: SignedCheckpoint | None = None
     """`None` while there are no events."""
     timestamp: bytes | None = None
+    attr: bytes | None = None
 
-    def missing(self, attr: bytes, policy: TrustPolicy) -> str | None:
-        """What this history still lacks to prove `attr`."""
+    def missing(self, policy: TrustPolicy) -> str | None:
+        """What this history still lacks to prove the record."""
         recorded = [event.event["details"].get("record_sha256") for event in self.events]
         newest = [digest for digest in recorded if digest][-1:]
-        if self.state is None or newest != [sha256(attr).hexdigest()]:
+        if self.state is None or self.attr is None or newest != [sha256(self.attr).hexdigest()]:
             return "its newest change is not in the audit log yet"
         if not policy.is_confirmed(self.state):
             confirmed = len(self.state.witnesses)
@@ -66,28 +68,29 @@ def bundle(
     """
     keys = yield from audit.keys(calls)
     policy = _policy(keys)
-    attr, history = yield from _settled(calls, file_id, policy, wait_s)
+    history = yield from _settled(calls, file_id, policy, wait_s)
+    assert history.attr is not None
+    assert history.state is not None
+    is_deleted = FileRecord.from_json(history.attr).deleted is not None
     with TemporaryDirectory(prefix=".proof-", dir=path.absolute().parent) as name:
         document, zipped = Path(name) / "document", Path(name) / "bundle"
-        sink = destination_of(document, file_id, overwrite=True, progress=progress)
-        yield from download(calls, file_id, sink)
-        yield Work(lambda: _write(zipped, attr, document, history, policy))
+        if not is_deleted:
+            sink = destination_of(document, file_id, overwrite=True, progress=progress)
+            yield from download(calls, file_id, sink)
+        content = None if is_deleted else _chunks(document)
+        yield Work(lambda: _write(zipped, content, history, policy))
         yield Work(lambda: os.replace(zipped, path))  # noqa: PTH105
-    assert history.state is not None
     return Bundle(path, file_id, len(history.events), history.state)
 
 
-def _settled(
-    calls: Calls, file_id: str, policy: TrustPolicy, wait_s: float
-) -> Flow[tuple[bytes, _History]]:
-    """The record, and the history that proves it as it is now."""
+def _settled(calls: Calls, file_id: str, policy: TrustPolicy, wait_s: float) -> Flow[_History]:
+    """The history, once it proves the record as it is now."""
     waited_s = 0.0
     while True:
-        attr = yield from records.attr_json(calls, file_id)
         history = yield from _history(calls, file_id, policy)
-        missing = history.missing(attr, policy)
+        missing = history.missing(policy)
         if missing is None:
-            return attr, history
+            return history
         if waited_s >= wait_s:
             raise Unavailable(f"{file_id} cannot be proven yet: {missing}")
         waited_s += LOOK_AGAIN_S
@@ -108,7 +111,7 @@ def _history(calls: Calls, file_id: str, policy: TrustPolicy) -> Flow[_History]:
     try:
         found = yield from audit.proven_timeline(calls, file_id)
     except UnknownAuditEntry:
-        return _History([], None)
+        return _History()
     try:
         proofs = [ProofFile.parse(event.proof.encode()) for event in found.items]
         for event, proof in zip(found.items, proofs, strict=True):
@@ -117,18 +120,19 @@ def _history(calls: Calls, file_id: str, policy: TrustPolicy) -> Flow[_History]:
         (state,) = map(policy.signed_checkpoint, (note.to_bytes() for note in notes))
     except (TlogError, ValueError) as error:
         raise InternalError(f"the server's proofs are none: {error}") from None
-    return _History(found.items, state, found.timestamp)
+    return _History(found.items, state, found.timestamp, found.record)
 
 
 def _write(
-    target: Path, attr: bytes, document: Path, history: _History, policy: TrustPolicy
+    target: Path, document: Iterator[bytes] | None, history: _History, policy: TrustPolicy
 ) -> None:
+    assert history.attr is not None
     assert history.state is not None
     with target.open("xb") as out:
         write_bundle(
             out,
-            attr=attr,
-            document=_chunks(document),
+            attr=history.attr,
+            document=document,
             events=map(_entry, history.events),
             note=history.state.note,
             policy=policy,

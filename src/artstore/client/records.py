@@ -24,12 +24,6 @@ def info(calls: Calls, file_id: str) -> Flow[FileRecord]:
     return parse(FileRecord, answer)
 
 
-def attr_json(calls: Calls, file_id: str) -> Flow[bytes]:
-    """The record byte for byte as it is stored: what the audit log holds the digest of."""
-    answer = yield from calls.call(Request("GET", _file_target(file_id)))
-    return answer.body
-
-
 def delete(calls: Calls, file_id: str) -> Flow[FileRecord]:
     answer = yield from calls.call(Request("DELETE", _file_target(file_id)))
     return parse(FileRecord, answer)

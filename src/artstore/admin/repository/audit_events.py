@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.audit_tables import events, outbox
 from artstore.admin.repository.catalogue_files import Connection
-from artstore.core.model.audit import Outcome
+from artstore.core.catalogue import files
+from artstore.core.model.audit import AuditKind, Outcome
 
 
 class EventRow(NamedTuple):
@@ -134,11 +135,26 @@ async def page(
 
 
 async def history(
-    session: AsyncSession, file_id: UUID, after: int = -1, limit: int | None = None
+    session: AsyncSession,
+    file_id: UUID,
+    after: int = -1,
+    limit: int | None = None,
+    *,
+    without: AuditKind | None = None,
 ) -> list[LoggedEvent]:
     """Events of a file behind the log index `after`, in the order of the log."""
     statement = _narrowed(EventFilter(file_id=file_id)).where(events.c.log_index > after)
+    if without is not None:
+        statement = statement.where(events.c.kind != without.value)
     return _logged(await session.execute(statement.order_by(events.c.log_index).limit(limit)))
+
+
+async def record_of(session: AsyncSession, file_id: UUID) -> bytes | None:
+    """The attr.json of a file, or its tombstone, byte for byte."""
+    record: bytes | None = await session.scalar(
+        select(files.c.record).where(files.c.file_id == file_id)
+    )
+    return record
 
 
 async def by_index(session: AsyncSession, log_index: int) -> LoggedEvent | None:

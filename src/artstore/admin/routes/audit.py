@@ -140,12 +140,15 @@ async def file_timeline(
 
 @router.get("/files/{file_id}/proof")
 async def file_proof(file_id: str, _: ReaderDep, audit: AuditDep) -> Response:
-    """All events of a file with their proofs in one state of the log, and that state's time
-    stamp, if it has one."""
+    """All events of a file with their proofs in one state of the log; that state's time stamp,
+    if it has one; and the file's record, also when it was deleted. Both in base64."""
     found = await audit.proven_history(UUID(parse_file_id(file_id)))
-    stamp = b64encode(found.timestamp).decode() if found.timestamp else None
+    stamp, record = (
+        orjson.dumps(b64encode(data).decode() if data else None)
+        for data in (found.timestamp, found.record)
+    )
     items = b",".join(map(_proven_json, found.events))
-    return _json(b'{"items":[%b],"timestamp":%b}' % (items, orjson.dumps(stamp)))
+    return _json(b'{"items":[%b],"record":%b,"timestamp":%b}' % (items, record, stamp))
 
 
 @router.get("/proof/{index}")

@@ -60,6 +60,8 @@ class ProvenHistory:
     events: list[Proven]
     timestamp: bytes | None
     """RFC 3161, over the note that all proofs hold."""
+    record: bytes | None
+    """The attr.json that they prove, or the tombstone; `None` while the catalogue is behind."""
 
 
 class State:
@@ -212,7 +214,9 @@ class AuditLog:
         if last >= state.tree.size:
             state = await self.newest()
         proven = await self._in_thread(lambda: state.proven(found))
-        return ProvenHistory(proven, stamp.response if stamp else None)
+        async with self._database.session() as session:
+            record = await audit_events.record_of(session, file_id)
+        return ProvenHistory(proven, stamp.response if stamp else None, record)
 
     async def export(self, first: int, end: int | None) -> AsyncIterator[bytes]:
         """An export (docs/formats/audit-export.md) in pieces, in constant memory."""
