@@ -9,6 +9,7 @@ Fixtures, one server per session:
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,9 @@ class TestServer:
         )
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[TestServer]:
+@contextmanager
+def prepared_server() -> Iterator[TestServer]:
+    """Made, and not running yet."""
     with short_folder() as folder:
         folders = programs.postgres_folder()
         account = choose_account(folders / "postgres", folder / "data")
@@ -78,8 +80,15 @@ def postgres_server() -> Iterator[TestServer]:
         for login in logins:
             write_private(passwords / login.role, login.password)
         server.initialise(logins[0].password)
-        with running(server.command(), server.is_ready, folder / "log", local.STOP):
-            yield TestServer(server, *logins, passwords)
+        yield TestServer(server, *logins, passwords)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[TestServer]:
+    with prepared_server() as made:
+        log = made.server.data.parent / "log"
+        with running(made.server.command(), made.server.is_ready, log, local.STOP):
+            yield made
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ tells its parts as settings hold them.
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,9 @@ class TestValkey:
     password_file: Path
 
 
-@pytest.fixture(scope="session")
-def valkey_server() -> Iterator[TestValkey]:
+@contextmanager
+def prepared_server() -> Iterator[tuple[local.Valkey, TestValkey]]:
+    """Configured, and not running yet."""
     with short_folder() as folder:
         password = secrets.token_urlsafe(32)
         write_private(folder / "password", password)
@@ -39,16 +41,24 @@ def valkey_server() -> Iterator[TestValkey]:
             programs.valkey_server(), folder / "data", folder / "valkey.conf", folder
         )
         server.configure(password)
-        with running(
-            server.command(), lambda _: server.is_ready(password), folder / "log", local.STOP
-        ):
-            yield TestValkey(
+        yield (
+            server,
+            TestValkey(
                 url=f"unix://{local.USERNAME}:{password}@{server.socket}",
                 bare_url=server.url,
                 username=local.USERNAME,
                 password=password,
                 password_file=folder / "password",
-            )
+            ),
+        )
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[TestValkey]:
+    with prepared_server() as (server, made):
+        log = made.password_file.with_name("log")
+        with running(server.command(), lambda _: server.is_ready(made.password), log, local.STOP):
+            yield made
 
 
 @pytest.fixture(scope="session")

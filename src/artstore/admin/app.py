@@ -31,10 +31,13 @@ from artstore.admin.routes import (
     grants,
     jobs,
     jwt_keys,
+    people_sign_in,
     reports,
+    second_factors,
     service_accounts,
     storage_elements,
     tokens,
+    users,
     well_known,
 )
 from artstore.admin.routes import (
@@ -53,8 +56,12 @@ from artstore.admin.services.catalogue.following import Source
 from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.key_rotation import KeyRotation
+from artstore.admin.services.identity.people_sign_in import PeopleSignIn, Tools
+from artstore.admin.services.identity.proving import Proving
 from artstore.admin.services.identity.revocation import Revocations
 from artstore.admin.services.identity.sealing import Seal
+from artstore.admin.services.identity.second_factors import SecondFactors
+from artstore.admin.services.identity.sessions import Sessions
 from artstore.admin.services.identity.sign_in import SignIn
 from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.admin.services.identity.throttle import Throttle
@@ -77,6 +84,9 @@ from artstore.core.web.reporting import reporting
 ROUTERS = (
     well_known.router,
     tokens.router,
+    people_sign_in.router,
+    second_factors.router,
+    users.router,
     service_accounts.router,
     grants.router,
     jwt_keys.router,
@@ -158,6 +168,20 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
         verifier = TokenVerifier(keys.jwks, settings.issuer, clock, mirror)
         issuer = TokenIssuer(keys, settings.issuer, settings.access_token_lifetime_s, clock)
         throttle = Throttle(valkey, ValkeyCounters(valkey.client), MemoryCounters(clock), clock)
+        proving = Proving(throttle, hasher)
+        sessions = Sessions(database, seal, revocations, clock=clock, trail=trail)
+        factors = SecondFactors(seal, settings.issuer, clock)
+        tools = Tools(
+            database=database,
+            hasher=hasher,
+            proving=proving,
+            issuer=issuer,
+            sessions=sessions,
+            factors=factors,
+            revocations=revocations,
+            clock=clock,
+            trail=trail,
+        )
         yield Resources(
             settings=settings,
             clock=clock,
@@ -171,7 +195,10 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             revocations=revocations,
             verifier=verifier,
             token_states=TokenStates(database, verifier, revocations, trail, settings.issuer),
-            sign_in=SignIn(database, hasher, throttle, issuer, clock, trail=trail),
+            sign_in=SignIn(database, proving, issuer, clock, trail=trail),
+            people=PeopleSignIn(tools, settings.second_factor_roles),
+            sessions=sessions,
+            factors=factors,
             element_client=ElementClient(transport),
             element_control=ElementControl(transport),
             trail=trail,

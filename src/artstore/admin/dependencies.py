@@ -1,7 +1,8 @@
 """What routes get: built once in `app`, handed over by the request's application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query, Request
@@ -24,20 +25,27 @@ from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.grants import Grants
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.key_rotation import KeyRotation
+from artstore.admin.services.identity.people import People
+from artstore.admin.services.identity.people_sign_in import PeopleSignIn
 from artstore.admin.services.identity.revocation import Revocations
+from artstore.admin.services.identity.second_factors import SecondFactors
 from artstore.admin.services.identity.service_accounts import ServiceAccounts
+from artstore.admin.services.identity.sessions import Sessions
 from artstore.admin.services.identity.sign_in import SignIn
 from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.admin.services.identity.token_states import TokenStates
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock
 from artstore.core.database import Database
+from artstore.core.errors import StepUpRequired
 from artstore.core.model.account import Caller, Scope
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import authenticate, require_scope
 
 PAGE_ITEMS_MAX: Final = 1000
+PROOF_AGE_MAX: Final = timedelta(minutes=10)
+"""Of a person's proof, before something dangerous."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,9 @@ class Resources:
     verifier: TokenVerifier
     token_states: TokenStates
     sign_in: SignIn
+    people: PeopleSignIn
+    sessions: Sessions
+    factors: SecondFactors
     element_client: ElementClient
     element_control: ElementControl
     trail: Trail
@@ -130,6 +141,38 @@ def _accounts(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) ->
     return ServiceAccounts(session, parts.hasher, parts.revocations, parts.clock, audit)
 
 
+def _people_sign_in(parts: ResourcesDep) -> PeopleSignIn:
+    return parts.people
+
+
+def _people(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) -> People:
+    return People(session, parts.hasher, parts.sessions, parts.factors, parts.clock, audit=audit)
+
+
+def check_recent_proof(caller: Caller, parts: Resources) -> None:
+    """
+    Raises:
+        StepUpRequired: A person, who proved a while ago who they are.
+    """
+    if caller.session_id is None and not caller.subject.startswith("user:"):
+        return  # A machine has nothing else to show.
+    proven_at = caller.authenticated_at
+    if proven_at is None or parts.clock.now() - proven_at > PROOF_AGE_MAX:
+        raise StepUpRequired("prove again who you are, at /api/v1/admin-auth/step-up")
+
+
+def require_recent_proof(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    """A dependency for what is dangerous: the scope, and a person's fresh proof."""
+
+    async def dependency(
+        caller: Annotated[Caller, Depends(require_scope(scope))], parts: ResourcesDep
+    ) -> Caller:
+        check_recent_proof(caller, parts)
+        return caller
+
+    return dependency
+
+
 def _grants(session: SessionDep, parts: ResourcesDep, audit: BoundTrailDep) -> Grants:
     return Grants(session, parts.revocations, parts.clock, audit)
 
@@ -155,9 +198,13 @@ CollectionsDep = Annotated[Collections, Depends(_collections)]
 BackgroundDep = Annotated[Background, Depends(_background)]
 ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
 GrantsDep = Annotated[Grants, Depends(_grants)]
+PeopleSignInDep = Annotated[PeopleSignIn, Depends(_people_sign_in)]
+PeopleDep = Annotated[People, Depends(_people)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]
 CallerDep = Annotated[Caller, Depends(authenticate)]
 AdminDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]
+FreshAdminDep = Annotated[Caller, Depends(require_recent_proof(Scope.ADMIN_WRITE))]
+"""For what is dangerous: a person has proven a short while ago who they are."""
 
 NamePath = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """Client ids and element ids."""

@@ -62,6 +62,26 @@ class User(_Model):
         return f"user:{self.user_id}"
 
 
+class PersonSession(_Model):
+    """Of a person who signed in."""
+
+    session_id: UUID
+    user_id: UUID
+    methods: frozenset[str]
+    """How they proved who they are: `amr` of RFC 8176."""
+    authenticated_at: datetime
+    created_at: datetime
+    last_used_at: datetime
+    ends_at: datetime
+
+
+class Passkey(_Model):
+    passkey_id: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+
 Subject = Annotated[str, StringConstraints(pattern=r"^(user|account):[0-9a-f-]{36}$")]
 
 

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from artstore.core.model.account import UserRole
 from artstore.core.settings import ModuleSettings
 
 _BUCKET = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$"
@@ -25,6 +26,9 @@ class AdminSettings(ModuleSettings):
     key_encryption_key_file: Path
     """32 random bytes in base64url. Encrypts the signing keys in the database."""
     access_token_lifetime_s: int = Field(default=1800, ge=60, le=3600)
+    second_factor_roles: frozenset[UserRole] = frozenset(UserRole)
+    """People of these roles need a second factor; their first sign-in leads through setting it
+    up. Everybody who has one is asked for it."""
     feed_wait_s: int = Field(default=20, ge=1, le=60)
     """How long a storage element may hold back an answer when nothing changes."""
     audit_folder: Path

@@ -43,16 +43,24 @@ class Database:
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.answers = True
+        """Set by whoever watches the server. While it hangs nobody begins to wait for it: no
+        timeout of ours would get a request back that has begun."""
         self._watch_pool()
         self._watch_queries()
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
+    async def session(self, *, watching: bool = False) -> AsyncIterator[AsyncSession]:
         """One transaction: committed when the block ends, rolled back when it raises.
+
+        Args:
+            watching: Ask the server although it hangs: to notice when it does no more.
 
         Raises:
             Unavailable: The database is away, or all its connections are busy.
         """
+        if not (self.answers or watching):
+            raise Unavailable("the database does not answer")
         try:
             async with self._sessions() as session, session.begin():
                 yield session

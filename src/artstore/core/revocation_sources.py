@@ -28,7 +28,7 @@ HEAD: Final = "artstore:revocations:head"
 Valkey has lost its data."""
 FIELD: Final = b"r"
 
-LONG_POLL_S: Final = 5
+LONG_POLL_S: Final = 2
 BLOCK_MS: Final = 1000
 ANSWER_MARGIN_S: Final = 2.0
 RETRY_AFTER_S: Final = 0.25

@@ -39,7 +39,7 @@ class ModuleSettings(BaseSettings):
     """Share of traces that start here; a caller's decision is followed."""
     audit_spool_folder: Path | None = None
     """Where audit events wait until the log has them. Production needs one, on a lasting disk."""
-    revocation_age_max_s: float = Field(default=60.0, ge=1, le=60)
+    revocation_age_max_s: float = Field(default=60.0, ge=5, le=60)
     """Without news of revocations for so long, protected routes answer 503."""
     shutdown_grace_s: int = Field(default=20, ge=0)
     """How long running requests may take to end after SIGTERM."""

@@ -251,7 +251,9 @@ def test_damage_is_found_by_the_scrub_and_mended_from_the_other(shelf: Shelf) ->
     flip(path)
     started = shelf.post(first, "scrub", {"action": "start"})
     assert started.status_code == 200, started.text
-    wait_until(lambda: shelf.status(first)["info"]["scrub"]["last_completed_at"] is not None, "the scrub")
+    wait_until(
+        lambda: shelf.status(first)["info"]["scrub"]["last_completed_at"] is not None, "the scrub"
+    )
 
     def mended() -> bool:
         found = first.content(file_id)

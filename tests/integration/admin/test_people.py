@@ -60,10 +60,12 @@ def test_a_one_time_password_is_good_for_changing_it_only(
 
     changed = change(http, token, one_time, GOOD)
     assert changed.status_code == 200, changed.text
-    assert "admin:write" in changed.json()["scope"]
-    assert http.get("/api/v1/service-accounts", headers=bearer(changed)).status_code == 200
+    # The next step, since the policy wants a second factor; see `test_second_factors.py`.
+    assert changed.json()["scope"] == "second-factor:set-up"
+    assert http.get("/api/v1/service-accounts", headers=bearer(changed)).status_code == 403
+    assert http.get(ME, headers=token).status_code == 401
     assert log_in(http, one_time).status_code == 401
-    assert "admin:write" in log_in(http, GOOD, "ADMIN").json()["scope"]
+    assert log_in(http, GOOD, "ADMIN").json()["scope"] == "second-factor:set-up"
 
 
 def test_me_tells_who_one_is(http: httpx2.Client, one_time: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import User
 from artstore.admin.tables import users
+from artstore.core.model.account import UserRole
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,29 @@ async def add(session: AsyncSession, user: User, password_hash: str) -> bool:
         .returning(users.c.user_id)
     )
     return (await session.execute(statement)).one_or_none() is not None
+
+
+async def page(session: AsyncSession, after: str, limit: int) -> list[User]:
+    """People behind user name `after`, in the order of their names."""
+    statement = (
+        select(users).where(users.c.username > after).order_by(users.c.username).limit(limit)
+    )
+    return [User.model_validate(row) for row in await session.execute(statement)]
+
+
+async def change(session: AsyncSession, user_id: UUID, values: Mapping[str, object]) -> None:
+    await session.execute(update(users).where(users.c.user_id == user_id).values(**values))
+
+
+async def lock_super_admins(session: AsyncSession) -> set[UUID]:
+    """The active ones, held until the transaction ends: two cannot remove each other at once."""
+    statement = (
+        select(users.c.user_id)
+        .where(users.c.role == UserRole.SUPER_ADMIN, users.c.state == "active")
+        .order_by(users.c.user_id)
+        .with_for_update()
+    )
+    return set((await session.scalars(statement)).all())
 
 
 async def change_password(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends
 
-from artstore.admin.dependencies import AdminDep, ResourcesDep, WhoDep
+from artstore.admin.dependencies import FreshAdminDep, ResourcesDep, WhoDep
 from artstore.admin.model import SigningKeyInfo
 from artstore.core.model.account import Scope
 from artstore.core.model.page import Page
@@ -21,7 +21,7 @@ async def list_keys(parts: ResourcesDep) -> Page[SigningKeyInfo]:
 @router.post("/rotate")
 async def rotate(
     parts: ResourcesDep,
-    caller: AdminDep,
+    caller: FreshAdminDep,
     who: WhoDep,
     stolen: Annotated[bool, Body(embed=True)] = False,
 ) -> Page[SigningKeyInfo]:

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from artstore.admin.dependencies import AdminDep, BoundTrailDep, ResourcesDep, SessionDep
+from artstore.admin.dependencies import BoundTrailDep, FreshAdminDep, ResourcesDep, SessionDep
 from artstore.admin.services.audit.trail import Deed
 from artstore.admin.services.identity.revocation import TOKEN_LIFETIME_MAX
 from artstore.core.errors import InvalidRequest
@@ -40,7 +41,7 @@ class RevocationOrder(BaseModel):
 @router.post("", status_code=204)
 async def revoke(
     body: RevocationOrder,
-    caller: AdminDep,
+    caller: FreshAdminDep,
     parts: ResourcesDep,
     session: SessionDep,
     audit: BoundTrailDep,
@@ -53,7 +54,7 @@ async def revoke(
             ends_at = now + TOKEN_LIFETIME_MAX
             await revocations.revoke_token(session, body.value, ends_at, by, body.reason)
         case "session":
-            await revocations.revoke_session(session, body.value, by, body.reason)
+            await parts.sessions.end(session, _id(body.value), by, body.reason)
         case "account":
             await revocations.revoke_subject(session, _subject(body.value), by, body.reason)
         case "everything":
@@ -92,6 +93,13 @@ def _subject(value: str) -> str:
     if kind not in ("user", "account"):
         raise InvalidRequest("a subject is user:<id> or account:<id>", field="value")
     return value
+
+
+def _id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise InvalidRequest("a session is named by its id", field="value") from None
 
 
 def _not_later(moment: datetime | None, now: datetime) -> datetime:

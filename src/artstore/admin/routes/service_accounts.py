@@ -7,11 +7,12 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from artstore.admin.dependencies import (
-    AdminDep,
     AfterParam,
+    FreshAdminDep,
     LimitParam,
     NamePath,
     ServiceAccountsDep,
+    require_recent_proof,
 )
 from artstore.admin.model import ServiceAccount
 from artstore.admin.services.identity.service_accounts import OVERLAP_MAX, NewSecret
@@ -22,7 +23,7 @@ from artstore.core.web.authentication import require_scope
 router = APIRouter(prefix="/api/v1/service-accounts", tags=["service accounts"])
 _read = [Depends(require_scope(Scope.ADMIN_READ))]
 RequestsPerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
-_write = [Depends(require_scope(Scope.ADMIN_WRITE))]
+_write = [Depends(require_recent_proof(Scope.ADMIN_WRITE))]
 
 
 class NewAccount(BaseModel):
@@ -56,7 +57,7 @@ class AccountWithSecret(ServiceAccount):
 
 @router.post("", status_code=201)
 async def create(
-    body: NewAccount, caller: AdminDep, accounts: ServiceAccountsDep, response: Response
+    body: NewAccount, caller: FreshAdminDep, accounts: ServiceAccountsDep, response: Response
 ) -> AccountWithSecret:
     """The secret is shown this once."""
     made = await accounts.create(

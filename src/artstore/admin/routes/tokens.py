@@ -1,24 +1,19 @@
-"""Access tokens: machines at `/auth/token` (OAuth 2.0), people at `/admin-auth`."""
+"""Access tokens of machines (OAuth 2.0). People sign in at `/admin-auth`."""
 
-from typing import Annotated, Literal, Self
-from uuid import UUID
+from typing import Literal, Self
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from artstore.admin.dependencies import CallerDep, ResourcesDep, SignInDep, WhoDep
+from artstore.admin.dependencies import ResourcesDep, SignInDep, WhoDep
 from artstore.admin.routes.token_request import read_token_question, read_token_request
-from artstore.admin.services.identity.hashing import SECRET_CHARS_MAX
 from artstore.admin.services.identity.tokens import AccessToken
 from artstore.core.errors import InvalidCredentials
-from artstore.core.model.account import Caller, Scope, UserRole
-from artstore.core.web.authentication import check_scope, peer_of
+from artstore.core.web.authentication import peer_of
 from artstore.core.web.problems import problem_response
 
 router = APIRouter(prefix="/api/v1", tags=["identity"])
-
-Secret = Annotated[str, Field(max_length=SECRET_CHARS_MAX)]
 
 
 class TokenAnswer(BaseModel):
@@ -32,24 +27,6 @@ class TokenAnswer(BaseModel):
         return cls(
             access_token=token.token, expires_in=token.expires_in_s, scope=" ".join(token.scopes)
         )
-
-
-class LoginRequest(BaseModel):
-    username: Secret
-    password: Secret
-
-
-class PasswordChange(BaseModel):
-    current_password: Secret
-    new_password: Secret
-
-
-class Me(BaseModel):
-    user_id: UUID
-    username: str
-    role: UserRole
-    scopes: list[Scope]
-    password_change_required: bool
 
 
 @router.post("/auth/token", response_model=TokenAnswer)
@@ -105,42 +82,6 @@ def _invalid_client() -> Response:
     response = problem_response(InvalidCredentials(error="invalid_client"))
     response.headers["WWW-Authenticate"] = 'Basic realm="artstore"'
     return response
-
-
-@router.post("/admin-auth/login", response_model=TokenAnswer)
-async def log_in(body: LoginRequest, sign_in: SignInDep, who: WhoDep) -> Response:
-    return _answer(await sign_in.person(body.username, body.password, who))
-
-
-async def _password_changer(caller: CallerDep) -> Caller:
-    """Also people whose one-time password lets them do nothing else."""
-    if Scope.PASSWORD_CHANGE not in caller.scopes:
-        check_scope(caller, Scope.FILES_READ)
-    return caller
-
-
-@router.post("/admin-auth/change-password", response_model=TokenAnswer)
-async def change_password(
-    body: PasswordChange,
-    caller: Annotated[Caller, Depends(_password_changer)],
-    sign_in: SignInDep,
-    who: WhoDep,
-) -> Response:
-    """Answers with a token that has all scopes of the role."""
-    token = await sign_in.change_password(caller, body.current_password, body.new_password, who)
-    return _answer(token)
-
-
-@router.get("/admin-auth/me")
-async def read_me(caller: CallerDep, sign_in: SignInDep) -> Me:
-    user = await sign_in.me(caller)
-    return Me(
-        user_id=user.user_id,
-        username=user.username,
-        role=user.role,
-        scopes=sorted(caller.scopes),
-        password_change_required=user.password_change_required,
-    )
 
 
 def _answer(token: AccessToken) -> Response:

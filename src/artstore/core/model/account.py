@@ -20,9 +20,13 @@ class Scope(StrEnum):
     AUDIT_READ = "audit:read"
     ADMIN_READ = "admin:read"
     ADMIN_WRITE = "admin:write"
+    USERS_WRITE = "users:write"
+    """Manage people: who has it can make themselves anything."""
     PASSWORD_CHANGE = "password:change"  # noqa: S105  a scope's name, not a password
-    SECOND_FACTOR = "second-factor:set-up"
+    SECOND_FACTOR_SET_UP = "second-factor:set-up"
     """All that people may do who need a second factor and have none yet."""
+    SECOND_FACTOR_PROVE = "second-factor:prove"
+    """All that people may do whose password was right and who have a second factor."""
 
 
 class Right(StrEnum):
@@ -54,7 +58,9 @@ class UserRole(StrEnum):
     READONLY = "readonly"
 
 
-SIGN_IN_SCOPES: Final = frozenset({Scope.PASSWORD_CHANGE, Scope.SECOND_FACTOR})
+SIGN_IN_SCOPES: Final = frozenset(
+    {Scope.PASSWORD_CHANGE, Scope.SECOND_FACTOR_SET_UP, Scope.SECOND_FACTOR_PROVE}
+)
 """Good for steps on the way in, and part of no role."""
 _EVERYTHING: Final = frozenset(Scope) - SIGN_IN_SCOPES
 _FILES: Final = frozenset({Scope.FILES_READ, Scope.FILES_WRITE, Scope.FILES_DELETE})
@@ -68,7 +74,7 @@ ACCOUNT_SCOPES: Final[dict[AccountRole, frozenset[Scope]]] = {
 
 USER_SCOPES: Final[dict[UserRole, frozenset[Scope]]] = {
     UserRole.SUPER_ADMIN: _EVERYTHING,
-    UserRole.ADMIN: _EVERYTHING,
+    UserRole.ADMIN: _EVERYTHING - {Scope.USERS_WRITE},
     UserRole.AUDITOR: frozenset({Scope.FILES_READ, Scope.AUDIT_READ, Scope.ADMIN_READ}),
     UserRole.READONLY: frozenset({Scope.FILES_READ, Scope.ADMIN_READ}),
 }

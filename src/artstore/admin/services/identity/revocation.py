@@ -42,6 +42,7 @@ class Revocations:
         self._valkey = valkey
         self._clock = clock
         self._spreading = asyncio.Lock()
+        self._reading: asyncio.Task[list[Revocation]] | None = None
         self._forgot_at_s = float("-inf")
         self.mirror = mirror
 
@@ -131,11 +132,20 @@ class Revocations:
                 await self._tell_valkey()
 
     async def _read(self) -> list[Revocation]:
-        try:
-            async with asyncio.timeout(DATABASE_ANSWER_S), self._database.session() as session:
-                return await repository.beyond(session, self.mirror.head_seq, self._clock.now())
-        except TimeoutError as error:
-            raise Unavailable("the database does not answer") from error
+        """A question that a hanging server does not answer stays open, and is the only one:
+        cancelling it would wait for that server too."""
+        reading = self._reading or asyncio.create_task(self._ask())
+        self._reading = reading
+        await asyncio.wait({reading}, timeout=DATABASE_ANSWER_S)
+        self._database.answers = reading.done()
+        if not reading.done():
+            raise Unavailable("the database does not answer")
+        self._reading = None
+        return reading.result()
+
+    async def _ask(self) -> list[Revocation]:
+        async with self._database.session(watching=True) as session:
+            return await repository.beyond(session, self.mirror.head_seq, self._clock.now())
 
     async def _tell_valkey(self) -> None:
         try:
