@@ -113,6 +113,8 @@ def test_the_query_role_reads_the_catalogue_and_nothing_else(
         for statement in (
             "SELECT * FROM identity.service_accounts",
             "SELECT * FROM identity.signing_keys",
+            "SELECT * FROM audit.events",
+            "SELECT * FROM audit.outbox",
             "DELETE FROM catalogue.files",
         ):
             with pytest.raises(psycopg.Error):
