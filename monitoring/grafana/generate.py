@@ -202,6 +202,53 @@ STORAGE = Dashboard(
     ),
 )
 
+JOBS = Dashboard(
+    "artstore-jobs",
+    "ArtStore - Integrity and jobs",
+    (
+        Panel(
+            "Open findings",
+            "What the scrub found and nothing has repaired yet.",
+            "short",
+            (Query("sum by (instance) (artstore_scrub_open_findings)", "{{instance}}"),),
+            kind="stat",
+            thresholds=((None, "green"), (1, "red")),
+        ),
+        Panel(
+            "Last whole check",
+            "Age of the last pass of the scrub that ended.",
+            "s",
+            (Query("time() - artstore_scrub_last_completed_timestamp_seconds", "{{instance}}"),),
+        ),
+        Panel(
+            "Scrub",
+            "Bytes read a second.",
+            "Bps",
+            (rate("artstore_scrub_bytes_total", "instance"),),
+        ),
+        Panel(
+            "Copies below target",
+            "Files with fewer copies than their collection asks for.",
+            "short",
+            (Query("artstore_copies_below_target", ""),),
+            kind="stat",
+            thresholds=((None, "green"), (1, "orange")),
+        ),
+        Panel(
+            "Room",
+            "The state each element's room is in.",
+            "short",
+            (Query("artstore_element_capacity_state == 1", "{{instance}} {{state}}"),),
+        ),
+        Panel(
+            "Waiting audit events",
+            "Not in the signed log yet.",
+            "short",
+            (Query("artstore_audit_backlog_events", ""),),
+        ),
+    ),
+)
+
 SEARCH = Dashboard(
     "artstore-search",
     "ArtStore - Search and database",
@@ -328,7 +375,7 @@ HOST = Dashboard(
     ),
 )
 
-DASHBOARDS: Final = (OVERVIEW, INGEST, STORAGE, SEARCH, IDENTITY, HOST)
+DASHBOARDS: Final = (OVERVIEW, INGEST, STORAGE, JOBS, SEARCH, IDENTITY, HOST)
 
 
 def grafana(dashboard: Dashboard) -> dict[str, Any]:

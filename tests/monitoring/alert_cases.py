@@ -142,6 +142,20 @@ CASES: dict[str, Case] = {
         {'artstore_audit_witness_behind_entries{witness="w"}': "5 5 0 5 5 5 5 0 5 5 5 0 5 5 0"},
     ),
     "WitnessAlarm": _one('artstore_audit_witness_alarms_total{witness="w"}', "0 1x59", "3x60", 1),
+    "DamageFound": _one('artstore_scrub_open_findings{kind="damaged"}', "1x60", "0x60"),
+    # promtool's clock begins at 1970, so the last pass lies before it.
+    "ScrubOverdue": _one(
+        "artstore_scrub_last_completed_timestamp_seconds", "-2592060x120", "-2580000x120"
+    ),
+    "CopiesBelowTarget": _one("artstore_copies_below_target", "1x480", "0x480"),
+    "ElementNearlyFull": _one('artstore_element_capacity_state{state="critical"}', "1x60", "0x60"),
+    "JobsFailing": Case(
+        {'artstore_jobs_runs_total{kind="repair",outcome="failed"}': "0 1x59"},
+        {'artstore_jobs_runs_total{kind="repair",outcome="retried"}': "0 1x59"},
+        true_from_min=1,
+    ),
+    "AuditBacklog": _one("artstore_audit_backlog_events", "100001x60", "100000x60"),
+    "AuditReportsLost": _one("artstore_audit_spool_lost_events_total", "0 1x59", "1x60", 1),
     # promtool's clock begins at 1970: a day and 20 or 40 minutes are the ends.
     "CertificateEndsSoon": Case(
         {"artstore_certificate_expiry_timestamp_seconds": "87600x60"},
