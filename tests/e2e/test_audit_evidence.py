@@ -16,7 +16,7 @@ from tests.support.bundles import Verdict, run_verifier
 from tests.support.processes import wait_until
 from tests.support.stack import RunningStack
 
-from artstore.client import ArtStore
+from artstore.client import ArtStore, AsyncArtStore
 from artstore.core.tlog.notes.checkpoint import Checkpoint
 from artstore.core.tlog.notes.note import Note
 
@@ -159,6 +159,26 @@ def test_events_are_found_by_what_they_say(artstore: Run, bundle: tuple[Path, st
 
     (event,) = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert (event["kind"], event["file_id"]) == ("file.changed", bundle[1])
+
+
+async def test_both_clients_say_the_same(
+    stack: RunningStack, store: ArtStore, bundle: tuple[Path, str], tmp_path: Path
+) -> None:
+    async with AsyncArtStore.from_home(stack.home) as other:
+        timeline = [event async for event in other.audit.timeline(bundle[1])]
+        found = [event async for event in other.audit.events(file_id=bundle[1], limit=2)]
+        assert timeline == list(store.audit.timeline(bundle[1]))
+        assert found == list(store.audit.events(file_id=bundle[1], limit=2))
+        assert await other.audit.keys() == store.audit.keys()
+        proven = await other.audit.proof(timeline[0].index)
+        assert (proven.entry, proven.parsed.file_id) == (timeline[0].entry, bundle[1])
+        assert (await other.audit.proven_timeline(bundle[1])).record
+        assert Checkpoint.parse(Note.parse(await other.audit.checkpoint()).text).size
+        made = await other.audit.bundle(bundle[1], tmp_path / "proof.zip")
+        assert made.events == len(timeline)
+        with (tmp_path / "export").open("w+b") as file:
+            size_bytes = await other.audit.export(file, first=0, end=3)
+    assert (tmp_path / "export").stat().st_size == size_bytes > 0
 
 
 def test_a_deleted_document_leaves_a_proof_of_its_deletion(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from artstore.core.tlog.notes.keys import VerifierKey
 from artstore.local.home import Home
 from artstore.local.layout import Layout
 from artstore.local.ports import Ports
+from artstore.local.stack_programs import WITNESS_NAME, stack_programs
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -74,3 +76,31 @@ def test_valkey_learns_the_password_only_as_a_digest(layout: Layout) -> None:
     acl = (layout.home.config / "valkey.acl").read_text()
     assert acl.startswith("user default off\n")
     assert layout.secrets.read("valkey") not in acl
+
+
+def test_the_log_is_told_of_the_witness_of_the_stack(layout: Layout) -> None:
+    url, *keys = layout.witnesses_file.read_text().split()
+    parsed = [VerifierKey.parse(key) for key in keys]
+
+    assert url == "http://127.0.0.1:18090"
+    assert len(parsed) == 2
+    assert all(key.algorithm.is_timed for key in parsed)
+    assert WITNESS_NAME in {program.name for program in stack_programs(layout)}
+    before = layout.witnesses_file.read_text()
+    layout.write(NOW)
+    assert layout.witnesses_file.read_text() == before
+
+
+def test_who_names_other_witnesses_gets_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARTSTORE_AUDIT_WITNESSES_FILE", "/etc/witnesses")
+    layout = Layout(Home.at(tmp_path / "home"), Ports.from_base(18000))
+    layout.write(NOW)
+    programs = {program.name: program for program in stack_programs(layout)}
+
+    assert WITNESS_NAME not in programs
+    assert not layout.witnesses_file.exists()
+    admin = programs["admin-1"].environment
+    assert admin["ARTSTORE_AUDIT_WITNESSES_FILE"] == "/etc/witnesses"
+    assert "ARTSTORE_AUDIT_WITNESS_QUORUM" not in admin
