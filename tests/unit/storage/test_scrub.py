@@ -22,7 +22,13 @@ from tests.support.stepped_element import (
     read_state,
 )
 
-from artstore.core.errors import DigestMismatch, FileDamaged, FileDeleted, SizeMismatch
+from artstore.core.errors import (
+    DigestMismatch,
+    FileDamaged,
+    FileDeleted,
+    SizeMismatch,
+    Unavailable,
+)
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import ScrubRequest, ScrubState
@@ -446,3 +452,56 @@ def check_files(element: Element) -> None:
     """The feed has lost its beginning, the files nothing."""
     for file_id, state in element.oracle.settled.items():
         assert read_state(element.engine, file_id) == state
+
+
+def test_what_is_repaired_while_it_is_looked_at_stays(
+    filled: Element, fs: SimulatedFs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the second look and the claim. The record is the same before and after."""
+    path = find_path(fs, f"{first_of(filled)}.pdf")
+    overwrite(fs, path, b"x" * (len(SMALL) + 1))
+    take, repaired = filled.engine._claims.take, []
+
+    def repair_first(file_id: FileId) -> None:
+        if not repaired:
+            repaired.append(file_id)
+            repair(filled, first_of(filled), SMALL + b"\0")
+        take(file_id)
+
+    monkeypatch.setattr(filled.engine._claims, "take", repair_first)
+    assert kinds(scrub(filled.engine)) == [("repaired", first_of(filled))]
+    assert fs.exists(path)
+    check_element(filled.engine, filled.oracle)
+
+
+def test_after_a_fault_nothing_is_judged(filled: Element, fs: SimulatedFs) -> None:
+    """A change may be half in its place, and the next start finishes it."""
+    fs.unlink(find_path(fs, f"{first_of(filled)}.pdf"))
+    filled.engine._writer.fail("the volume is gone", OSError(5, "injected"))
+    filled.engine.scrub.command(ScrubRequest(action="start", rate_bytes_per_s=1 << 40))
+    with pytest.raises(Unavailable):
+        filled.engine.scrub.run_pass()
+    assert filled.engine.scrub.status().open_findings == 0
+    assert filled.engine.scrub.status().state is ScrubState.RUNNING
+
+
+def test_what_the_disk_does_not_give_stays_where_it_is(
+    filled: Element, fs: SimulatedFs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = find_path(fs, f"{first_of(filled)}.pdf")
+    number = fs._find(path)
+    read = fs.read
+
+    def bad_sector(handle: int, size: int, offset: int) -> bytes:
+        if fs._handles[handle] == number:
+            raise OSError(5, "Input/output error")
+        return read(handle, size, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "read", bad_sector)
+        found = scrub(filled.engine)
+    assert kinds(found) == [("unreadable", first_of(filled))]
+    assert "Input/output error" in found[0]["cause"]
+    assert fs.exists(path)
+    filled.clock.advance(days=1)
+    assert kinds(scrub(filled.engine)) == [("repaired", first_of(filled))]

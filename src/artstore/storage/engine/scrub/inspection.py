@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from artstore.core.errors import InvalidRequest
+from artstore.core.errors import FileDamaged, InvalidRequest
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
@@ -121,6 +121,8 @@ class Inspection:
                 damage = self._damage(record, content)
             except OSError as error:
                 kind, cause = FindingKind.UNREADABLE, _reason(error)
+            except FileDamaged as error:
+                kind, cause = FindingKind.DAMAGED, error.detail
             else:
                 if damage is None:
                     return []

@@ -46,7 +46,8 @@ class Element(NamedTuple):
     head: Callable[[], int]
     """The last change that is in its place."""
     check: Callable[[], None]
-    """Raises `Unavailable` after a fault: then nobody knows what ought to be in its place."""
+    """Raises `Unavailable` or `NoRoom` after a fault: then nobody knows what ought to be in
+    its place."""
     content_expected: Callable[[], bool]
     """False when the bytes may lie in an archive."""
 
@@ -133,6 +134,7 @@ class Round:
             return
         try:
             with self._element.claims.held(known.file_id):
+                self._element.check()
                 finding = self._inspection.known(known)
                 if finding is not None:
                     self._record(finding)
@@ -166,6 +168,8 @@ class Round:
                 return
             try:
                 with self._element.claims.held(file_id):
+                    # After a fault a file may be half in its place, and its claim is free.
+                    self._element.check()
                     if self._state_of(file_id) == before:
                         for finding in found:
                             self._record(finding)

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from artstore.core.clock import Clock
-from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.metrics import SCRUB_BYTES, SCRUB_LAST_COMPLETED, SCRUB_PROGRESS
 from artstore.core.model.scrub import ScrubRequest, ScrubState, ScrubStatus
@@ -132,7 +131,7 @@ class Scrub:
         """Go on with the pass to its end. False if it has to end before.
 
         Raises:
-            OSError, Unavailable: It cannot get on now.
+            OSError, Unavailable, NoRoom: It cannot get on now.
         """
         number = self._pass
         progress = self._progress
@@ -165,9 +164,9 @@ class Scrub:
             try:
                 self.run_pass()
                 self._trouble = None
-            except (OSError, Unavailable) as error:
-                self._trouble = str(error)
-                get_logger().warning("the scrub does not get on", cause=self._trouble)
+            except Exception as error:  # noqa: BLE001  the edge of the loop: it never just ends
+                self._trouble = str(error) or repr(error)
+                get_logger().warning("the scrub does not get on", exc_info=error)
                 self._wait(RETRY_INTERVAL_S)
 
     def _wait_for_work(self) -> bool:
