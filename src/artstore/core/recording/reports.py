@@ -17,8 +17,8 @@ from artstore.core.model.audit import AuditEvent, Disclosures, disclosures_json
 from artstore.core.recording.deeds import Deed, EventMaker, Who
 from artstore.core.recording.spool import Spool
 
-BATCH_LINES_MAX: Final = 1000
-"""Of one call to the admin module."""
+BATCH_LINES_MAX: Final = 250
+"""Of one call to the admin module, which checks them between other requests."""
 NOTES_WAITING_MAX: Final = 10_000
 GATHER_S: Final = 0.2
 """A file of the spool is taken as a whole, so under load not after each line."""

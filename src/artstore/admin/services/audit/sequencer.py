@@ -34,7 +34,7 @@ from artstore.core.tlog.log import Log, has_log
 from artstore.core.tlog.store import LogStore
 
 BATCH_EVENTS_MAX: Final = 4000
-CATCH_UP_ENTRIES: Final = 1000
+CATCH_UP_ENTRIES: Final = 500
 CHECKPOINT_EVERY_S: Final = 60.0
 """How often a checkpoint is kept for exports. The log itself has one for each batch."""
 
