@@ -208,6 +208,34 @@ def test_a_log_grows_the_same_wherever_it_lies(endpoint: str, tmp_path: Path) ->
     assert (tmp_path / "two" / "tile" / "0" / "004.p").exists()
 
 
+class Dying(SplitStore):
+    """A process that ends just before the checkpoint is replaced."""
+
+    def replace(self, path: str, data: bytes) -> None:
+        raise ConnectionAbortedError(path)
+
+
+@pytest.mark.parametrize("place", ["bucket", "folder and bucket"])
+def test_what_was_written_before_its_checkpoint_is_set_aside(
+    endpoint: str, tmp_path: Path, place: str
+) -> None:
+    final = new_bucket(endpoint)
+    changing = FolderStore(tmp_path) if place == "folder and bucket" else final
+    log = make_log(SplitStore(changing, final))
+    log.append([entry(number) for number in range(200)], T0)
+    dying = Log.open(Dying(changing, final), ORIGIN, [LOG_KEY])
+    with pytest.raises(ConnectionAbortedError):
+        dying.append([entry(number, "never promised") for number in range(200, 700)], T0)
+    assert final.names("tile/entries")
+
+    log = Log.open(SplitStore(changing, final), ORIGIN, [LOG_KEY], size_min=200)
+    log.append([entry(number) for number in range(200, 600)], T0)
+
+    assert list(inspect_log(log.reader())) == []
+    assert list(log.reader().entries(0, 600)) == [entry(number) for number in range(600)]
+    assert any(name.startswith("tile_entries_000~") for name in final.names(ASIDE))
+
+
 def test_a_log_that_was_given_a_second_place_is_read_from_both(tmp_path: Path) -> None:
     folder = FolderStore(tmp_path)
     log = make_log(folder)
