@@ -21,10 +21,12 @@ from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
 from tests.support.processes import short_folder, wait_until
 
+from artstore.admin.services.copies.keeping import BATCH_FILES_MAX
 from artstore.core.model.ids import FileIdSource
 from artstore.core.tls import client_context
 
 IDS = FileIdSource()
+FILES = BATCH_FILES_MAX + 10
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Shelf:
     pki: Pki
     root: Path
     http: Any
+    ingester: httpx2.Client
     collection: str
     elements: dict[str, Element] = field(default_factory=dict)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -91,12 +94,11 @@ class Shelf:
         head = {"original_filename": "a.txt", "collection": self.collection, **draft}
         encoded = json.dumps({**head, "uploaded_by": uploader}).encode()
         file_id = IDS.new(datetime.now(UTC), os.urandom(10))
-        with httpx2.Client(verify=client_context(self.pki.files("ingester"))) as client:
-            stored = client.put(
-                f"{element.process.url}/api/v1/files/{file_id}",
-                content=struct.pack(">I", len(encoded)) + encoded + content,
-                headers={"Content-Type": "application/vnd.artstore.file"},
-            )
+        stored = self.ingester.put(
+            f"{element.process.url}/api/v1/files/{file_id}",
+            content=struct.pack(">I", len(encoded)) + encoded + content,
+            headers={"Content-Type": "application/vnd.artstore.file"},
+        )
         assert stored.status_code == 201, stored.text
         return file_id
 
@@ -134,8 +136,9 @@ class Shelf:
 
 @pytest.fixture
 def shelf(admin: Admin, pki: Pki) -> Iterator[Shelf]:
-    with short_folder() as folder, admin.as_account() as http:
-        shelf = Shelf(admin, pki, folder, http, f"c-{uuid4().hex[:8]}")
+    ingester = httpx2.Client(verify=client_context(pki.files("ingester")))
+    with short_folder() as folder, admin.as_account() as http, ingester:
+        shelf = Shelf(admin, pki, folder, http, ingester, f"c-{uuid4().hex[:8]}")
         try:
             with shelf.stack:
                 yield shelf
@@ -178,10 +181,10 @@ def test_the_policy_turned_on_covers_what_is_there_and_turned_off_deletes_nothin
     shelf: Shelf,
 ) -> None:
     first = shelf.start("copy-a")
-    files = [shelf.upload(first, f"{number}".encode()) for number in range(300)]
+    files = [shelf.upload(first, f"{number}".encode()) for number in range(FILES)]
     wait_until(
         lambda: (
-            len(shelf.query("SELECT 1 FROM catalogue.files WHERE element_id = 'copy-a'")) == 300
+            len(shelf.query("SELECT 1 FROM catalogue.files WHERE element_id = 'copy-a'")) == FILES
         ),
         "the catalogue",
     )
@@ -189,12 +192,12 @@ def test_the_policy_turned_on_covers_what_is_there_and_turned_off_deletes_nothin
     shelf.want_copies(2)
     wait_until(
         lambda: (
-            len(shelf.query("SELECT 1 FROM catalogue.copies WHERE element_id = 'copy-b'")) == 300
+            len(shelf.query("SELECT 1 FROM catalogue.copies WHERE element_id = 'copy-b'")) == FILES
         ),
         "all second copies",
     )
     job = walk_of(shelf)
-    assert job["progress"] == {"after": None, "files": 300, "total": 300}
+    assert job["progress"] == {"after": None, "files": FILES, "total": FILES}
     shelf.want_copies(1)
     late = shelf.upload(first, b"late")
     wait_until(
@@ -304,7 +307,7 @@ def test_a_drained_element_may_be_taken_off(shelf: Shelf) -> None:
 
 def test_an_element_that_is_away_in_the_middle_of_a_drain(shelf: Shelf) -> None:
     first, second = shelf.start("copy-a"), shelf.start("copy-b")
-    files = [shelf.upload(first, os.urandom(1000)) for _ in range(300)]
+    files = [shelf.upload(first, os.urandom(1000)) for _ in range(FILES)]
     shelf.post(first, "drain", {"on": True})
     wait_until(
         lambda: len(shelf.query("SELECT 1 FROM catalogue.copies WHERE element_id = 'copy-b'")) > 0,
