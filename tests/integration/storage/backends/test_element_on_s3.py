@@ -268,3 +268,31 @@ async def test_two_elements_do_not_share_a_place(
             await wait_for(http, third, ready=True)
             await wait_for(http, first, ready=False)
             assert (await put(http, first, b"too late"))[0] == 503
+
+
+async def test_memory_does_not_follow_the_size_of_a_file(
+    http: aiohttp.ClientSession, bucket_options: S3Options, tmp_path: Path
+) -> None:
+    size, block = 200 << 20, os.urandom(1 << 20)
+    head = framed(b"")
+
+    async def frame() -> AsyncIterator[bytes]:
+        yield head
+        for _ in range(size // len(block)):
+            yield block
+
+    with element_on(bucket_options, tmp_path) as element:
+        await wait_for(http, element, ready=True)
+        before = element.rss_bytes
+        file_id = new_id()
+        async with http.put(
+            element.url(f"/files/{file_id}"), data=frame(), headers=FRAME
+        ) as answer:
+            assert answer.status == 201, await answer.text()
+        digest = hashlib.sha256()
+        async with http.get(element.url(f"/files/{file_id}/content")) as answer:
+            async for piece in answer.content.iter_chunked(1 << 20):
+                digest.update(piece)
+        assert digest.digest() == hashlib.sha256(block * (size // len(block))).digest()
+        # A length that nobody said makes parts of 16 MiB, of which three are on their way.
+        assert element.rss_bytes - before < 120 << 20, element.rss_bytes - before

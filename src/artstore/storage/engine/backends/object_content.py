@@ -25,8 +25,8 @@ PARTS_AT_ONCE: Final = 2
 """So an upload holds about three parts in memory, however slow the store is."""
 PARTS_MAX: Final = 9_000
 """Ten thousand is the limit of S3."""
-_UNKNOWN_SIZE_PART_BYTES: Final = 64 << 20
-"""For a content whose length nobody said: up to 560 GiB."""
+_UNKNOWN_SIZE_PART_BYTES: Final = 16 << 20
+"""For a content whose length nobody said: up to 140 GiB."""
 _WAIT_S: Final = 0.5
 
 

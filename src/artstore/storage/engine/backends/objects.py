@@ -68,6 +68,7 @@ class ObjectBackend:
     """Implements `Backend`.
 
     Args:
+        bulk: The same store for the parts of large contents, which take longer.
         concurrency: Requests at once, for writing and for reading each.
         capacity_bytes: How much the element may hold: a store does not say.
     """
@@ -79,8 +80,10 @@ class ObjectBackend:
         *,
         concurrency: int,
         capacity_bytes: int,
+        bulk: ObjectStore | None = None,
     ) -> None:
         self._store = store
+        self._bulk = bulk or store
         self._guard = guard
         self._concurrency = concurrency
         self._capacity_bytes = capacity_bytes
@@ -191,7 +194,7 @@ class ObjectBackend:
         self._check_connected()
         room.promise(size or 0)
         return ObjectUpload(
-            self._store,
+            self._bulk,
             self._key(file_id, name),
             file_id=file_id,
             promised=size,
@@ -202,7 +205,7 @@ class ObjectBackend:
     def prepare(self, record: FileRecord, present_name: str) -> None:
         source, target = self._key(record.file_id, present_name), self._content_key(record)
         if source != target and self._size(target) != record.size:
-            copy_object(self._store, source, target, record)
+            copy_object(self._bulk, source, target, record)
 
     # --- checkpoints ------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """An element whose files lie in an S3 bucket."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -15,6 +15,9 @@ from artstore.storage.engine.backends.s3_requests import Credentials, SignedRequ
 
 RETRIES_MAX: Final = 3
 """By the client library, within the time of one request. The engine does the rest."""
+
+_BULK_TIMES: Final = 8
+"""A part of a large content has so many times the bytes of any other request, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,4 +93,5 @@ def s3_backend(options: S3Options, clock: Clock) -> ObjectBackend:
         S3Guard(bucket, Contract(bucket, clock, options.required)),
         concurrency=options.concurrency,
         capacity_bytes=options.capacity_bytes,
+        bulk=s3_store(replace(options, timeout_s=options.timeout_s * _BULK_TIMES)),
     )
