@@ -122,7 +122,8 @@ def create_app(settings: AdminSettings) -> FastAPI:
                 _running(_followers(parts).run()),
                 _running(audit_writer.run()),
                 _running(_audit_backlog(parts).run()),
-                _running(_job_worker(parts).run()),
+                _running(_job_worker(parts, copying := _copy_jobs(parts)).run()),
+                _running(copying.watch()),
             ):
                 yield
 
@@ -313,15 +314,19 @@ def _into_the_outbox(parts: Resources) -> Deliver:
     return deliver
 
 
-def _job_worker(parts: Resources) -> JobWorker:
+def _copy_jobs(parts: Resources) -> CopyJobs:
+    return CopyJobs(
+        parts.database, parts.element_client, parts.element_control, parts.trail, parts.clock
+    )
+
+
+def _job_worker(parts: Resources, copying: CopyJobs) -> JobWorker:
     settings = parts.settings
     password = read_secret(settings.database_password_file)
     return JobWorker(
         parts.database,
         lambda: connect(settings.database_url, password),
-        CopyJobs(
-            parts.database, parts.element_client, parts.element_control, parts.trail, parts.clock
-        ).handlers(),
+        copying.handlers(),
         name=settings.instance,
         lease_s=settings.job_lease_s,
     )

@@ -1,5 +1,6 @@
 """Jobs that keep the copies of files as they are wanted."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,8 +15,11 @@ from artstore.admin.services.copies.keeping import Keeper
 from artstore.admin.services.copies.walking import CollectionWalk, Drain
 from artstore.admin.services.elements import DRAIN_ELEMENT
 from artstore.admin.services.elements_control import ElementControl
+from artstore.core.catalogue import COPY_STATES
 from artstore.core.clock import Clock
 from artstore.core.database import Database
+from artstore.core.errors import Unavailable
+from artstore.core.logging import get_logger
 from artstore.core.metrics import COPIES, COPIES_BELOW_TARGET
 from artstore.core.model.element import DrainState
 
@@ -41,8 +45,6 @@ class CopyJobs:
         self._keeper = Keeper(database, client, control, Intents(database, trail), clock)
         self._walk = CollectionWalk(database, self._keeper)
         self._drain_of = Drain(database, self._keeper, client, trail)
-        self._clock = clock
-        self._counted_at_s = float("-inf")
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -61,11 +63,9 @@ class CopyJobs:
                 delay_s = await holders.next_due_s(session)
                 left = await holders.count_due(session)
                 troubles = await holders.troubles(session)
-            COPIES_BELOW_TARGET.set(left)
             progress = {"files_looked_at": looked_at, "files_below_target": left}
             await run.save({**progress, **({"because": troubles} if troubles else {})})
             if number == 0:
-                await self._count()
                 return Later(None if delay_s is None else max(delay_s, 0.0))
 
     async def _collection(self, run: Run) -> Later | None:
@@ -79,11 +79,18 @@ class CopyJobs:
         drained = state is DrainState.DRAINED
         return Later(DRAINED_LOOK_EVERY_S if drained else DRAIN_PASS_EVERY_S)
 
+    async def watch(self) -> None:
+        """Keep the metrics true, whichever instance does the work. Until cancelled."""
+        while True:
+            try:
+                await self._count()
+            except Unavailable as error:
+                get_logger().warning("copies are not counted", cause=repr(error))
+            await asyncio.sleep(COUNT_EVERY_S)
+
     async def _count(self) -> None:
-        if self._clock.monotonic_s() - self._counted_at_s < COUNT_EVERY_S:
-            return
-        self._counted_at_s = self._clock.monotonic_s()
         async with self._database.session() as session:
             counts = await holders.count_by_state(session)
-        for state in ("present", "deleted", "missing", "damaged"):
+            COPIES_BELOW_TARGET.set(await holders.count_due(session))
+        for state in COPY_STATES:
             COPIES.labels(state).set(counts.get(state, 0))

@@ -14,7 +14,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import StorageElement
-from artstore.admin.repository import elements, holders
+from artstore.admin.repository import elements, holders, jobs
+from artstore.admin.repository.copies import KEEP_COPIES
 from artstore.admin.repository.holders import DueFile, Made
 from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.trail import Who
@@ -183,6 +184,9 @@ class Keeper:
             for trouble, ids in sorted(by_trouble.items()):
                 await holders.troubled(session, ids, trouble)
             await holders.note_made(session, made)
+            if troubles:
+                # It may be waiting, since nothing was due until now.
+                await jobs.wake(session, KEEP_COPIES, "")
 
     async def _settle(self, due: Sequence[DueFile], troubles: Mapping[UUID, str]) -> None:
         async with self._database.session() as session:
