@@ -49,7 +49,7 @@ class Tally:
     read_bytes: int = 0
     log_bytes: int = 0
     log_only: int = 0
-    """Files that only the log holds so far, or holds in a later state."""
+    """Files that are not in their place, and need not be before the next start."""
 
 
 class Survey:
@@ -69,6 +69,7 @@ class Survey:
         self._wait = wait
         self._inspection = self._inspect(content_expected=True)
         self._uncovered: dict[FileId, Known] = {}
+        self._log_only: set[FileId] = set()
         self._suspects: list[Suspect] = []
         self.tally = Tally()
         self.element: ElementFile | None = None
@@ -88,7 +89,7 @@ class Survey:
             self._inspection = self._inspect(content_expected=found.mode is not StorageMode.AR)
             yield from self._log(found.log_id)
         yield from self._files()
-        self.tally.log_only = len(self._uncovered)
+        self._count_log_only()
 
     def _inspect(self, *, content_expected: bool) -> Inspection:
         return Inspection(self._shelf, self._layout, self._count, content_expected=content_expected)
@@ -146,8 +147,17 @@ class Survey:
         if suspects:
             self._wait(SETTLE_S)
         for suspect in suspects:
+            found = suspect.look()
             if suspect.file_id not in self._uncovered:
-                yield from map(self._explained, suspect.look())
+                yield from map(self._explained, found)
+            elif found:
+                self._log_only.add(FileId(suspect.file_id))
+
+    def _count_log_only(self) -> None:
+        for known in self._uncovered.values():
+            if self._inspection.known(known) is not None:
+                self._log_only.add(known.file_id)
+        self.tally.log_only = len(self._log_only)
 
     def _explained(self, finding: Finding) -> Finding:
         """Content that the scrub moved away is not simply missing."""
