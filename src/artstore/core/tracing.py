@@ -39,7 +39,8 @@ def parse_traceparent(header: str) -> TraceContext | None:
 
 
 def new_trace(*, sampled: bool) -> TraceContext:
-    return TraceContext(os.urandom(16).hex(), os.urandom(8).hex(), sampled)
+    digits = os.urandom(24).hex()
+    return TraceContext(digits[:32], digits[32:], sampled)
 
 
 def child_of(parent: TraceContext) -> TraceContext:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artstore.core.model.file import Deletion, Digest, FileRecord, Hold, Scan, Uploader
+from artstore.core.model.file import Deletion, Digest, FileDraft, FileRecord, Hold, Scan, Uploader
 from artstore.core.model.ids import FileId
 from artstore.core.model.retention import Retention
 
@@ -54,3 +54,29 @@ def test_a_changed_record_too(record: FileRecord, name: str) -> None:
     changed = record.model_copy(update={"original_filename": name, "revision": 7})
     assert changed.to_json() == changed.__pydantic_serializer__.to_json(changed) + b"\n"
     assert FileRecord.from_json(changed.to_json()) == changed
+
+
+drafts = st.builds(
+    FileDraft,
+    original_filename=texts,
+    uploaded_by=st.builds(Uploader, subject=texts, name=texts, via=texts),
+    declared_content_type=st.none() | st.just("a/b"),
+    retention=retentions,
+    tags=st.lists(texts, max_size=3),
+    metadata=st.just({}) | st.just({"a": {"b": 1}}),
+)
+
+
+@given(drafts, st.integers(0, 1 << 43), moments)
+def test_a_first_record_is_as_if_checked(draft: FileDraft, size: int, now: datetime) -> None:
+    file_id = FileId("01a205c1-80ca-75b3-bdc7-a5b6c8b8f565")
+    record = FileRecord.first(draft, file_id=file_id, size=size, sha256="0" * 64, now=now)
+    said = {name: value for name, value in draft if name not in ("size", "expected_sha256")}
+    digest = Digest(alg="sha256", value="0" * 64, computed_at=now)
+    checked = FileRecord(
+        file_id=file_id, size=size, digests=(digest,), uploaded_at=now, revision=1, **said
+    )
+    assert record == checked
+    assert list(record.__dict__) == list(FileRecord.model_fields)
+    assert record.to_json() == checked.to_json()
+    assert FileRecord.from_json(record.to_json()) == record

@@ -4,13 +4,13 @@ The JSON form is fixed and documented in `docs/formats/attr-json.md`.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from artstore.core.errors import InvalidMetadata
-from artstore.core.model.ids import CollectionName, FileIdField
+from artstore.core.model.ids import CollectionName, FileId, FileIdField
 from artstore.core.model.retention import Retention
 
 ATTR_SCHEMA_VERSION: Final = 1
@@ -78,6 +78,20 @@ _JSON_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+M = TypeVar("M", bound=Model)
+
+
+def _unchecked(kind: type[M], fields: dict[str, Any]) -> M:
+    """As `model_construct`, for all fields in their order, and in a quarter of its time."""
+    model = kind.__new__(kind)
+    set_member = object.__setattr__
+    set_member(model, "__dict__", fields)
+    set_member(model, "__pydantic_fields_set__", set(fields))
+    set_member(model, "__pydantic_extra__", None)
+    set_member(model, "__pydantic_private__", None)
+    return model
 
 
 class Digest(Model):
@@ -174,6 +188,37 @@ class FileRecord(Model):
             # Any JSON, also numbers that orjson does not take.
             return self.__pydantic_serializer__.to_json(self) + b"\n"
         return orjson.dumps(self.__dict__, default=_members, option=_JSON_OPTIONS)
+
+    @classmethod
+    def first(
+        cls, draft: FileDraft, *, file_id: FileId, size: int, sha256: str, now: datetime
+    ) -> Self:
+        """The record of a file that is new. `draft` was checked, and is not checked again:
+        that would cost more than everything else in here and in `to_json`."""
+        digest = {"alg": "sha256", "value": sha256, "computed_at": now}
+        fields: dict[str, Any] = {
+            "schema_version": ATTR_SCHEMA_VERSION,
+            "file_id": file_id,
+            "collection": draft.collection,
+            "original_filename": draft.original_filename,
+            "size": size,
+            "content_type": draft.content_type,
+            "declared_content_type": draft.declared_content_type,
+            "digests": (_unchecked(Digest, digest),),
+            "uploaded_at": now,
+            "uploaded_by": draft.uploaded_by,
+            "revision": 1,
+            "retention": draft.retention,
+            "holds": (),
+            "dispose_after": None,
+            "tags": draft.tags,
+            "metadata": draft.metadata,
+            "scan": None,
+            "previous_version": None,
+            "restored_from": None,
+            "deleted": None,
+        }
+        return _unchecked(cls, fields)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:

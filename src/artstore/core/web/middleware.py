@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artstore.core import errors
-from artstore.core.logging import begin_notes, get_logger, log_request
+from artstore.core.logging import RequestLog, begin_notes, get_logger
 from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
@@ -34,6 +34,7 @@ class RequestTelemetry:
         self._app = app
         self._spans = spans
         self._log = get_logger()
+        self._requests = RequestLog()
         self._metrics = _BoundMetrics(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +77,7 @@ class RequestTelemetry:
                 "peer": _peer_name(scope),
                 **notes,
             }
-            log_request(line, span.context.trace_id)
+            self._requests.write(line, span.context.trace_id)
 
     async def _fail(
         self, scope: Scope, answer: "_Answer", receive: Receive, error: Exception

@@ -47,6 +47,8 @@ class _JoiningTransport:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        # Asked with every answer.
+        self.is_closing = transport.is_closing
         self._loop = asyncio.get_running_loop()
         self._held = b""
 

@@ -10,7 +10,7 @@ from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, DigestMismatch
 from artstore.core.model.batch import HEAD_BYTES_MAX
 from artstore.core.model.event import TraceId
-from artstore.core.model.file import Digest, FileDraft, FileRecord
+from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.backends.base import Incoming
@@ -139,18 +139,4 @@ def new_record(
     """
     if draft.expected_sha256 not in (None, sha256):
         raise DigestMismatch("the content does not have the announced SHA-256")
-    return FileRecord(
-        file_id=file_id,
-        collection=draft.collection,
-        original_filename=draft.original_filename,
-        size=size,
-        content_type=draft.content_type,
-        declared_content_type=draft.declared_content_type,
-        digests=(Digest(alg="sha256", value=sha256, computed_at=now),),
-        uploaded_at=now,
-        uploaded_by=draft.uploaded_by,
-        revision=1,
-        retention=draft.retention,
-        tags=draft.tags,
-        metadata=draft.metadata,
-    )
+    return FileRecord.first(draft, file_id=file_id, size=size, sha256=sha256, now=now)
