@@ -34,8 +34,10 @@ QUEUE_BYTES_MAX: Final = 64 << 20
 """Beyond this the element is slower than its callers; more waiting would only use memory."""
 
 
-RETRY_S: Final = 1.0
-"""How often a store that is away is asked whether it is back."""
+RETRY_MIN_S: Final = 1.0
+RETRY_MAX_S: Final = 15.0
+"""How often a store that is away is asked whether it is back: soon at first, then rarely, since
+a store that breaks its contract is tried out as a whole."""
 
 
 class OutcomeUnknown(Unavailable):
@@ -177,6 +179,7 @@ class Writer:
         self._owed: Callable[[], object] = _nothing
         """What was logged and could not be put in place comes before anything else."""
         self._is_suspect = False
+        self._retry_s = RETRY_MIN_S
         self.away: StoreAway | None = None
         """Why nothing is written for now; it ends by itself."""
         self.fault: str | None = None
@@ -226,7 +229,7 @@ class Writer:
         if isinstance(self.away, StoreFull):
             raise NoRoom("the object store is full")
         if self.away is not None:
-            raise Unavailable(self.away.detail, retry_after_s=math.ceil(RETRY_S))
+            raise Unavailable(self.away.detail, retry_after_s=math.ceil(self._retry_s))
 
     def close(self) -> None:
         """Finish what waits, then end."""
@@ -267,7 +270,7 @@ class Writer:
     def leave(self, away: StoreAway, owed: Callable[[], object]) -> None:
         """Nothing is written until the store is back and `owed` is done: it puts in place
         what the log holds already, raises `StoreAway`, and may be called many times."""
-        self.away, self._owed = away, owed
+        self.away, self._owed, self._retry_s = away, owed, RETRY_MIN_S
         get_logger().error("the store of the files is away", cause=away.detail)
 
     def try_again(self) -> None:
@@ -277,6 +280,7 @@ class Writer:
             self._owed()
         except StoreAway as away:
             self.away = away
+            self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
             return
         except OSError as error:
             self.fail("a logged change cannot be put in place", error)
@@ -292,7 +296,7 @@ class Writer:
             with self._changed:
                 self._changed.wait_for(
                     lambda: self._waiting or self._marker or self._closing or self._is_suspect,
-                    RETRY_S if self.away is not None else None,
+                    self._retry_s if self.away is not None else None,
                 )
                 if self._closing and not self._waiting and not self._marker:
                     return

@@ -154,25 +154,32 @@ async def test_killed_under_load_nothing_is_lost(
 async def test_a_lost_volume_costs_the_feed_and_no_file(
     http: aiohttp.ClientSession, bucket_options: S3Options, tmp_path: Path
 ) -> None:
-    with element_on(bucket_options, tmp_path) as element:
+    given = settings(bucket_options, tmp_path) | {"MODE": "rw"}
+    with storage_process(tmp_path / "root", **given) as element:
         await wait_for(http, element, ready=True)
         uploader = Uploader(http, element)
         for _ in range(20):
             assert await uploader.put(b"kept") == 201
-        mode = {"mode": "rw", "by": "clerk", "reason": "x", "confirm": True}
-        async with http.get(element.url("/info")) as answer:
-            former = await answer.json()
-        assert mode
+        change = {"mode": "ro", "by": "clerk", "reason": "full", "confirm": True}
+        async with http.post(element.url("/mode"), json=change) as answer:
+            assert answer.status == 200, await answer.text()
+        former = await info(http, element)
     shutil.rmtree(tmp_path / "root")
-    with element_on(bucket_options, tmp_path) as element:
+    with storage_process(tmp_path / "root", **given) as element:
         await wait_for(http, element, ready=True)
         uploader.element = element
         await uploader.check()
-        async with http.get(element.url("/info")) as answer:
-            info = await answer.json()
-        assert info["feed_id"] != former["feed_id"]
+        now = await info(http, element)
+        assert now["feed_id"] != former["feed_id"]
+        assert now["mode"] == "ro", "the bucket remembers it"
         _, listed = await get(http, element, "/files")
         assert listed.count(b"\n") == 20
+
+
+async def info(http: aiohttp.ClientSession, element: StorageProcess) -> dict[str, object]:
+    async with http.get(element.url("/info")) as answer:
+        found: dict[str, object] = await answer.json()
+        return found
 
 
 async def test_sealed_history_goes_to_the_bucket(
@@ -235,10 +242,11 @@ async def test_an_element_starts_without_its_store(
             assert (await put(http, element, b"too early"))[0] == 503
             assert (await get(http, element, f"/files/{new_id()}"))[0] == 503
             with seaweedfs_process(folder, weed):
-                await asyncio.sleep(0)
                 weed.make_bucket("elements")
                 await wait_for(http, element, ready=True)
                 assert (await put(http, element, b"in time"))[0] == 201
+            # Nobody asks for anything, and still it is noticed.
+            await wait_for(http, element, ready=False)
 
 
 async def test_wrong_keys_and_a_missing_bucket_are_said(
