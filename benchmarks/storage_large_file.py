@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from artstore.core.model.ids import FileIdSource
-from benchmarks._load import DRAFT, element
+from benchmarks._load import DRAFT, element, metrics
 
 MIB = 1 << 20
 MEMORY = Path("/dev/shm")
@@ -81,14 +81,18 @@ def main() -> None:
             tempfile.TemporaryDirectory(dir=options.folder) as beside,
             element(options.folder, options.port, keep=False),
         ):
+            before = metrics(options.port)["process_cpu_seconds_total"]
             for number in range(options.rounds):
                 disk.append(options.mib / dd_s(source, Path(beside) / f"{number}"))
                 uploads.append(options.mib / upload_s(options.port, source, sha256, ids))
+            cpu_s = metrics(options.port)["process_cpu_seconds_total"] - before
     finally:
         source.unlink()
     print("dd conv=fdatasync MiB/s:", " ".join(f"{rate:.0f}" for rate in disk))
     print("element           MiB/s:", " ".join(f"{rate:.0f}" for rate in uploads))
-    print(f"ratio of the medians: {median(uploads) / median(disk):.2f}")
+    cpu_ms = cpu_s / options.rounds / options.mib * 1000
+    print(f"ratio of the medians: {median(uploads) / median(disk):.2f}", end="; ")
+    print(f"CPU of the element {cpu_ms:.2f} ms per MiB")
 
 
 if __name__ == "__main__":
