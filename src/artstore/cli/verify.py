@@ -1,5 +1,6 @@
 """`artstore verify`: checks an element's directory with nothing but its files."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -40,6 +41,12 @@ def verify(
     directory: Annotated[
         Path, typer.Argument(help="The element's directory, or a copy.", metavar="DIR")
     ],
+    log_only: Annotated[
+        bool,
+        typer.Option(
+            "--log-only", help="The files lie in an object store: check log and element.json."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a storage element's directory: every record, every byte, the log.
@@ -49,13 +56,14 @@ def verify(
     """
     from artstore.cli.output import print_json, say
     from artstore.cli.progress import counted_meter
+    from artstore.storage.engine.fs import LocalFs
     from artstore.storage.engine.scrub.survey import Survey
 
     if not (directory / "data").is_dir() or not (directory / "log").is_dir():
         say(f"artstore: {directory} is not the directory of a storage element: no data/ and log/")
         raise typer.Exit(1)
     with counted_meter("verifying", lambda: _expected(directory)) as bars:
-        survey = _survey(Survey, directory, bars)
+        survey = Survey(LocalFs(), str(directory.resolve()), bars, time.sleep, is_log_only=log_only)
         defects = 0
         for finding in survey.findings():
             defects += 1
@@ -67,14 +75,6 @@ def verify(
         _conclude(directory, summary)
     if defects:
         raise typer.Exit(1)
-
-
-def _survey(kind: "type[Survey]", directory: Path, bars: Any) -> "Survey":
-    import time
-
-    from artstore.storage.engine.fs import LocalFs
-
-    return kind(LocalFs(), str(directory.resolve()), bars, time.sleep)
 
 
 def _expected(directory: Path) -> "Iterator[Found]":

@@ -73,9 +73,9 @@ def shelf(tmp_path: Path) -> Shelf:
     return shelf
 
 
-def verify(root: Path) -> tuple[int, list[dict[str, Any]], dict[str, Any]]:
+def verify(root: Path, *options: str) -> tuple[int, list[dict[str, Any]], dict[str, Any]]:
     """Exit code, defects, summary."""
-    result = CliRunner().invoke(app, ["verify", str(root), "--json"])
+    result = CliRunner().invoke(app, ["verify", str(root), "--json", *options])
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     return result.exit_code, lines[:-1], lines[-1]
 
@@ -149,6 +149,15 @@ def test_a_missing_part_of_the_log(shelf: Shelf) -> None:
     code, defects, _ = verify(shelf.root)
     assert (code, [defect["finding"] for defect in defects]) == (1, ["log_damaged"])
     assert "are in no file of the log" in defects[0]["cause"]
+
+
+def test_an_element_whose_files_lie_elsewhere(shelf: Shelf) -> None:
+    shutil.rmtree(shelf.root / "data")
+    (shelf.root / "data").mkdir()
+    assert len(verify(shelf.root)[1]) == 120
+    code, defects, summary = verify(shelf.root, "--log-only")
+    assert (code, defects, summary["files"]) == (0, [], 0)
+    assert summary["log_bytes"] > 0
 
 
 def test_an_older_record(shelf: Shelf) -> None:

@@ -57,18 +57,28 @@ class Survey:
     Args:
         advance: Told how many bytes of files were read, and that one is done.
         wait: Sleeps so many seconds.
+        is_log_only: The files lie elsewhere, in an object store.
     """
 
     def __init__(
-        self, fs: Fs, root: str, advance: Advance, wait: Callable[[float], object]
+        self,
+        fs: Fs,
+        root: str,
+        advance: Advance,
+        wait: Callable[[float], object],
+        *,
+        is_log_only: bool = False,
     ) -> None:
         self._fs = fs
+        self._is_log_only = is_log_only
         self._layout = Layout(root)
         self._shelf = LocalShelf(fs, self._layout)
         self._advance = advance
         self._wait = wait
         self._inspection = self._inspect(content_expected=True)
         self._uncovered: dict[FileId, Known] = {}
+        self._lost: set[FileId] = set()
+        """The log names a file once for each of its changes; it is told once."""
         self._log_only: set[FileId] = set()
         self._suspects: list[Suspect] = []
         self.tally = Tally()
@@ -88,8 +98,9 @@ class Survey:
             self.element = found
             self._inspection = self._inspect(content_expected=found.mode is not StorageMode.AR)
             yield from self._log(found.log_id)
-        yield from self._files()
-        self._count_log_only()
+        if not self._is_log_only:
+            yield from self._files()
+            self._count_log_only()
 
     def _inspect(self, *, content_expected: bool) -> Inspection:
         return Inspection(self._shelf, self._layout, self._count, content_expected=content_expected)
@@ -100,7 +111,7 @@ class Survey:
             match event:
                 case Finding():
                     yield from self._later(_again(log, event), None)
-                case Known():
+                case Known() if not self._is_log_only:
                     self._uncovered[event.file_id] = event
                 case Covered():
                     yield from self._settled(event.sequence)
@@ -112,7 +123,8 @@ class Survey:
             if known.sequence > sequence:
                 continue
             del self._uncovered[known.file_id]
-            if self._inspection.known(known) is not None:
+            if known.file_id not in self._lost and self._inspection.known(known) is not None:
+                self._lost.add(known.file_id)
                 yield from self._later(self._known(known), known.file_id)
 
     def _known(self, known: Known) -> Callable[[], list[Finding]]:
