@@ -120,8 +120,7 @@ class Reports:
                 await self._deliver_waiting()
                 failures = 0
             except Exception as error:  # noqa: BLE001  the edge of the job: it is tried again
-                if failures == 0:
-                    get_logger().warning("audit events wait here", cause=repr(error))
+                get_logger().warning("audit events wait here", cause=repr(error))
                 self._has_segments.set()
                 await asyncio.sleep(min(RETRY_MIN_S * 2**failures, RETRY_MAX_S))
                 failures = min(failures + 1, 8)
