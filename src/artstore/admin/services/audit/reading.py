@@ -162,6 +162,13 @@ class AuditLog:
                 return State(self._store, Note.parse(note))
         return await self.newest()
 
+    def is_confirmed(self, state: State) -> bool:
+        """Whether as many witnesses have signed it as are asked for now. Their signatures were
+        checked when they came."""
+        names = {key.name for key in self._witness_keys}
+        signed = {line.name for line in state.note.signatures}
+        return len(names & signed) >= self._quorum
+
     async def prove(self, index: int) -> Proven:
         """In the newest confirmed state that has the entry, else in the newest one.
 
@@ -207,9 +214,8 @@ class AuditLog:
         found = await self._provable(file_id)
         last = found[-1].log_index
         stamp = await self._in_thread(StampFolder(self._store).newest)
-        if stamp is not None and last < stamp.size:
-            state = State(self._store, Note.parse(stamp.note))
-        else:
+        state = State(self._store, Note.parse(stamp.note)) if stamp else await self.confirmed()
+        if stamp is not None and (last >= stamp.size or not self.is_confirmed(state)):
             stamp, state = None, await self.confirmed()
         if last >= state.tree.size:
             state = await self.newest()

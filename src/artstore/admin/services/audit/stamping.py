@@ -63,6 +63,8 @@ class Stamping:
         state = await self._log.confirmed()
         if state.tree.size <= size or self._clock.now() - at < self._interval:
             return
+        if not self._log.is_confirmed(state):
+            return  # a stamp over what no witness has seen would help nobody who asks for one
         note = await asyncio.to_thread(
             self._stamps.note_to_stamp, state.tree.size, state.note.to_bytes()
         )
