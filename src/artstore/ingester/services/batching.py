@@ -83,7 +83,7 @@ class Batching:
     ) -> FileRecord:
         queue = self._queues.get(element.element_id)
         if queue is None:
-            queue = self._queues[element.element_id] = _Queue(self._wire)
+            queue = self._queues[element.element_id] = _Queue(self._wire, element)
         file = SmallFile(file_id, encode_draft(draft), current_trace_id(), content)
         outcome: asyncio.Future[FileRecord] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(file, draft, current_trace(), outcome)
@@ -103,31 +103,34 @@ class Batching:
 class _Queue:
     """What waits for one element, by the account that sent it."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, element: ElementReport) -> None:
         self._wire = wire
+        self._element = element
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._under_way: set[asyncio.Task[None]] = set()
 
     def add(self, element: ElementReport, waiting: _Waiting) -> None:
+        # As it was last heard of: its address may change.
+        self._element = element
         account = waiting.draft.uploaded_by.subject
         self._waiting.setdefault(account, deque()).append(waiting)
         if len(self._under_way) < LANES:
-            self._send_next(element)
+            self._send_next()
 
-    def _send_next(self, element: ElementReport) -> None:
+    def _send_next(self) -> None:
         batch = self._take()
         if not batch:
             return
         # A context of its own, not that of the request which happens to be served now.
         task = asyncio.get_running_loop().create_task(
-            self._send(element, batch), context=contextvars.Context()
+            self._send(batch), context=contextvars.Context()
         )
         self._under_way.add(task)
-        task.add_done_callback(lambda done: self._ended(element, done))
+        task.add_done_callback(self._ended)
 
-    def _ended(self, element: ElementReport, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._send_next(element)
+        self._send_next()
 
     def _take(self) -> list[_Waiting]:
         """The next batch: one file of each account in turn, so that an account with a thousand
@@ -150,11 +153,11 @@ class _Queue:
                 self._waiting[account] = queue
         return batch
 
-    async def _send(self, element: ElementReport, batch: Sequence[_Waiting]) -> None:
+    async def _send(self, batch: Sequence[_Waiting]) -> None:
         UPLOAD_BATCH_SIZE.observe(len(batch))
         outcomes: Sequence[FileRecord | Exception]
         try:
-            outcomes = await self._outcomes(element, batch)
+            outcomes = await self._outcomes(batch)
         except (ArtStoreError, NotReached) as error:
             outcomes = [error] * len(batch)
         except Exception as error:  # noqa: BLE001  the edge of the task: nobody may wait for ever
@@ -163,9 +166,8 @@ class _Queue:
         for waiting, outcome in zip(batch, outcomes, strict=True):
             waiting.settle(outcome)
 
-    async def _outcomes(
-        self, element: ElementReport, batch: Sequence[_Waiting]
-    ) -> Sequence[FileRecord | Exception]:
+    async def _outcomes(self, batch: Sequence[_Waiting]) -> Sequence[FileRecord | Exception]:
+        element = self._element
         if len(batch) == 1:
             (one,) = batch
             if one.trace is not None:
