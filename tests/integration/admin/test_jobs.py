@@ -199,7 +199,8 @@ async def test_a_paused_worker_that_lost_its_lease_writes_nothing(board: Board) 
     assert (await board.one()).state is JobState.RUNNING
 
 
-async def test_long_work_keeps_its_lease(board: Board) -> None:
+async def test_long_work_keeps_its_lease(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("artstore.admin.jobs.worker.SWEEP_EVERY_S", 0.05)
     ran_by: list[str] = []
 
     def handler_of(name: str) -> Handler:
