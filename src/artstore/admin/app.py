@@ -56,6 +56,7 @@ from artstore.admin.services.catalogue.following import Source
 from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.key_rotation import KeyRotation
+from artstore.admin.services.identity.known_accounts import KnownAccounts
 from artstore.admin.services.identity.people_sign_in import PeopleSignIn, Tools
 from artstore.admin.services.identity.proving import Proving
 from artstore.admin.services.identity.revocation import Revocations
@@ -196,7 +197,14 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             revocations=revocations,
             verifier=verifier,
             token_states=TokenStates(database, verifier, revocations, trail, settings.issuer),
-            sign_in=SignIn(database, proving, issuer, clock, trail=trail),
+            sign_in=SignIn(
+                database,
+                proving,
+                issuer,
+                clock,
+                trail=trail,
+                known=KnownAccounts(mirror, clock),
+            ),
             people=PeopleSignIn(tools, settings.second_factor_roles),
             sessions=sessions,
             factors=factors,

@@ -83,7 +83,7 @@ class RevocationMirror:
             caller.token_id in self._ids[RevocationKind.TOKEN]
             or caller.session_id in self._ids[RevocationKind.SESSION]
             or caller.key_id in self._ids[RevocationKind.KEY]
-            or caller.epoch < self._epochs.get(caller.subject, 0)
+            or caller.epoch < self.epoch_of(caller.subject)
             or caller.issued_at < self._issued_before
         ):
             raise InvalidToken
@@ -91,6 +91,10 @@ class RevocationMirror:
     def check_age(self) -> None:
         if self.age_s > self._age_max_s:
             raise Unavailable("it is not known which tokens were revoked")
+
+    def epoch_of(self, subject: str) -> int:
+        """Tokens of earlier epochs are revoked."""
+        return self._epochs.get(subject, 0)
 
     def revokes_key(self, key_id: str) -> bool:
         return key_id in self._ids[RevocationKind.KEY]

@@ -1,9 +1,11 @@
 """Service accounts over HTTP."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from tests.support.admin import Admin
+from tests.support.processes import wait_until
 
 PATH = "/api/v1/service-accounts"
 
@@ -123,3 +125,53 @@ def test_reading_and_writing_need_their_scopes(admin: Admin) -> None:
         answer = client.post(PATH, json=body)
     assert answer.status_code == 403
     assert answer.json()["required_scope"] == "admin:write"
+
+
+def test_secrets_overlap_and_then_the_old_one_ends(admin: Admin) -> None:
+    name = new_name()
+    with admin.as_account() as client:
+        old = client.post(PATH, json={"client_id": name, "role": "user"}).json()["client_secret"]
+        rotate = f"{PATH}/{name}/rotate-secret"
+        new = client.post(rotate, json={"overlap_s": 2}).json()["client_secret"]
+        with admin.client() as stranger:
+            assert token_status(stranger, name, new) == 200
+            assert token_status(stranger, name, old) == 200
+            assert token_status(stranger, name, "neither") == 401
+        wait_until(lambda: refused(admin, name, old), "the end of the overlap", limit_s=20)
+        with admin.client() as stranger:
+            assert token_status(stranger, name, new) == 200
+
+
+def refused(admin: Admin, name: str, secret: str) -> bool:
+    with admin.client() as stranger:
+        return token_status(stranger, name, secret) == 401
+
+
+def test_an_account_ends_when_it_was_meant_to(admin: Admin) -> None:
+    name = new_name()
+    ends_at = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+    with admin.as_account() as client:
+        body = {"client_id": name, "role": "user", "expires_at": ends_at}
+        secret = client.post(PATH, json=body).json()["client_secret"]
+    wait_until(lambda: refused(admin, name, secret), "the end of the account", limit_s=20)
+
+
+def test_the_last_use_is_shown(admin: Admin) -> None:
+    name = new_name()
+    with admin.as_account() as client:
+        secret = client.post(PATH, json={"client_id": name, "role": "user"}).json()["client_secret"]
+        assert client.get(f"{PATH}/{name}").json()["last_used_at"] is None
+        admin.token(name, secret)
+        assert client.get(f"{PATH}/{name}").json()["last_used_at"] is not None
+
+
+def test_an_account_has_its_limit(admin: Admin) -> None:
+    name = new_name()
+    with admin.as_account() as client:
+        body = {"client_id": name, "role": "admin", "requests_per_minute": 3}
+        secret = client.post(PATH, json=body).json()["client_secret"]
+    with admin.as_account(name, secret) as limited:
+        answers = [limited.get(PATH) for _ in range(6)]
+    assert [answer.status_code for answer in answers[:3]] == [200] * 3
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1

@@ -93,9 +93,12 @@ SELECT log_index, {_COLUMNS} FROM taken ON CONFLICT DO NOTHING
 
 async def add(session: AsyncSession, row: EventRow) -> None:
     """Into the outbox, in the session's transaction."""
-    await session.execute(
-        insert(outbox).values(row._asdict()).on_conflict_do_nothing(index_elements=["event_id"])
-    )
+    await add_all(session, [row])
+
+
+async def add_all(session: AsyncSession, rows: Sequence[EventRow]) -> None:
+    statement = insert(outbox).on_conflict_do_nothing(index_elements=["event_id"])
+    await session.execute(statement.values([row._asdict() for row in rows]))
 
 
 async def add_many(connection: Connection, rows: Iterable[EventRow]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from artstore.admin.services.audit.together import Together
 from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError, TooManyRequests, Unavailable
@@ -23,8 +24,7 @@ class Attempted:
 
 class Attempts:
     def __init__(self, database: Database, trail: Trail) -> None:
-        self._database = database
-        self._trail = trail
+        self._together = Together(database, trail)
         self._throttled: Tally[tuple[Who, Deed]] = Tally()
 
     @contextlib.asynccontextmanager
@@ -64,11 +64,10 @@ class Attempts:
         await self._record(who, deed)
 
     async def _record(self, who: Who, deed: Deed) -> None:
-        async with self._database.session() as session:
-            await self._trail.record(session, who, deed)
-            for counted in self._throttled.ended():
-                who, deed = counted.sample
-                if counted.mixed:
-                    who = Who(services=who.services)
-                details = {"further_attempts": counted.untold, "within_s": int(WINDOW_S)}
-                await self._trail.record(session, who, replace(deed, details=details))
+        await self._together.record(who, deed)
+        for counted in self._throttled.ended():
+            who, deed = counted.sample
+            if counted.mixed:
+                who = Who(services=who.services)
+            details = {"further_attempts": counted.untold, "within_s": int(WINDOW_S)}
+            await self._together.record(who, replace(deed, details=details))

@@ -12,6 +12,7 @@ from artstore.admin.repository import grants, service_accounts
 from artstore.admin.repository.service_accounts import AccountWithSecret
 from artstore.admin.services.audit.attempts import Attempts
 from artstore.admin.services.audit.trail import Trail, Who
+from artstore.admin.services.identity.known_accounts import KnownAccounts
 from artstore.admin.services.identity.machine_secrets import candidate, hash_in
 from artstore.admin.services.identity.proving import Proving, refusal
 from artstore.admin.services.identity.throttle import Attempt
@@ -42,6 +43,7 @@ class SignIn:
         clock: Clock,
         *,
         trail: Trail,
+        known: KnownAccounts,
     ) -> None:
         self._database = database
         self._proving = proving
@@ -49,6 +51,7 @@ class SignIn:
         self._clock = clock
         self._trail = trail
         self._attempts = Attempts(database, trail)
+        self._known = known
         self._verified = VerifiedSecrets()
         self._limits = RequestLimits(clock)
 
@@ -94,13 +97,17 @@ class SignIn:
             return await self._proven_machine(client_id, secret, who)
 
     async def _proven_machine(self, client_id: str, secret: str, who: Who) -> ServiceAccount:
+        now = self._clock.now()
+        known = self._known.get(client_id)
+        if known is not None and self._is_proven(known, secret, now):
+            return known.account
         async with self._database.session() as session:
             found = await service_accounts.find(session, client_id)
-        now = self._clock.now()
+        if found is not None and self._is_proven(found, secret, now):
+            self._known.hold(found)
+            return found.account
         stored = _stored_for(found, secret, now) if found else None
         usable = found is not None and found.account.is_usable(now)
-        if found and stored and usable and self._verified.knows(stored, secret):
-            return found.account
         attempt = Attempt(f"machine {client_id}", who.place)
         await self._proving.prove(hash_in(stored) if stored else None, secret, attempt)
         if found is None or stored is None or not usable:
@@ -108,6 +115,11 @@ class SignIn:
         self._verified.remember(stored, secret)
         await self._proving.succeeded(attempt)
         return found.account
+
+    def _is_proven(self, found: AccountWithSecret, secret: str, now: datetime) -> bool:
+        if not found.account.is_usable(now):
+            return False
+        return self._verified.knows(_stored_for(found, secret, now), secret)
 
     async def _machine_holder(self, account: ServiceAccount, certificate: str | None) -> Holder:
         now = self._clock.now()
@@ -118,6 +130,7 @@ class SignIn:
                 if account.restricted:
                     granted = await grants.of_subject(session, account.subject)
                 await service_accounts.note_use(session, account.client_id, now)
+            self._known.used(account.client_id, now)
         return Holder(
             subject=account.subject,
             client_id=account.client_id,
