@@ -1,20 +1,29 @@
 """A real object store (SeaweedFS) with a bucket for a log."""
 
 import contextlib
+import hmac
 import json
+import re
 import signal
 import sys
 import urllib.request
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 
 from obstore.store import ObjectStore, S3Store
 from tests.support.module_process import free_port
 from tests.support.processes import running
 
 ACCESS_KEY, SECRET_KEY = "log", "log-secret"
+LOCK = (
+    b"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>"
+    b"<DefaultRetention><Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention>"
+    b"</Rule></ObjectLockConfiguration>"
+)
 IDENTITY = {
     "name": "log",
     "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
@@ -72,3 +81,62 @@ def _answers(endpoint: str) -> bool:
         return getattr(error, "code", None) == 403
     except OSError:
         return False
+
+
+class WormBucket:
+    """A bucket with object lock: each object is locked for a day from the moment it is there.
+
+    The client of the log cannot make one, so requests are signed here (AWS Signature Version 4).
+    """
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        self._endpoint = endpoint
+        self.name = name
+        made, _ = self.request("PUT", headers={"x-amz-bucket-object-lock-enabled": "true"})
+        locked, _ = self.request("PUT", query="object-lock=", body=LOCK)
+        assert (made, locked) == (200, 200)
+
+    def delete_for_good(self, path: str) -> int:
+        """The status of the try to remove the newest version of an object, as its owner."""
+        _, listed = self.request("GET", query=f"prefix={quote(path, safe='')}&versions=")
+        (version, *_) = re.findall(r"<VersionId>([^<]+)</VersionId>", listed)
+        status, _ = self.request("DELETE", path, query=f"versionId={quote(version, safe='')}")
+        return status
+
+    def request(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        query: str = "",
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, str]:
+        now = datetime.now(UTC)
+        target = f"/{self.name}/{path}" if path else f"/{self.name}"
+        signed = {
+            "host": self._endpoint.removeprefix("http://"),
+            "x-amz-content-sha256": sha256(body).hexdigest(),
+            "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
+            **(headers or {}),
+        }
+        names = ";".join(sorted(signed))
+        lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
+        canonical = "\n".join([method, target, query, lines, names, signed["x-amz-content-sha256"]])
+        scope = f"{now:%Y%m%d}/us-east-1/s3/aws4_request"
+        digest = sha256(canonical.encode()).hexdigest()
+        text = f"AWS4-HMAC-SHA256\n{signed['x-amz-date']}\n{scope}\n{digest}"
+        key = f"AWS4{SECRET_KEY}".encode()
+        for part in (*scope.split("/"), text):
+            key = hmac.digest(key, part.encode(), "sha256")
+        signed["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, "
+            f"Signature={key.hex()}"
+        )
+        url = f"{self._endpoint}{target}?{query}"
+        request = urllib.request.Request(url, body or None, signed, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()

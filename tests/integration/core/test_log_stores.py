@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.log_buckets import bucket, object_store
+from tests.support.log_buckets import WormBucket, bucket, object_store
 from tests.support.processes import short_folder
 from tests.support.transparency import LOG_KEY, ORIGIN, T0, FolderFs, entry, folder_store, make_log
 
@@ -206,6 +206,28 @@ def test_a_log_grows_the_same_wherever_it_lies(endpoint: str, tmp_path: Path) ->
     assert len(roots) == 1
     assert not (tmp_path / "two" / "tile" / "0" / "000").exists()
     assert (tmp_path / "two" / "tile" / "0" / "004.p").exists()
+
+
+def test_what_is_final_cannot_be_removed_from_a_bucket_with_object_lock(
+    endpoint: str, tmp_path: Path
+) -> None:
+    worm = WormBucket(endpoint, "worm")
+    final = BucketStore(bucket(endpoint, worm.name))
+    store = SplitStore(FolderStore(tmp_path), final)
+    log = make_log(store)
+    for start in range(0, 600, 200):
+        log.append([entry(number) for number in range(start, start + 200)], T0)
+
+    for path in ("tile/0/000", "tile/entries/001"):
+        assert worm.delete_for_good(f"audit/{path}") == 403
+        with pytest.raises(ObjectConflict):
+            final.publish({path: b"another history"})
+    assert sorted(final.names("tile/0")) == ["000", "001"]
+    # Even what a crash left can make room: the name is freed, the locked version stays.
+    final.set_aside("tile/0/001")
+    with pytest.raises(ObjectMissing):
+        final.read("tile/0/001")
+    final.publish({"tile/0/001": (tmp_path / "checkpoint").read_bytes()})
 
 
 class Dying(SplitStore):
