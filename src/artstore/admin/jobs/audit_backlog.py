@@ -1,5 +1,6 @@
 """Watches how far the audit log is behind. While nothing takes events out of the outbox, it grows
-with every change; before it fills the database, changes are refused.
+with every change; before it fills the database, changes are refused. Beside that it tells the
+numbers of refusals that were only counted.
 """
 
 import asyncio
@@ -41,3 +42,6 @@ class AuditBacklog:
         if is_full != self._trail.is_full:
             get_logger().error("the audit log is too far behind", refused=is_full, events=backlog)
         self._trail.is_full = is_full
+        if not is_full:
+            async with self._database.session() as session:
+                await self._trail.tell_counted(session)

@@ -9,7 +9,6 @@ from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError, TooManyRequests, Unavailable
 from artstore.core.model.audit import AuditKind, Outcome
-from artstore.core.recording.tally import WINDOW_S, Tally
 
 THROTTLED_TOLD = 1
 """In a minute, of one address: whoever guesses is slowed down, and must not fill the log."""
@@ -24,8 +23,9 @@ class Attempted:
 
 class Attempts:
     def __init__(self, database: Database, trail: Trail) -> None:
+        self._database = database
+        self._trail = trail
         self._together = Together(database, trail)
-        self._throttled: Tally[tuple[Who, Deed]] = Tally()
 
     @contextlib.asynccontextmanager
     async def watched(self, kind: AuditKind, who: Who) -> AsyncIterator[Attempted]:
@@ -57,17 +57,13 @@ class Attempts:
 
     async def _refused(self, kind: AuditKind, who: Who, refusal: ArtStoreError) -> None:
         deed = Deed(kind, Outcome.REFUSED, problem=refusal.code)
-        if isinstance(refusal, TooManyRequests) and not self._throttled.is_told(
-            who.place, (who, deed), THROTTLED_TOLD
-        ):
+        if not isinstance(refusal, TooManyRequests):
+            await self._record(who, deed)
             return
-        await self._record(who, deed)
+        async with self._database.session() as session:
+            # By address and not by name: whoever guesses tries many names.
+            unnamed = replace(who, subject=None, name=None)
+            await self._trail.record_refusal(session, unnamed, deed, THROTTLED_TOLD)
 
     async def _record(self, who: Who, deed: Deed) -> None:
         await self._together.record(who, deed)
-        for counted in self._throttled.ended():
-            who, deed = counted.sample
-            if counted.mixed:
-                who = Who(services=who.services)
-            details = {"further_attempts": counted.untold, "within_s": int(WINDOW_S)}
-            await self._together.record(who, replace(deed, details=details))

@@ -80,7 +80,7 @@ class Intents:
     async def _refused(self, intent_id: int, who: Who, deed: Deed) -> None:
         async with self._database.session() as session:
             await audit_feeds.withdraw(session, intent_id)
-            await self._trail.record(session, who, deed)
+            await self._trail.record_refusal(session, who, deed)
 
     async def _done(self, intent_id: int) -> None:
         """The change has happened, so a failure here is none of it: unmarked, the intent waits

@@ -1,5 +1,7 @@
 """Writes down what this module does and who made it do so."""
 
+from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,8 +12,12 @@ from artstore.core.clock import Clock
 from artstore.core.errors import Unavailable
 from artstore.core.model.audit import AuditEvent, Disclosures, disclosures_json
 from artstore.core.recording.deeds import Deed, EventMaker, Who
+from artstore.core.recording.tally import WINDOW_S, Tally
 
 __all__ = ["BoundTrail", "Deed", "Trail", "Who", "plain_text", "row_of"]
+
+REFUSALS_TOLD: Final = 20
+"""Each minute, of one person or account and for one reason."""
 
 
 class Trail(EventMaker):
@@ -20,6 +26,7 @@ class Trail(EventMaker):
     def __init__(self, clock: Clock, instance: str | None = None) -> None:
         """`instance`: of this service; where it is given, it is part of every event."""
         super().__init__(clock, f"admin/{instance}" if instance else None)
+        self._refusals: Tally[tuple[Who, Deed]] = Tally()
         self.is_full = False
         """Nothing more may be written down, so nothing more may happen (`AuditBacklog`)."""
 
@@ -32,6 +39,24 @@ class Trail(EventMaker):
         """
         self.check()
         await audit_events.add(session, row_of(*self.event_of(who, deed)))
+
+    async def record_refusal(
+        self, session: AsyncSession, who: Who, deed: Deed, each_minute: int = REFUSALS_TOLD
+    ) -> None:
+        """As `record`; of a flood from one source the first few are told, then their number."""
+        source = (who.subject or who.place, deed.kind, deed.problem)
+        if self._refusals.is_told(source, (who, deed), each_minute):
+            await self.record(session, who, deed)
+
+    async def tell_counted(self, session: AsyncSession) -> None:
+        """The numbers of those that were not told one by one."""
+        for counted in self._refusals.ended():
+            who, deed = counted.sample
+            if counted.mixed:
+                who = Who(services=who.services)
+            details = {"further_refusals": counted.untold, "within_s": int(WINDOW_S)}
+            numbered = replace(deed, file_id=None, element_id=None, details=details)
+            await self.record(session, who, numbered)
 
     def check(self) -> None:
         """Raises `Unavailable` when nothing can be written down for now."""
