@@ -79,9 +79,10 @@ class KeyRotation:
             for key in stored:
                 if key.retired_at is not None and now - key.retired_at > PASSIVE_FOR:
                     await self._remove(session, key, BY_CLOCK)
-            if due is not None or not any(key.state == "next" for key in stored):
+            is_next_missing = due is not None or _next(stored) is None
+            if is_next_missing:
                 await self._add_next(session, BY_CLOCK)
-        if due is not None:
+        if is_next_missing:
             await self._ring.reload()
 
     async def rotate(self, who: Who) -> list[SigningKeyInfo]:
