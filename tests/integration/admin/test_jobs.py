@@ -206,14 +206,14 @@ async def test_long_work_keeps_its_lease(board: Board, monkeypatch: pytest.Monke
     def handler_of(name: str) -> Handler:
         async def handler(_: Run) -> None:
             ran_by.append(name)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(4)
 
         return handler
 
     await board.wake("x")
     async with (
-        board.working({"x": handler_of("a")}, "a", lease_s=0.4),
-        board.working({"x": handler_of("b")}, "b", lease_s=0.4),
+        board.working({"x": handler_of("a")}, "a", lease_s=2),
+        board.working({"x": handler_of("b")}, "b", lease_s=2),
     ):
         await board.ends_in(JobState.DONE)
     assert len(ran_by) == 1
