@@ -33,6 +33,9 @@ class Thresholds(NamedTuple):
         return CapacityState.OK
 
 
+THRESHOLDS: Final = Thresholds()
+
+
 def _bytes_of(threshold: float, total: int) -> float:
     return threshold * total if threshold <= 1 else threshold
 

@@ -30,7 +30,7 @@ from artstore.core.model.ids import ElementId, FileId
 from artstore.storage.engine import identity, mode_rules, recovery, takeover
 from artstore.storage.engine.backends.base import Backend, Incoming, StoreAway
 from artstore.storage.engine.backends.local import LocalBackend
-from artstore.storage.engine.capacity import Room, Thresholds
+from artstore.storage.engine.capacity import THRESHOLDS, Room, Thresholds
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.feed import Feed, FeedPage
 from artstore.storage.engine.fs import Fs, LocalFs, make_directories
@@ -71,7 +71,7 @@ class EngineOptions:
     mode: StorageMode
     """Of a new element; later the one in element.json holds."""
     reserved_bytes: int
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = THRESHOLDS
     segment_bytes: int = SEGMENT_BYTES
     checkpoint_interval_s: float = 5.0
     unflushed_bytes_max: int = 256 << 20
