@@ -13,10 +13,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
+import psutil
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from tests.support.admin import Admin
+from tests.support.admin import ISSUER, Admin
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
 from tests.support.processes import short_folder, wait_until
@@ -274,6 +275,33 @@ def test_damage_is_found_by_the_scrub_and_mended_from_the_other(shelf: Shelf) ->
     wait_until(lambda: wanted <= kinds(), "the audit")
     digest = hashlib.sha256(content).hexdigest()
     assert json.loads(shelf.on_disk(first, file_id)[1])["digests"][0]["value"] == digest
+
+
+def test_a_download_goes_on_when_the_first_element_is_gone(shelf: Shelf, pki: Pki) -> None:
+    first, _ = shelf.start("copy-a"), shelf.start("copy-b")
+    shelf.want_copies(2)
+    content = os.urandom(300_000)
+    file_id = shelf.upload(first, content)
+    shelf.has(file_id, {"copy-a": PRESENT, "copy-b": PRESENT})
+    database = shelf.admin.installation.database
+    settings = {
+        "ADMIN_URL": shelf.admin.process.url,
+        "ISSUER": ISSUER,
+        "DATABASE_URL": database.query_url,
+        "DATABASE_PASSWORD_FILE": database.query_password_file,
+    }
+    headers = {"Authorization": f"Bearer {shelf.admin.token()}"}
+    verify = client_context(pki.files("edge"))
+    with (
+        module_process("query", pki, settings) as query,
+        httpx2.Client(base_url=query.url, verify=verify, headers=headers, timeout=30) as reader,
+    ):
+        path = f"/api/v1/files/{file_id}/content"
+        assert reader.get(path).content == content
+        psutil.Process(first.process.pid).kill()
+        for _ in range(3):
+            answer = reader.get(path)
+            assert (answer.status_code, answer.content == content) == (200, True)
 
 
 def test_a_drained_element_may_be_taken_off(shelf: Shelf) -> None:
