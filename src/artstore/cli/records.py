@@ -70,16 +70,18 @@ def info(
     file_id: Annotated[str, typer.Argument(help="As put, ls or search print it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Print all that is known of a file."""
+    """Print all that is known of a file, and on which elements it lies."""
     from artstore.cli.output import print_fields, print_json
     from artstore.client.store import ArtStore
 
     with ArtStore.from_home() as store:
         record = store.info(file_id).model_dump(mode="json")
-    if as_json:
-        print_json(record)
-    else:
-        print_fields(record)
+        if as_json:
+            print_json(record)
+            return
+        copies = store.items(f"/api/v1/files/{record['file_id']}/copies")
+        lies_on = [f"{copy['element_id']} ({copy['state']})" for copy in copies]
+        print_fields({**record, "copies": ", ".join(lies_on)})
 
 
 def rm(file_ids: FileIds, yes: YesOption = False, as_json: JsonOption = False) -> None:

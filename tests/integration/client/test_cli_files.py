@@ -118,7 +118,11 @@ def test_info_shows_the_record(artstore: Artstore, fake: FakeArtStore) -> None:
     file_id = fake.keep(b"x", "letter.txt")
 
     assert artstore("info", file_id, "--json").objects[0]["original_filename"] == "letter.txt"
-    assert "letter.txt" in artstore("info", file_id).out
+    copies = [{"element_id": "edit-1", "revision": 1, "state": "present"}]
+    fake.objects[f"/api/v1/files/{file_id}/copies"] = {"items": copies, "next_cursor": None}
+    shown = artstore("info", file_id).out
+    assert "letter.txt" in shown
+    assert "edit-1 (present)" in shown
 
 
 def test_rm_needs_a_yes_without_a_terminal(artstore: Artstore, fake: FakeArtStore) -> None:

@@ -1,6 +1,7 @@
 """A file that another element has too is handed out while the first cannot."""
 
 import asyncio
+import json
 from uuid import UUID
 
 import pytest
@@ -84,3 +85,19 @@ async def test_a_copy_that_is_no_good_is_not_asked(world: World, state: str) -> 
     world.shelf.fault = Fault.DAMAGED
     assert (await world.get(path_of(record)))[0] == 500
     assert world.other.requests["content"] == 0
+
+
+async def test_where_a_file_lies(world: World) -> None:
+    record = store_twice(world, "damaged")
+    status, body, _ = await world.get(f"/api/v1/files/{record.file_id}/copies")
+    assert status == 200
+    assert json.loads(body)["items"] == [
+        {"element_id": "edit-1", "revision": 1, "state": "present"},
+        {"element_id": "edit-2", "revision": 1, "state": "damaged"},
+    ]
+    single = world.store(b"once")
+    _, body, _ = await world.get(f"/api/v1/files/{single.file_id}/copies")
+    assert [each["element_id"] for each in json.loads(body)["items"]] == ["edit-1"]
+    unknown = await world.get(f"/api/v1/files/{world.new_id()}/copies")
+    assert (unknown[0], json.loads(unknown[1])["code"]) == (404, "unknown_file")
+    assert (await world.get("/api/v1/files/x/copies"))[0] == 422

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from artstore.core.model.file import Text
-from artstore.core.model.ids import CollectionName
+from artstore.core.model.ids import CollectionName, ElementId
 
 Title = Annotated[Text, StringConstraints(max_length=256)]
 Description = Annotated[Text, StringConstraints(max_length=4096)]
@@ -45,3 +45,13 @@ class Collection(BaseModel):
     copies: Copies
     created_at: datetime
     updated_at: datetime
+
+
+class FileCopy(BaseModel):
+    """One element's copy of a file, as the catalogue knows it."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    element_id: ElementId
+    revision: int
+    state: Literal["present", "deleted", "missing", "damaged"]

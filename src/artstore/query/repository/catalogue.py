@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, select
 
 from artstore.core.catalogue import copies, elements, files
 from artstore.core.database import Database
+from artstore.core.model.collection import FileCopy
 from artstore.core.model.element import ElementEntry
 from artstore.core.model.ids import ElementId, FileId
 from artstore.query.model.criteria import Criteria, Listing
@@ -73,6 +74,24 @@ class Catalogue:
         )
         async with self._database.session() as session:
             return list(await session.scalars(statement))
+
+    async def holders(self, file_id: FileId) -> list[FileCopy]:
+        """Every element that has or had the file, the one that serves it first in front."""
+        first = select(files.c.element_id, files.c.revision, files.c.state).where(
+            files.c.file_id == UUID(file_id)
+        )
+        further = (
+            select(copies.c.element_id, copies.c.revision, copies.c.state)
+            .where(copies.c.file_id == UUID(file_id))
+            .order_by(copies.c.element_id)
+        )
+        async with self._database.session() as session:
+            known = [FileCopy.model_validate(row) for row in await session.execute(first)]
+            rows = [FileCopy.model_validate(row) for row in await session.execute(further)]
+        serving = {copy.element_id for copy in known}
+        # What is said of a copy apart is nearer to the truth than the row of the file.
+        said = [copy for copy in rows if copy.element_id in serving]
+        return [*(said or known), *(copy for copy in rows if copy.element_id not in serving)]
 
     async def elements(self) -> list[KnownElement]:
         columns = (elements.c.element_id, elements.c.url, elements.c.priority)

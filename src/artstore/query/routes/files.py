@@ -9,8 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from artstore.core.model.account import Scope
+from artstore.core.model.collection import FileCopy
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileIdField, parse_file_id
+from artstore.core.model.page import Page
 from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import authenticate, check_scope
 from artstore.core.web.ranges import parse_range
@@ -38,6 +40,12 @@ async def read_record(
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     return Response(located.raw, media_type="application/json", headers=headers)
+
+
+@router.get("/{file_id}/copies")
+async def list_copies(file_id: FileIdField, files: FilesDep, visible: VisibleDep) -> Page[FileCopy]:
+    """Where the file lies, and whether it is whole there."""
+    return Page(items=await files.copies(file_id, visible))
 
 
 async def read_content(request: Request) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from artstore.core.errors import FileDeleted, ForeignFile, UnknownFile
+from artstore.core.model.collection import FileCopy
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import ElementId, FileId
 from artstore.query.repository.catalogue import Catalogue
@@ -50,6 +51,12 @@ class Files:
         if entry.deleted:
             raise FileDeleted
         return Located(entry.record, entry.revision, entry.element_id)
+
+    async def copies(self, file_id: FileId, collections: Container[str] | None) -> list[FileCopy]:
+        """Where the file lies, the element that serves it first in front. Raises as `locate`."""
+        located = await self.locate(file_id, collections)
+        first = FileCopy(element_id=located.element_id, revision=located.revision, state="present")
+        return await self._catalogue.holders(file_id) or [first]
 
     async def _ask_elements(self, file_id: FileId, collections: Container[str] | None) -> Located:
         found = await self._elements.find(file_id)
