@@ -51,7 +51,7 @@ async def send(
     http: aiohttp.ClientSession, element: StorageProcess, *files: bytes
 ) -> list[dict[str, Any]]:
     url = element.url("/files:batch")
-    async with http.post(url, data=b"".join(files), headers=TYPE) as answer:
+    async with http.post(url, data=io.BytesIO(b"".join(files)), headers=TYPE) as answer:
         assert answer.status == 200
         return [orjson.loads(line) for line in (await answer.read()).splitlines()]
 
