@@ -33,7 +33,7 @@ def fresh(
         made = Installation(Path(folder), make_database("bootstrap"), valkey_server, pki)
         made.write(ELEMENTS)
         with psycopg.connect(made.database.url, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS identity, catalogue, audit CASCADE")
+            connection.execute("DROP SCHEMA IF EXISTS identity, catalogue, audit, policy, jobs CASCADE")
         yield made
 
 
