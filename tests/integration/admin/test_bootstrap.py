@@ -33,7 +33,8 @@ def fresh(
         made = Installation(Path(folder), make_database("bootstrap"), valkey_server, pki)
         made.write(ELEMENTS)
         with psycopg.connect(made.database.url, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS identity, catalogue, audit, policy, jobs CASCADE")
+            schemas = "identity, catalogue, audit, policy, jobs"
+            connection.execute(f"DROP SCHEMA IF EXISTS {schemas} CASCADE")
         yield made
 
 
