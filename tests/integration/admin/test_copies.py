@@ -75,6 +75,9 @@ class Shelf:
         return element
 
     def stop(self, element: Element) -> None:
+        """Like the power: nobody says farewell."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(element.process.pid).kill()
         self.stops[element.element_id].close()
 
     def _register(self, element: Element) -> None:
@@ -143,6 +146,8 @@ def shelf(admin: Admin, pki: Pki) -> Iterator[Shelf]:
         try:
             with shelf.stack:
                 yield shelf
+                for element in shelf.elements.values():
+                    shelf.stop(element)
         finally:
             with psycopg.connect(admin.installation.database.url) as db:
                 for table in ("files", "copies", "elements"):
@@ -298,7 +303,7 @@ def test_a_download_goes_on_when_the_first_element_is_gone(shelf: Shelf, pki: Pk
     ):
         path = f"/api/v1/files/{file_id}/content"
         assert reader.get(path).content == content
-        psutil.Process(first.process.pid).kill()
+        shelf.stop(first)
         for _ in range(3):
             answer = reader.get(path)
             assert (answer.status_code, answer.content == content) == (200, True)
