@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from tests.support.admin import Admin, Installation, MakeDatabase
 from tests.support.auditor import Auditor
-from tests.support.log_buckets import ACCESS_KEY, SECRET_KEY, bucket, object_store
+from tests.support.log_buckets import open_bucket
 from tests.support.pki import Pki
 from tests.support.processes import short_folder, wait_until
+from tests.support.seaweedfs import CREDENTIALS, SeaweedFs
 from tests.support.timestamps import Authority
 from tests.support.valkey import TestValkey
 
@@ -34,27 +35,34 @@ class Places:
 
 
 @pytest.fixture(scope="module")
-def places(make_database: MakeDatabase, valkey_server: TestValkey, pki: Pki) -> Iterator[Places]:
-    with short_folder() as folder, object_store(folder / "weed") as endpoint:
+def places(
+    make_database: MakeDatabase, valkey_server: TestValkey, pki: Pki, seaweedfs: SeaweedFs
+) -> Iterator[Places]:
+    endpoint = seaweedfs.endpoint
+    for name in ("audit-work", "audit-worm"):
+        seaweedfs.make_bucket(name)
+    with short_folder() as folder:
         installation = Installation(folder, make_database("places"), valkey_server, pki)
         installation.write()
         assert installation.prepare().returncode == 0
-        write_private(folder / "s3", f"{ACCESS_KEY}\n{SECRET_KEY}\n")
+        keys = f"{CREDENTIALS.access_key}\n{CREDENTIALS.secret_key}\n"
+        write_private(folder / "s3", keys)
         authority = Authority.make(folder / "tsa")
         with authority.serving() as url:
             settings = {
-                "AUDIT_BUCKET": "s3://log/work",
-                "AUDIT_WORM_BUCKET": "s3://worm/audit",
+                "AUDIT_BUCKET": "s3://audit-work/log",
+                "AUDIT_WORM_BUCKET": "s3://audit-worm/log",
                 "AUDIT_S3_ENDPOINT": endpoint,
                 "AUDIT_S3_CREDENTIALS_FILE": folder / "s3",
                 "AUDIT_TIMESTAMP_URL": url,
                 "AUDIT_TIMESTAMP_CA_FILE": authority.ca_file,
                 "AUDIT_TIMESTAMP_INTERVAL_S": 10,
             }
-            buckets = bucket(endpoint, "log", "work"), bucket(endpoint, "worm", "audit")
-            for made in buckets:
-                made.put("made", b"")
-            yield Places(installation, authority, settings, *map(BucketStore, buckets))
+            work, worm = (
+                BucketStore(open_bucket(endpoint, name, "log"))
+                for name in ("audit-work", "audit-worm")
+            )
+            yield Places(installation, authority, settings, work, worm)
 
 
 def verified_export(admin: Admin, authority: Authority) -> tuple[int, int]:

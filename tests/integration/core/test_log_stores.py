@@ -1,12 +1,12 @@
 """One suite for everything that a log can lie in."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.log_buckets import WormBucket, bucket, object_store
-from tests.support.processes import short_folder
+from tests.support.log_buckets import WormBucket, open_bucket
+from tests.support.seaweedfs import SeaweedFs
 from tests.support.transparency import LOG_KEY, ORIGIN, T0, FolderFs, entry, folder_store, make_log
 
 from artstore.core.tlog.bucket import BucketStore
@@ -22,6 +22,8 @@ def _simulated(_: Path) -> LogStore:
     return folder_store(Path("/log"), FolderFs({"/log": None}))
 
 
+BUCKET = "log"
+
 STORES: dict[str, Callable[[Path], LogStore]] = {
     "memory": lambda _: MemoryStore(),
     "folder": FolderStore,
@@ -31,9 +33,9 @@ STORES: dict[str, Callable[[Path], LogStore]] = {
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with short_folder() as folder, object_store(folder / "weed") as endpoint:
-        yield endpoint
+def endpoint(seaweedfs: SeaweedFs) -> str:
+    seaweedfs.make_bucket(BUCKET)
+    return seaweedfs.endpoint
 
 
 @pytest.fixture(params=[*STORES, "bucket"])
@@ -44,7 +46,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> LogStore:
 
 
 def new_bucket(endpoint: str) -> BucketStore:
-    return BucketStore(bucket(endpoint, prefix=secrets.token_hex(8)))
+    return BucketStore(open_bucket(endpoint, BUCKET, secrets.token_hex(8)))
 
 
 def test_what_is_published_can_be_read(store: LogStore) -> None:
@@ -147,7 +149,7 @@ def test_a_temporary_file_that_is_a_published_file_too_is_not_written_into(tmp_p
 
 class TestBucket:
     def test_full_entry_bundles_are_compressed_and_nothing_else(self, endpoint: str) -> None:
-        raw = bucket(endpoint, prefix="compressed")
+        raw = open_bucket(endpoint, BUCKET, "compressed")
         store = BucketStore(raw)
         text = b"the same again " * 1000
         paths = ("tile/entries/x001/234", "tile/entries/000.p/9", "tile/0/000")
@@ -161,7 +163,7 @@ class TestBucket:
         store.publish({paths[0]: text})
 
     def test_of_two_writers_the_second_is_stopped(self, endpoint: str) -> None:
-        place = bucket(endpoint, prefix="fenced")
+        place = open_bucket(endpoint, BUCKET, "fenced")
         first, second = BucketStore(place).lock(), BucketStore(place).lock()
         log = make_log(first)
         log.append([entry(0)], T0)
@@ -176,7 +178,7 @@ class TestBucket:
         assert list(other.reader().entries(0, 2)) == [entry(0), entry(1)]
 
     def test_a_store_that_is_away_is_a_failure_of_the_disk(self) -> None:
-        away = BucketStore(bucket("http://127.0.0.1:9"))
+        away = BucketStore(open_bucket("http://127.0.0.1:9", BUCKET, "away"))
 
         with pytest.raises(OSError, match="the bucket of the log"):
             away.read("checkpoint")
@@ -209,10 +211,10 @@ def test_a_log_grows_the_same_wherever_it_lies(endpoint: str, tmp_path: Path) ->
 
 
 def test_what_is_final_cannot_be_removed_from_a_bucket_with_object_lock(
-    endpoint: str, tmp_path: Path
+    seaweedfs: SeaweedFs, tmp_path: Path
 ) -> None:
-    worm = WormBucket(endpoint, "worm")
-    final = BucketStore(bucket(endpoint, worm.name))
+    worm = WormBucket(seaweedfs, "log-worm")
+    final = BucketStore(open_bucket(seaweedfs.endpoint, "log-worm", "audit"))
     store = SplitStore(FolderStore(tmp_path), final)
     log = make_log(store)
     for start in range(0, 600, 200):
