@@ -27,7 +27,8 @@ class Pace:
         """Wait for `size` bytes of the rate, or until `go_on` says no."""
         self._fill()
         self._saved -= size
-        while self._saved < 0 and go_on():
+        # Less than a byte is no debt: a clock has a resolution.
+        while self._saved <= -1 and go_on():
             self._wait(-self._saved / self.rate_per_s)
             self._fill()
 
