@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-crash test-monitoring check format bench lock ui clean
+.PHONY: help up down test test-crash test-tamper test-identity test-monitoring check format bench lock ui clean
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
 up: $(VENV)/.run  ## start ArtStore here; ARGS=--detach leaves it in the background
 	@$(BIN)/artstore up $(ARGS)
@@ -21,7 +21,14 @@ test: $(VENV)/.dev  ## all tests of everyday work, against real servers
 	@$(BIN)/pytest $(ARGS)
 
 test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave
-	@ARTSTORE_CRASH_STATES=50000 $(BIN)/pytest tests/crash $(ARGS)
+	@ARTSTORE_CRASH_STATES=50000 ARTSTORE_CRASH_ALL=1 ARTSTORE_POWER_CUTS=30 \
+	  $(BIN)/pytest tests/crash $(ARGS)
+
+test-tamper: $(VENV)/.dev  ## every manipulation of the audit log, not one in nine
+	@ARTSTORE_TAMPER_ALL=1 $(BIN)/pytest tests/security/tamper $(ARGS)
+
+test-identity: $(VENV)/.dev  ## revocation with every combination of outages
+	@ARTSTORE_FULL_MATRIX=1 $(BIN)/pytest tests/security/identity $(ARGS)
 
 test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
 	@$(BIN)/pytest -m slow tests/monitoring $(ARGS)

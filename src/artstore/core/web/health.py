@@ -9,11 +9,12 @@ from starlette.routing import Route
 
 from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.logging import get_logger
+from artstore.core.web.authentication import peer_of
 from artstore.core.web.problems import problem_response
 
 Check = Callable[[], Awaitable[str | None]]
 """Raises when the dependency is away. What it raises goes into the log, and only the detail of
-an `ArtStoreError` to the caller.
+an `ArtStoreError` to a caller that shows a certificate: anybody may ask for readiness.
 It may answer with one word on its state, which is shown in place of `ok`."""
 
 _AWAY = "unavailable"
@@ -27,15 +28,16 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
 
-    async def ready(_: Request) -> Response:
+    async def ready(request: Request) -> Response:
         results = await asyncio.gather(*(each.state() for each in dependencies))
         states = dict(zip(checks, results, strict=True))
         missing = [name for name, state in states.items() if state == _AWAY]
         if missing:
-            reasons = {each.name: each.reason for each in dependencies if each.reason}
-            failure = Unavailable(
-                f"not ready: {', '.join(missing)}", checks=states, reasons=reasons
-            )
+            failure = Unavailable(f"not ready: {', '.join(missing)}", checks=states)
+            if peer_of(request.scope) is not None:
+                failure.fields["reasons"] = {
+                    each.name: each.reason for each in dependencies if each.reason
+                }
             return problem_response(failure)
         return JSONResponse({"status": "ready", "checks": states})
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import obstore
 import psycopg
 import pytest
+from obstore.exceptions import GenericError
+from obstore.store import S3Store
 from tests.support.postgres import TestDatabase
 from tests.support.processes import short_folder, wait_until
 from tests.support.seaweedfs import SeaweedFs, seaweedfs_process
@@ -111,5 +113,15 @@ def test_what_was_put_survives_a_kill(safe: SeaweedFs, database: TestDatabase) -
     safe.kill()
     wait_until(lambda: not safe.answers(), "the end of the server")
     with seaweedfs_process(safe.folder, safe):
+        # Its volumes register with its master some time after it answers.
+        wait_until(lambda: _can_be_read(store, "kept-0"), "the store's volumes")
         for name, data in content.items():
             assert bytes(obstore.get(store, name).bytes()) == data
+
+
+def _can_be_read(store: S3Store, name: str) -> bool:
+    try:
+        obstore.get(store, name)
+    except GenericError:
+        return False
+    return True
