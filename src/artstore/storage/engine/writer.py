@@ -279,6 +279,8 @@ class Writer:
             self._connect()
             self._owed()
         except StoreAway as away:
+            if self.away is not None and self.away.detail != away.detail:
+                get_logger().error("the store of the files is away", cause=away.detail)
             self.away = away
             self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
             return
