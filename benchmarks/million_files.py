@@ -217,11 +217,11 @@ def _list_all(element: Running) -> int:
 
 
 def _scrub(element: Running) -> None:
-    """Until it has looked at something, if there is anything."""
+    """Until it has read something (of the log first), if there is anything."""
     element.post("/api/v1/scrub", {"action": "start"})
     while True:
         status = json.loads(element.get("/api/v1/scrub"))
-        if status["checked_files"] or status["state"] == "idle":
+        if status["checked_bytes"] or status["state"] == "idle":
             return
         time.sleep(0.005)
 
