@@ -55,5 +55,8 @@ def failing(pid: int, calls: str, fault: str, folder: Path) -> Iterator[Tracer]:
 
 
 def _is_traced(pid: int) -> bool:
-    threads = list(Path(f"/proc/{pid}/task").iterdir())
+    process = Path(f"/proc/{pid}/task")
+    if not process.exists():
+        return True  # the fault came at once, and was its end
+    threads = list(process.iterdir())
     return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in threads)
