@@ -18,7 +18,7 @@ down: $(VENV)/.run  ## stop what `make up ARGS=--detach` started
 	@$(BIN)/artstore down $(ARGS)
 
 test: $(VENV)/.dev  ## all tests of everyday work, against real servers
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --durations=25 $(ARGS)
 
 test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave
 	@ARTSTORE_CRASH_STATES=50000 ARTSTORE_CRASH_ALL=1 ARTSTORE_POWER_CUTS=30 \

@@ -2,12 +2,17 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from artstore.admin.services.catalogue.element_client import PEER, BrokenAnswer, split_lines
+from artstore.admin.services.catalogue.element_client import (
+    PEER,
+    BrokenAnswer,
+    ask,
+    split_lines,
+)
 from artstore.core.http import Transport
 from artstore.core.model.element import ElementInfo
 from artstore.core.model.file import Sha256
@@ -43,9 +48,6 @@ class ModeOrder:
     confirm: bool
 
 
-Answer = TypeVar("Answer", bound=BaseModel)
-
-
 class ElementControl:
     """All failures are those of `Transport.request`, and `BrokenAnswer`."""
 
@@ -60,14 +62,16 @@ class ElementControl:
             "reason": order.reason,
             "confirm": order.confirm,
         }
-        return await self._ask("POST", f"{url}/api/v1/mode", ElementInfo, orjson.dumps(body))
+        return await ask(
+            self._transport, "POST", f"{url}/api/v1/mode", ElementInfo, body=orjson.dumps(body)
+        )
 
     async def scrub(self, url: str, request: ScrubRequest) -> ScrubStatus:
         body = request.model_dump_json(exclude_none=True).encode()
-        return await self._ask("POST", f"{url}/api/v1/scrub", ScrubStatus, body)
+        return await ask(self._transport, "POST", f"{url}/api/v1/scrub", ScrubStatus, body=body)
 
     async def scrub_status(self, url: str) -> ScrubStatus:
-        return await self._ask("GET", f"{url}/api/v1/scrub", ScrubStatus)
+        return await ask(self._transport, "GET", f"{url}/api/v1/scrub", ScrubStatus)
 
     async def take_over(
         self, url: str, source_url: str, files: Sequence[FileId], purpose: str
@@ -84,19 +88,6 @@ class ElementControl:
         ) as response:
             async for line in split_lines(response.content):
                 yield _parsed(line)
-
-    async def _ask(
-        self, method: str, url: str, model: type[Answer], body: bytes | None = None
-    ) -> Answer:
-        headers = {"Content-Type": "application/json"} if body else None
-        async with self._transport.request(
-            method, url, peer=PEER, data=body, headers=headers
-        ) as response:
-            answer = await response.read()
-        try:
-            return model.model_validate_json(answer)
-        except ValidationError as error:
-            raise BrokenAnswer from error
 
 
 def _parsed(line: bytes) -> CopyLine:

@@ -9,7 +9,6 @@ know them again. Blocking; safe to share between threads.
 """
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Sequence
@@ -19,12 +18,15 @@ from typing import Final
 
 import google_crc32c
 
+from artstore.core.tlog.files import LocalFiles
+
 SEGMENT_BYTES: Final = 1 << 20
 """What is taken over at once, at most, but for the last append."""
 BYTES_MAX: Final = 64 << 20
 """About 60,000 events: an hour of 16 downloads a second without the admin module."""
 _SUFFIX: Final = ".lines"
 _MODE: Final = 0o600
+_FILES: Final = LocalFiles()
 
 
 class SpoolFull(Exception):
@@ -49,7 +51,7 @@ class Spool:
         self._folder = folder
         self._bytes_max = bytes_max
         self._mutex = threading.Lock()
-        self._lock = _locked(folder / "lock")
+        self._lock = _FILES.lock(str(folder / "lock"))
         self._sizes = {path: path.stat().st_size for path in folder.glob(f"*{_SUFFIX}")}
         self._next = max((_number(path) for path in self._sizes), default=0) + 1
         self._open: tuple[Path, int] | None = None
@@ -114,7 +116,7 @@ class Spool:
         self._sizes[path] = 0
         self._open = (path, handle)
         # Without its name, nothing in the file would outlive a power cut.
-        _flush_folder(self._folder)
+        _FILES.flush_directory(str(self._folder))
         return self._open
 
     def _finish(self) -> None:
@@ -142,21 +144,3 @@ def _checked(item: bytes) -> bytes | None:
 
 def _number(path: Path) -> int:
     return int(path.name.removesuffix(_SUFFIX))
-
-
-def _locked(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -27,6 +27,7 @@ from artstore.core.tracing import (
 )
 from artstore.ingester.services.content import Flowing, SmallFile
 from artstore.ingester.services.delivery import NotReached
+from artstore.ingester.services.intake import Writer
 from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft
 
@@ -37,16 +38,8 @@ GATHERED_BYTES_MAX: Final = 4 << 20
 """What the element makes durable with one write."""
 
 
-class Wire(Protocol):
-    """See `delivery.Elements`."""
-
-    async def put(
-        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: bytes
-    ) -> FileRecord: ...
-
-    async def put_flowing(
-        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Flowing
-    ) -> FileRecord: ...
+class Wire(Writer, Protocol):
+    """A writer that takes many files at once; see `delivery.Elements`."""
 
     async def put_all(
         self, element: ElementReport, files: Sequence[SmallFile]

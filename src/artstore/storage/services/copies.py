@@ -170,23 +170,11 @@ class Copies:
             return begun
         try:
             async with aclosing(source.content(record)) as blocks:
-                await self._write(begun, blocks)
+                await self._threads.write_blocks(begun.write, blocks)
         except BaseException:
             await self._threads.run(abort, begun)
             raise
         return begun
-
-    async def _write(self, upload: Incoming, blocks: AsyncIterator[bytes]) -> None:
-        """One block is written and hashed while the next one comes in, and no more."""
-        writing: asyncio.Future[None] | None = None
-        try:
-            async for block in blocks:
-                if writing is not None:
-                    await finished(writing)
-                writing = self._threads.begin(upload.write, block)
-        finally:
-            if writing is not None:
-                await finished(writing)
 
 
 def _refusal(file_id: FileId, error: ArtStoreError, *, side: str) -> bytes:

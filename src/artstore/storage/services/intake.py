@@ -13,12 +13,11 @@ from artstore.core.model.event import TraceId
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
-from artstore.storage.engine.backends.base import Incoming
 from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.writer import Outcome, Stored
 from artstore.storage.services.frame import Frame, InMemory, split_frame
 from artstore.storage.services.gate import Gate
-from artstore.storage.services.threads import Threads, finished
+from artstore.storage.services.threads import Threads
 
 SMALL_HEAD_BYTES: Final = 64 << 10
 """A body that is larger than this and an inlined content together is not read into memory."""
@@ -100,7 +99,7 @@ class Intake:
         if isinstance(upload, Stored):
             return upload
         try:
-            await self._write(upload, frame)
+            await self._threads.write_blocks(upload.write, frame.blocks())
             sha256 = await self._threads.run(upload.finish)
             record = new_record(file_id, draft, upload.size, sha256, self._clock.now())
         except BaseException:
@@ -108,19 +107,6 @@ class Intake:
             await self._threads.run(self._engine.abort_upload, upload)
             raise
         return await self._threads.run(self._engine.finish_upload, upload, record, trace)
-
-    async def _write(self, upload: Incoming, frame: Frame | InMemory) -> None:
-        """One block is written and hashed while the next one comes in, and no more: the
-        sender waits for the disk."""
-        writing: asyncio.Future[None] | None = None
-        try:
-            async for block in frame.blocks():
-                if writing is not None:
-                    await finished(writing)
-                writing = self._threads.begin(upload.write, block)
-        finally:
-            if writing is not None:
-                await finished(writing)
 
 
 def sha256_here(content: bytes) -> str:

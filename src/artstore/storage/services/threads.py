@@ -1,7 +1,7 @@
 """The crossing between the event loop and blocking file work."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -19,6 +19,21 @@ class Threads:
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await finished(self.begin(work, *args, **kwargs))
+
+    async def write_blocks(
+        self, write: Callable[[bytes], None], blocks: AsyncIterator[bytes]
+    ) -> None:
+        """One block is written while the next one comes in, and no more: the sender waits for
+        the disk."""
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for block in blocks:
+                if writing is not None:
+                    await finished(writing)
+                writing = self.begin(write, block)
+        finally:
+            if writing is not None:
+                await finished(writing)
 
     def close(self) -> None:
         self._pool.shutdown()

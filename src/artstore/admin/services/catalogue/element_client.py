@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from artstore.core.errors import InternalError, Unavailable
-from artstore.core.http import Transport
+from artstore.core.http import IDLE_TIMEOUT_S, Transport
 from artstore.core.model.element import ElementInfo
 from artstore.core.model.file import ATTR_BYTES_MAX, FileChange, FileRecord
 from artstore.core.model.ids import FileId
@@ -19,6 +19,8 @@ LINE_BYTES_MAX: Final = ATTR_BYTES_MAX + 4096
 """A change is a record and a few words around it."""
 _CHUNK_BYTES: Final = 64 * 1024
 _LONG_POLL_MARGIN_S: Final = 10.0
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class BrokenAnswer(InternalError):
@@ -45,14 +47,8 @@ class ElementClient:
         self._transport = transport
 
     async def info(self, url: str, timeout_s: float = 5) -> ElementInfo:
-        async with self._transport.request(
-            "GET", f"{url}/api/v1/info", peer=PEER, timeout_s=timeout_s
-        ) as response:
-            body = await response.read()
-        try:
-            return ElementInfo.model_validate_json(body)
-        except ValidationError as error:
-            raise BrokenAnswer from error
+        info = f"{url}/api/v1/info"
+        return await ask(self._transport, "GET", info, ElementInfo, timeout_s=timeout_s)
 
     async def record(self, url: str, file_id: FileId) -> FileRecord:
         return await self._record("GET", url, file_id)
@@ -96,18 +92,30 @@ class ElementClient:
     async def _record(
         self, method: str, url: str, file_id: FileId, body: bytes | None = None
     ) -> FileRecord:
-        async with self._transport.request(
-            method,
-            f"{url}/api/v1/files/{file_id}",
-            peer=PEER,
-            data=body,
-            headers={"Content-Type": "application/json"} if body else None,
-        ) as response:
-            answer = await response.read()
-        try:
-            return FileRecord.from_json(answer)
-        except ValidationError as error:
-            raise BrokenAnswer from error
+        return await ask(
+            self._transport, method, f"{url}/api/v1/files/{file_id}", FileRecord, body=body
+        )
+
+
+async def ask(
+    transport: Transport,
+    method: str,
+    url: str,
+    model: type[Answer],
+    *,
+    body: bytes | None = None,
+    timeout_s: float = IDLE_TIMEOUT_S,
+) -> Answer:
+    """One question of JSON to an element. Fails as `ElementClient` does."""
+    headers = {"Content-Type": "application/json"} if body else None
+    async with transport.request(
+        method, url, peer=PEER, data=body, headers=headers, timeout_s=timeout_s
+    ) as response:
+        answer = await response.read()
+    try:
+        return model.model_validate_json(answer)
+    except ValidationError as error:
+        raise BrokenAnswer from error
 
 
 def _feed(response: aiohttp.ClientResponse) -> Feed:

@@ -12,7 +12,6 @@ from obstore.store import ObjectStore
 
 from artstore.core.errors import FileDamaged, NoRoom
 from artstore.core.logging import get_logger
-from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.storage.engine.backends.base import StoreAway, StoreFull
 from artstore.storage.engine.backends.object_failures import reaching
@@ -206,31 +205,39 @@ class ObjectUpload:
         self._release(promised)
 
 
-def copy_object(store: ObjectStore, source: str, target: str, record: FileRecord) -> None:
-    """Through this process, so that the digest is known to be right. A source that is not
-    there is only logged: then reading says so."""
+def copy_object(
+    store: ObjectStore, source: str, target: str, *, file_id: FileId, size: int, sha256: str | None
+) -> None:
+    """Through this process: a copy inside the store has a limit of 5 GB, and so the digest is
+    known to be right. On a failure nothing is left at the target.
+
+    Args:
+        sha256: What it has to be; `None` for bytes that are known to be damaged.
+
+    Raises:
+        FileNotFoundError, FileDamaged: The source is not there, or not what it should be.
+    """
+    content = open_object(store, source, size)
+    if content.size != size:
+        raise FileDamaged("the stored content does not have its length")
     copy = ObjectUpload(
         store,
         target,
-        file_id=record.file_id,
-        promised=record.size,
+        file_id=file_id,
+        promised=size,
         release=lambda _: None,
         may_remove=lambda: True,
     )
     try:
-        content = open_object(store, source, record.size)
-        while copy.size < content.size:
+        while copy.size < size:
             copy.write(content.read(WHOLE_BYTES_MAX, copy.size))
-        _check_digest(copy, record)
+        _check_digest(copy, sha256)
         copy.finish()
-    except (FileNotFoundError, FileDamaged) as error:
-        get_logger().warning("logged content is gone", file_id=record.file_id, cause=str(error))
-        copy.abort()
     except BaseException:
         copy.abort()
         raise
 
 
-def _check_digest(copy: ObjectUpload, record: FileRecord) -> None:
-    if copy.sha256 != record.sha256:
+def _check_digest(copy: ObjectUpload, sha256: str | None) -> None:
+    if sha256 not in (None, copy.sha256):
         raise FileDamaged("the stored content does not match its digest")

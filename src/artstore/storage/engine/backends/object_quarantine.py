@@ -7,11 +7,7 @@ import obstore
 from obstore.store import ObjectStore
 
 from artstore.core.model.ids import FileId, is_file_id
-from artstore.storage.engine.backends.object_content import (
-    WHOLE_BYTES_MAX,
-    ObjectUpload,
-    open_object,
-)
+from artstore.storage.engine.backends.object_content import copy_object
 from artstore.storage.engine.backends.object_failures import reaching
 
 QUARANTINE_KEY: Final = "quarantine"
@@ -24,11 +20,12 @@ class ObjectQuarantine:
         self._store = store
 
     def move(self, file_id: FileId, key: str) -> str | None:
-        """Returns the new key; `None` if there was nothing. Through this process: a copy
-        inside the store has a limit of 5 GB."""
+        """Returns the new key; `None` if there was nothing."""
         target = self._free_key(file_id, key.rpartition("/")[2])
         try:
-            self._copy(file_id, key, target)
+            with reaching():
+                size = obstore.head(self._store, key)["size"]
+            copy_object(self._store, key, target, file_id=file_id, size=size, sha256=None)
         except FileNotFoundError:
             return None
         with reaching():
@@ -56,26 +53,6 @@ class ObjectQuarantine:
             with reaching():
                 obstore.delete(self._store, key)
         return bool(keys)
-
-    def _copy(self, file_id: FileId, key: str, target: str) -> None:
-        with reaching():
-            size = obstore.head(self._store, key)["size"]
-        content = open_object(self._store, key, size)
-        copy = ObjectUpload(
-            self._store,
-            target,
-            file_id=file_id,
-            promised=size,
-            release=lambda _: None,
-            may_remove=lambda: True,
-        )
-        try:
-            while copy.size < size:
-                copy.write(content.read(WHOLE_BYTES_MAX, copy.size))
-            copy.finish()
-        except BaseException:
-            copy.abort()
-            raise
 
     def _free_key(self, file_id: FileId, name: str) -> str:
         wanted = f"{QUARANTINE_KEY}/{file_id}/{name}"

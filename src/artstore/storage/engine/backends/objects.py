@@ -205,7 +205,19 @@ class ObjectBackend:
     def prepare(self, record: FileRecord, present_name: str) -> None:
         source, target = self._key(record.file_id, present_name), self._content_key(record)
         if source != target and self._size(target) != record.size:
-            copy_object(self._bulk, source, target, record)
+            file_id = record.file_id
+            try:
+                copy_object(
+                    self._bulk,
+                    source,
+                    target,
+                    file_id=file_id,
+                    size=record.size,
+                    sha256=record.sha256,
+                )
+            except (FileNotFoundError, FileDamaged) as error:
+                # Then reading says so.
+                get_logger().warning("logged content is gone", file_id=file_id, cause=str(error))
 
     # --- checkpoints ------------------------------------------------------------------
 
