@@ -106,7 +106,8 @@ async def test_a_failing_call(tmp_path: Path, case: Case) -> None:
         async with session() as http:
             assert await audit(http, element, ledger) == []
             assert await is_writable(http, element)
-            assert leftovers(root) == []
+        # What the running element itself is just making there goes by itself.
+        await until(lambda: leftovers(root) == [])
 
 
 async def look(
