@@ -24,8 +24,8 @@ import httpx2
 import uvicorn
 
 from artstore.core.clock import SystemClock
+from artstore.core.private_files import private_folder
 from artstore.core.tls import PeerIdentity, TlsFiles
-from artstore.local.files import private_folder
 from artstore.local.pki import CertificateStore
 
 PORT = 18499

@@ -21,8 +21,8 @@ from tests.support.breakable import BreakableServer
 from tests.support.pki import Pki
 from tests.support.processes import short_folder
 
+from artstore.core.private_files import private_folder
 from artstore.core.tls import client_context, server_name
-from artstore.local.files import private_folder
 
 CONNECTIONS = 32
 SIGNATURES = 200

@@ -19,8 +19,8 @@ from tests.support.pki import Pki
 from tests.support.postgres import TestDatabase
 from tests.support.valkey import TestValkey
 
+from artstore.core.private_files import write_private
 from artstore.core.tls import client_context
-from artstore.local.files import write_private
 
 ISSUER = "https://127.0.0.1:8443"
 

@@ -12,8 +12,8 @@ import pytest
 from tests.support.processes import short_folder
 
 from artstore.core.clock import SystemClock
+from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import PeerIdentity, TlsFiles
-from artstore.local.files import private_folder, write_private
 from artstore.local.pki import CertificateStore, issue
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from tests.support.processes import running, short_folder
 
+from artstore.core.private_files import private_folder, write_private
 from artstore.local import postgres as local
 from artstore.local import programs
 from artstore.local.account import choose_account
-from artstore.local.files import private_folder, write_private
 
 
 @dataclass(frozen=True)

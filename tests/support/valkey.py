@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from tests.support.processes import running, short_folder
 
+from artstore.core.private_files import write_private
 from artstore.local import programs
 from artstore.local import valkey as local
-from artstore.local.files import write_private
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from string import Template
 from typing import Final
 
 from artstore.core import errors
+from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import TlsFiles
 from artstore.local.account import launched
 from artstore.local.failures import StackFailure
-from artstore.local.files import private_folder, write_private
 from artstore.local.ports import Ports
 
 STOP: Final = signal.SIGTERM

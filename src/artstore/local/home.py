@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from artstore.core.private_files import PRIVATE_FOLDER, private_folder, write_private
 from artstore.local.failures import StackFailure
-from artstore.local.files import PRIVATE_FOLDER, private_folder, write_private
 from artstore.local.process_identity import ProcessIdentity
 
 VARIABLE: Final = "ARTSTORE_HOME"

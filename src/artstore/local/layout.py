@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import PeerIdentity
 from artstore.local import programs
 from artstore.local.account import choose_account
 from artstore.local.edge import ORIGINS_VARIABLE, Edge, parse_origins
-from artstore.local.files import private_folder, write_private
 from artstore.local.home import Home
 from artstore.local.modules import ELEMENTS, Module, modules
 from artstore.local.pki import CertificateStore

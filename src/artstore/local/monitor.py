@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from artstore.core.clock import Clock
+from artstore.core.private_files import private_folder, write_private
 from artstore.local.account import launched
 from artstore.local.failures import StackFailure
-from artstore.local.files import private_folder, write_private
 from artstore.local.layout import PEOPLE, Layout
 from artstore.local.logs import EventLog, RotatingLog
 from artstore.local.modules import base_environment

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from artstore.core.private_files import write_private, write_private_together
 from artstore.core.tls import PeerIdentity, TlsFiles, server_name
-from artstore.local.files import write_private, write_private_together
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=7)

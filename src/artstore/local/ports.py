@@ -11,8 +11,8 @@ from typing import Final, Self
 
 import psutil
 
+from artstore.core.private_files import write_private
 from artstore.local.failures import StackFailure
-from artstore.local.files import write_private
 
 LISTEN_ADDRESS: Final = "127.0.0.1"
 BASE: Final = 8000

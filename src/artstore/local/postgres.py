@@ -14,9 +14,9 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from artstore.core.private_files import flush_folder, private_folder, write_private
 from artstore.local.account import OURSELVES, Account, launched
 from artstore.local.failures import StackFailure
-from artstore.local.files import flush_folder, private_folder, write_private
 
 SUPERUSER: Final = "postgres"
 OWNER_ROLE: Final = "artstore_admin"

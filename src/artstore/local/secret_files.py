@@ -4,8 +4,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from artstore.core.private_files import write_private
 from artstore.core.settings import read_secret
-from artstore.local.files import write_private
 
 SECRET_BYTES: Final = 32
 """256 bits; as text 43 characters of base64url, safe in URLs and configuration files."""

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from artstore.core.clock import Clock
-from artstore.local.files import write_private
+from artstore.core.private_files import write_private
 from artstore.local.logs import EventLog, RotatingLog
 from artstore.local.process_identity import ProcessIdentity
 from artstore.local.program import Program

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from artstore.core.private_files import private_folder, write_private
 from artstore.local.account import launched
-from artstore.local.files import private_folder, write_private
 
 USERNAME: Final = "artstore"
 READER: Final = "reader"

@@ -14,8 +14,8 @@ from typing import Final
 
 import psycopg
 
+from artstore.core.private_files import private_folder, write_private
 from artstore.core.tlog.notes.keys import VerifierKey
-from artstore.local.files import private_folder, write_private
 from artstore.local.ports import LISTEN_ADDRESS
 from artstore.witness.settings import make_key_file, read_keys
 

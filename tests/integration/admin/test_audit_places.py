@@ -19,8 +19,8 @@ from tests.support.valkey import TestValkey
 
 from artstore.core.audit.stamps import StampFolder, read_authorities
 from artstore.core.audit.verification import verify_export
+from artstore.core.private_files import write_private
 from artstore.core.tlog.bucket import BucketStore
-from artstore.local.files import write_private
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
 

@@ -12,7 +12,7 @@ from tests.support.pki import Pki
 from tests.support.processes import short_folder
 from tests.support.valkey import TestValkey
 
-from artstore.local.files import write_private
+from artstore.core.private_files import write_private
 
 ELEMENTS = [
     {"element_id": "edit-1", "url": "https://127.0.0.1:8010", "priority": 100},

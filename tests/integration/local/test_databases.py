@@ -16,11 +16,11 @@ from tests.support.postgres import TestDatabase
 from tests.support.processes import running, short_folder, wait_until
 from tests.support.valkey import TestValkey
 
+from artstore.core.private_files import private_folder
 from artstore.local import postgres as local_postgres
 from artstore.local import programs
 from artstore.local import valkey as local_valkey
 from artstore.local.account import Account, blocking_folder, choose_account, unprivileged
-from artstore.local.files import private_folder
 
 SUPERUSER = local_postgres.Login(local_postgres.SUPERUSER, secrets.token_urlsafe(32))
 OWNER = local_postgres.Login(local_postgres.OWNER_ROLE, secrets.token_urlsafe(32))

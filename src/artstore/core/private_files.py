@@ -1,4 +1,4 @@
-"""Private files and folders of the state directory."""
+"""Files and folders that only their owner may read, replaced in one step and durable."""
 
 import os
 from collections.abc import Mapping
