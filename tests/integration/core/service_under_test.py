@@ -40,6 +40,11 @@ async def trace() -> dict[str, str | None]:
     return {"trace_id": current_trace_id()}
 
 
+@router.get("/large")
+async def large() -> Response:
+    return Response(bytes(20_000_000))
+
+
 @router.get("/half")
 async def half() -> StreamingResponse:
     async def body() -> AsyncIterator[bytes]:

@@ -30,14 +30,18 @@ from artstore.core.errors import (
 from artstore.core.http import Transport
 from artstore.core.tls import TlsFiles
 from artstore.core.tracing import enter_trace, new_trace
+from artstore.core.web.server import FAREWELL_S
 
 PROGRAM = Path(__file__).with_name("service_under_test.py")
+LARGE_BYTES = 20_000_000
+"""More than all buffers on the way hold."""
 
 
 @dataclass(frozen=True)
 class Service:
     port: int
     log: Path
+    process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
@@ -51,7 +55,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def served(pki: Pki, instance: str) -> Iterator[Service]:
+def served(pki: Pki, instance: str, **settings: object) -> Iterator[Service]:
     tls = pki.files("storage", instance)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -62,13 +66,16 @@ def served(pki: Pki, instance: str) -> Iterator[Service]:
         "ARTSTORE_TLS_CERTIFICATE_FILE": str(tls.certificate),
         "ARTSTORE_TLS_KEY_FILE": str(tls.key),
         "ARTSTORE_TLS_CA_FILE": str(tls.ca),
+        **{f"ARTSTORE_{name}": str(value) for name, value in settings.items()},
     }
     command = ["env", *(f"{name}={value}" for name, value in environment.items())]
     with (
         short_folder() as folder,
-        running([*command, sys.executable, str(PROGRAM)], lambda _: listens(port), folder / "log"),
+        running(
+            [*command, sys.executable, str(PROGRAM)], lambda _: listens(port), folder / "log"
+        ) as process,
     ):
-        yield Service(port, folder / "log")
+        yield Service(port, folder / "log", process)
 
 
 def listens(port: int) -> bool:
@@ -119,6 +126,19 @@ def tls_context(pki: Pki, files: TlsFiles | None = None) -> ssl.SSLContext:
 
 def closing(method: str, path: str) -> str:
     return f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@contextlib.contextmanager
+def asked(service: Service, context: ssl.SSLContext, path: str) -> Iterator[ssl.SSLSocket]:
+    """A connection whose request is sent, and who does nothing more by itself."""
+    with (
+        socket.create_connection(("127.0.0.1", service.port), 30) as plain,
+        context.wrap_socket(
+            plain, server_hostname="storage.artstore.internal", suppress_ragged_eofs=False
+        ) as tls,
+    ):
+        tls.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        yield tls
 
 
 async def test_the_right_service_gets_through(service: Service, ingester: Transport) -> None:
@@ -296,3 +316,30 @@ def test_a_missing_setting_is_said_at_start() -> None:
     )
     assert outcome.returncode != 0
     assert "production needs TLS" in outcome.stderr
+
+
+def test_a_peer_that_hangs_does_not_hold_up_the_end(pki: Pki) -> None:
+    """It keeps a connection open, and never answers TLS's farewell."""
+    context = tls_context(pki, pki.files("ingester"))
+    with served(pki, "storage-1", SHUTDOWN_GRACE_S=3600) as service:
+        with asked(service, context, "/api/v1/numbers/7") as tls:
+            assert b"200 OK" in tls.recv(65536)
+            service.process.terminate()
+            # Left alone, TLS waits for 30 s.
+            wait_until(lambda: service.process.poll() is not None, "the end", limit_s=20)
+
+
+def test_a_slow_reader_gets_all_of_it_before_the_end(pki: Pki) -> None:
+    context = tls_context(pki, pki.files("ingester"))
+    with served(pki, "storage-1", SHUTDOWN_GRACE_S=3600) as service:
+        with asked(service, context, "/api/v1/large") as tls:
+            head = tls.recv(100)
+            service.process.terminate()
+            wait_until(lambda: not listens(service.port), "no more connections being taken")
+            # Longer than the farewell: what it has not got yet must not be cut off.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                service.process.wait(2 * FAREWELL_S)
+            size = len(head)
+            while chunk := tls.recv(1 << 20):
+                size += len(chunk)
+    assert size > LARGE_BYTES

@@ -220,7 +220,6 @@ async def test_a_source_must_be_a_storage_element(pki: Pki, tmp_path: Path) -> N
         return {"ELEMENT_ID": name, "ROOT": tmp_path / name}
 
     file_id: FileId = new_id()
-    # The session is closed first: a stopping element waits for its side of the connections.
     with (
         module_process("storage", pki, settings("one"), "one") as one,
         module_process("storage", pki, settings("two"), "two") as two,

@@ -58,7 +58,11 @@ def test_a_part_does_not_open(cut: int) -> None:
         Seal(KEY).open(Seal(KEY).seal(b"private", "key 1")[:cut], "key 1")
 
 
-@pytest.mark.parametrize("text", ["", "short", KEY[:-4], KEY + "AAAA", "!" * 43, "я" * 43])
+@pytest.mark.parametrize(
+    "text",
+    ["", "short", KEY[:-4], KEY + "AAAA", "!" * 43, "я" * 43],
+    ids=["empty", "a word", "cut", "longer", "other signs", "not ASCII"],
+)
 def test_a_malformed_key_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="32 bytes"):
         Seal(text)

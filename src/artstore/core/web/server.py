@@ -1,9 +1,12 @@
 """Serves an application: uvicorn with mutual TLS and the peer's identity in the scope."""
 
 import asyncio
+import fcntl
 import gc
 import resource
 import ssl
+import struct
+import termios
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +35,10 @@ CONNECTION_AGE_MAX_S = 3600
 """Older connections end with their next answer: a peer shows its certificate once for each,
 and one that was revoked, or whose authority was removed, must not talk on for ever."""
 
+FAREWELL_S = 1.0
+"""How long TLS waits for the other side to close too. A peer that hangs would keep its idle
+connection, and with it a process that wants to end, for the whole time of grace."""
+
 GARBAGE_THRESHOLD = 20_000
 """New objects before the collector runs; some megabytes at most."""
 
@@ -51,6 +58,7 @@ class _JoiningTransport:
         self.is_closing = transport.is_closing
         self._loop = asyncio.get_running_loop()
         self._held = b""
+        self._leaving: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -67,12 +75,37 @@ class _JoiningTransport:
 
     def close(self) -> None:
         self._send_held()
+        if self._leaving is None:
+            self._leaving = self._loop.call_later(FAREWELL_S, self._leave)
         self._transport.close()
+
+    def closed(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+
+    def _leave(self) -> None:
+        """End a connection without the peer's farewell, unless it has not got everything yet."""
+        if _is_all_received(self._transport):
+            self._transport.abort()
+        else:
+            self._leaving = self._loop.call_later(FAREWELL_S, self._leave)
 
     def _send_held(self) -> None:
         if self._held:
             data, self._held = self._held, b""
             self._transport.write(data)
+
+
+def _is_all_received(transport: asyncio.Transport) -> bool:
+    """Whether the other side's kernel has everything that was ever written."""
+    if transport.get_write_buffer_size():
+        return False
+    try:
+        handle = transport.get_extra_info("socket").fileno()
+        unacknowledged = fcntl.ioctl(handle, termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):
+        return True  # it has just been closed
+    return struct.unpack("i", unacknowledged) == (0,)
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -86,6 +119,10 @@ class PeerProtocol(HttpToolsProtocol):
         tls = transport.get_extra_info("ssl_object")
         self._peer = peer_identity(tls) if tls else None
         self._made_at_s = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.transport.closed()  # type: ignore[attr-defined]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
