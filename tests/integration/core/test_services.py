@@ -321,25 +321,29 @@ def test_a_missing_setting_is_said_at_start() -> None:
 def test_a_peer_that_hangs_does_not_hold_up_the_end(pki: Pki) -> None:
     """It keeps a connection open, and never answers TLS's farewell."""
     context = tls_context(pki, pki.files("ingester"))
-    with served(pki, "storage-1", SHUTDOWN_GRACE_S=3600) as service:
-        with asked(service, context, "/api/v1/numbers/7") as tls:
-            assert b"200 OK" in tls.recv(65536)
-            service.process.terminate()
-            # Left alone, TLS waits for 30 s.
-            wait_until(lambda: service.process.poll() is not None, "the end", limit_s=20)
+    with (
+        served(pki, "storage-1", SHUTDOWN_GRACE_S=3600) as service,
+        asked(service, context, "/api/v1/numbers/7") as tls,
+    ):
+        assert b"200 OK" in tls.recv(65536)
+        service.process.terminate()
+        # Left alone, TLS waits for 30 s.
+        wait_until(lambda: service.process.poll() is not None, "the end", limit_s=20)
 
 
 def test_a_slow_reader_gets_all_of_it_before_the_end(pki: Pki) -> None:
     context = tls_context(pki, pki.files("ingester"))
-    with served(pki, "storage-1", SHUTDOWN_GRACE_S=3600) as service:
-        with asked(service, context, "/api/v1/large") as tls:
-            head = tls.recv(100)
-            service.process.terminate()
-            wait_until(lambda: not listens(service.port), "no more connections being taken")
-            # Longer than the farewell: what it has not got yet must not be cut off.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                service.process.wait(2 * FAREWELL_S)
-            size = len(head)
-            while chunk := tls.recv(1 << 20):
-                size += len(chunk)
+    with (
+        served(pki, "storage-1", SHUTDOWN_GRACE_S=3600) as service,
+        asked(service, context, "/api/v1/large") as tls,
+    ):
+        head = tls.recv(100)
+        service.process.terminate()
+        wait_until(lambda: not listens(service.port), "no more connections being taken")
+        # Longer than the farewell: what it has not got yet must not be cut off.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            service.process.wait(2 * FAREWELL_S)
+        size = len(head)
+        while chunk := tls.recv(1 << 20):
+            size += len(chunk)
     assert size > LARGE_BYTES
