@@ -16,6 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from tests.support.pki import Pki
 
+from artstore.core.audit.receipts import PublicReceiptKey, thumbprint
 from artstore.core.model.element import ElementEntry
 from artstore.core.tls import server_context
 from artstore.core.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
@@ -35,6 +36,8 @@ class Issuer:
         self.takes_reports = True
         self.reports: list[dict[str, Any]] = []
         """What services told for the audit log."""
+        self.receipt_keys: list[PublicReceiptKey] = []
+        """What services sign deposit receipts with."""
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -43,6 +46,7 @@ class Issuer:
         app.router.add_get("/api/v1/storage-elements", self._registry)
         app.router.add_get("/api/v1/revocations/news", self._revocations)
         app.router.add_post("/api/v1/audit/reports", self._reports)
+        app.router.add_post("/api/v1/receipt-keys", self._receipt_key)
         self.url = await self._stack.enter_async_context(listening(app, self._pki, "admin"))
         return self
 
@@ -66,6 +70,16 @@ class Issuer:
             raise web.HTTPServiceUnavailable
         self.reports += [orjson.loads(line) for line in (await request.read()).splitlines()]
         return web.Response(status=204)
+
+    async def _receipt_key(self, request: web.Request) -> web.Response:
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        x, now = (await request.json())["x"], int(time.time())
+        key = PublicReceiptKey(
+            x=x, kid=thumbprint(x), iat=now, exp=now + 30 * 86400, service="ingester/ingester-1"
+        )
+        self.receipt_keys.append(key)
+        return web.json_response(key.model_dump())
 
     async def _registry(self, request: web.Request) -> web.Response:
         """Two elements a page, as the real one with its hundred."""

@@ -32,6 +32,7 @@ from artstore.admin.routes import (
     jobs,
     jwt_keys,
     people_sign_in,
+    receipts,
     reports,
     second_factors,
     service_accounts,
@@ -47,6 +48,7 @@ from artstore.admin.schema import check_schema
 from artstore.admin.services.audit.intake import ReportIntake
 from artstore.admin.services.audit.places import log_store, made_log_store
 from artstore.admin.services.audit.reading import AuditLog
+from artstore.admin.services.audit.receipt_keys import ReceiptKeys
 from artstore.admin.services.audit.sequencer import LogIdentity
 from artstore.admin.services.audit.stamping import Stamping
 from artstore.admin.services.audit.trail import Trail
@@ -73,6 +75,7 @@ from artstore.core.audit.stamps import InvalidStamp, read_authorities
 from artstore.core.clock import Clock, SystemClock
 from artstore.core.database import Database
 from artstore.core.http import Transport
+from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.core.recording.reports import Deliver
 from artstore.core.revocation import RevocationMirror
 from artstore.core.revocation_sources import follow_valkey, revocation_client
@@ -98,6 +101,7 @@ ROUTERS = (
     files.router,
     catalogue.router,
     audit.router,
+    receipts.router,
     reports.router,
 )
 
@@ -122,6 +126,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
                 _running(rotate_keys(parts.rotation)),
                 _running(_followers(parts).run()),
                 _running(audit_writer.run()),
+                _running(parts.receipts.run()),
                 _running(_audit_backlog(parts).run()),
                 _running(_job_worker(parts, copying := _copy_jobs(parts)).run()),
                 _running(copying.watch()),
@@ -164,6 +169,7 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
         hasher = SecretHasher()
         stack.callback(hasher.close)
         trail = Trail(clock, settings.instance)
+        receipt_keys = ReceiptKeys(database, trail)
         mirror = RevocationMirror(clock, settings.revocation_age_max_s)
         revocations = Revocations(database, valkey, mirror, clock)
         keys = KeyRing(database, seal, clock, mirror.revokes_key)
@@ -216,6 +222,12 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
                 log_store(settings),
                 [key for witness in witnesses for key in witness.keys],
                 settings.audit_witness_quorum,
+            ),
+            receipt_keys=receipt_keys,
+            receipts=ReceiptIssuer(
+                lambda public_x: receipt_keys.register(public_x, f"admin/{settings.instance}"),
+                settings.issuer,
+                clock,
             ),
         )
 

@@ -107,6 +107,19 @@ log_keys = Table(
     Column("retired_at", _TIME),
 )
 
+receipt_keys = Table(
+    "receipt_keys",
+    metadata,
+    Column("kid", Text, primary_key=True, comment="RFC 7638 thumbprint"),
+    Column("public_x", Text, nullable=False, comment="Ed25519, base64url"),
+    Column("service", Text, nullable=False, comment="who signs with it"),
+    Column("created_at", _TIME, nullable=False),
+    Column("expires_at", _TIME, nullable=False),
+    Column("event_id", Uuid, nullable=False, comment="the event that it was registered"),
+    Index("receipt_keys_order", "created_at", "kid"),
+)
+"""Public halves of the keys for deposit receipts, kept for good: receipts are shown in decades."""
+
 checkpoints = Table(
     "checkpoints",
     metadata,

@@ -13,6 +13,7 @@ from artstore.admin.services.audit.erasure import Erasure
 from artstore.admin.services.audit.intake import ReportIntake
 from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.reading import AuditLog
+from artstore.admin.services.audit.receipt_keys import ReceiptKeys
 from artstore.admin.services.audit.trail import BoundTrail, Trail, Who
 from artstore.admin.services.background import Background
 from artstore.admin.services.catalogue.element_client import ElementClient
@@ -39,6 +40,7 @@ from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.errors import StepUpRequired
 from artstore.core.model.account import Caller, Scope
+from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import authenticate, require_scope
@@ -70,6 +72,9 @@ class Resources:
     element_control: ElementControl
     trail: Trail
     audit: AuditLog
+    receipt_keys: ReceiptKeys
+    receipts: ReceiptIssuer
+    """For whoever has lost the one that the ingester gave."""
 
 
 def resources(request: Request) -> Resources:
@@ -96,6 +101,10 @@ def _trail(parts: ResourcesDep) -> Trail:
 
 def _audit(parts: ResourcesDep) -> AuditLog:
     return parts.audit
+
+
+def _receipt_keys(parts: ResourcesDep) -> ReceiptKeys:
+    return parts.receipt_keys
 
 
 def _sign_in(parts: ResourcesDep) -> SignIn:
@@ -188,6 +197,7 @@ def _catalogue(parts: ResourcesDep) -> Catalogue:
 ErasureDep = Annotated[Erasure, Depends(_erasure)]
 ReportIntakeDep = Annotated[ReportIntake, Depends(_report_intake)]
 TrailDep = Annotated[Trail, Depends(_trail)]
+ReceiptKeysDep = Annotated[ReceiptKeys, Depends(_receipt_keys)]
 AuditDep = Annotated[AuditLog, Depends(_audit)]
 WhoDep = Annotated[Who, Depends(who_asks)]
 FilesDep = Annotated[Files, Depends(_files)]

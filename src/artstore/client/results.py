@@ -23,6 +23,8 @@ class StoredFile(BaseModel):
     original_filename: str
     content_type: str
     uploaded_at: datetime
+    receipt: str | None = None
+    """The archive's signature that it has this (docs/formats/deposit-receipt.md). Keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,11 @@ UPLOAD_BATCH_SIZE = Histogram(
     buckets=[1, 2, 4, 8, 16, 32, 64, 128, 256],
     registry=REGISTRY,
 )
+RECEIPTS_MISSING = Counter(
+    "artstore_receipts_missing",
+    "Uploads that were accepted without a deposit receipt: no key was registered.",
+    registry=REGISTRY,
+)
 UPLOADS = Counter(
     "artstore_uploads",
     "Uploads by outcome: accepted, refused (by a rule), failed (by us), aborted (by the client).",

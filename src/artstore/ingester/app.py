@@ -11,6 +11,7 @@ from artstore.core.errors import Unavailable
 from artstore.core.http import Transport
 from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.delivery import deliver_to
+from artstore.core.recording.receipts import ReceiptIssuer, register_with
 from artstore.core.revocation import RevocationMirror
 from artstore.core.revocation_sources import following
 from artstore.core.tokens import TokenVerifier
@@ -44,10 +45,12 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         revocations = RevocationMirror(clock, settings.revocation_age_max_s)
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
         intake = Intake(Placement(directory), Batching(elements), clock)
-        app.state.ingester = Ingester(settings, clock, intake)
+        register = register_with(transport, settings.admin_url)
+        app.state.receipts = receipts = ReceiptIssuer(register, settings.issuer, clock)
+        app.state.ingester = Ingester(settings, clock, intake, receipts)
         events = EventMaker(clock, f"ingester/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)
-        watching = asyncio.create_task(directory.follow())
+        background = [asyncio.create_task(work) for work in (directory.follow(), receipts.run())]
         try:
             async with (
                 following(revocations, transport, settings.admin_url, settings),
@@ -55,9 +58,9 @@ def create_app(settings: IngesterSettings) -> FastAPI:
             ):
                 yield
         finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
             await transport.close()
 
     async def signing_keys() -> None:
@@ -69,13 +72,23 @@ def create_app(settings: IngesterSettings) -> FastAPI:
             raise Unavailable
         await directory.check()
 
+    async def receipt_key() -> None:
+        receipts: ReceiptIssuer | None = getattr(app.state, "receipts", None)
+        if receipts is None:
+            raise Unavailable
+        await receipts.ready()
+
     app = create_application(
         settings,
         service="ingester",
         routers=files.routes,
         hot_routes=files.routes,
         lifespan=lifespan,
-        checks={"signing_keys": signing_keys, "storage_elements": storage_elements},
+        checks={
+            "signing_keys": signing_keys,
+            "storage_elements": storage_elements,
+            "receipt_key": receipt_key,
+        },
     )
     app.add_middleware(LingeringRefusal)
     return app

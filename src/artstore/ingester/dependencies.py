@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from artstore.core.clock import Clock
+from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.ingester.services.intake import Intake
 from artstore.ingester.settings import IngesterSettings
 
@@ -14,6 +15,7 @@ class Ingester:
     settings: IngesterSettings
     clock: Clock
     intake: Intake
+    receipts: ReceiptIssuer
 
 
 def ingester_of(request: Request) -> Ingester:

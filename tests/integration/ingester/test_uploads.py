@@ -12,7 +12,10 @@ import aiohttp
 import pytest
 from tests.integration.ingester.conftest import World
 from tests.support.fake_element import Arrived
+from tests.support.issuer import ISSUER
 from tests.support.processes import wait_until
+
+from artstore.core.audit.receipts import KeySet
 
 LARGE = bytes(range(256)) * 1024  # 256 KiB, above what is held in memory
 
@@ -204,3 +207,25 @@ async def metric(world: World, name: str) -> float:
     ) as response:
         lines = (await response.text()).splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " "))
+
+
+async def test_the_answer_holds_a_receipt_that_the_published_key_verifies(world: World) -> None:
+    status, body, _ = await world.post({"filename": "a.txt", "collection": "photos"}, b"hello")
+
+    assert status == 201
+    keys = KeySet({key.kid: key for key in world.issuer.receipt_keys})
+    receipt = keys.verify(body["receipt"])
+    assert (receipt.file_id, receipt.collection) == (body["file_id"], "photos")
+    assert (receipt.size, receipt.sha256) == (5, body["sha256"])
+    assert (receipt.deposited_at, receipt.account) == (body["uploaded_at"], "account-1")
+    assert receipt.iss == ISSUER
+
+
+async def test_receipts_are_signed_while_the_admin_module_is_away(world: World) -> None:
+    world.issuer.away = True
+
+    status, body, _ = await world.post({"filename": "a.txt"}, b"hello")
+
+    assert status == 201
+    keys = KeySet({key.kid: key for key in world.issuer.receipt_keys})
+    assert keys.verify(body["receipt"]).file_id == body["file_id"]

@@ -56,7 +56,7 @@ async def upload_file(request: Request) -> Response:
         )
     UPLOAD_DURATION.observe(perf_counter() - started_s)
     UPLOAD_SIZE.observe(stored.record.size)
-    return _created(stored)
+    return _created(stored, ingester.receipts.issue(stored.record))
 
 
 routes: Final = (Route("/api/v1/files", upload_file, methods=["POST"]),)
@@ -139,7 +139,7 @@ def _digest_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]
     return [(name, value) for name, value in headers if name in DIGEST_HEADERS]
 
 
-def _created(stored: Stored) -> Response:
+def _created(stored: Stored, receipt: str | None) -> Response:
     record = stored.record
     location = f"/api/v1/files/{record.file_id}"
     body = orjson.dumps(
@@ -152,6 +152,7 @@ def _created(stored: Stored) -> Response:
             "original_filename": record.original_filename,
             "content_type": record.content_type,
             "uploaded_at": record.uploaded_at,
+            "receipt": receipt,
         },
         option=orjson.OPT_UTC_Z,
     )
