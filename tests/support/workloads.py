@@ -44,6 +44,25 @@ def large_files(work: Workload) -> None:
     work.element.engine.checkpoint()
 
 
+def uploads_in_parts(work: Workload) -> None:
+    """One is finished over a restart, one abandoned, one stays open."""
+    first, second, third = (work.ids.new() for _ in range(3))
+    content = _bytes(6000, 1)
+    work.element.begin_parts(first, len(content))
+    work.element.add_part(first, content[:2500])
+    work.element.begin_parts(second, 4000)
+    work.element.add_part(second, _bytes(3000, 2))
+    work.element.add_part(first, content[2500:4000])
+    work.kill_and_restart()
+    work.element.add_part(first, content[4000:])
+    work.element.complete_parts(first)
+    work.element.begin_parts(third, 900)
+    del work.oracle.parts[second]
+    work.element.engine.open_uploads.remove(second)
+    work.element.engine.checkpoint()
+    work.element.add_part(third, _bytes(900, 3))
+
+
 def aborted_upload(work: Workload) -> None:
     file_id = work.ids.new()
     work.element.abort_upload(file_id, _bytes(6000, 1))
@@ -236,6 +255,7 @@ WORKLOADS: Mapping[str, Callable[[Workload], None]] = {
         group_of_eight,
         next_hour,
         large_files,
+        uploads_in_parts,
         aborted_upload,
         repeated_upload,
         changes,

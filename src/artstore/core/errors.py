@@ -221,6 +221,42 @@ class FileDamaged(ArtStoreError):
     title = "The stored file is damaged"
 
 
+# --- uploads in parts ----------------------------------------------------------------
+
+
+class UnknownUpload(ArtStoreError):
+    """It never was, it is over, it expired, or it is somebody else's."""
+
+    code = "unknown_upload"
+    title = "There is no such upload"
+
+
+class UploadBusy(ArtStoreError):
+    """Another request is sending bytes of this upload."""
+
+    code = "upload_busy"
+    title = "The upload is being written"
+
+
+class OffsetConflict(ArtStoreError):
+    """The part does not begin where the upload ends. Carries `offset`, where it goes on."""
+
+    code = "offset_conflict"
+    title = "The upload goes on elsewhere"
+
+
+class ChecksumMismatch(ArtStoreError):
+    """A part did not arrive as it was sent. None of its bytes count."""
+
+    code = "checksum_mismatch"
+    title = "The part does not match its checksum"
+
+
+class UnsupportedTusVersion(ArtStoreError):
+    code = "unsupported_tus_version"
+    title = "This version of tus is not spoken here"
+
+
 # --- elements, services, accounts ----------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """The storage element's process: builds everything and passes it down."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
@@ -18,13 +19,22 @@ from artstore.storage.engine.backends.s3_bucket import Feature
 from artstore.storage.engine.backends.s3_requests import Credentials
 from artstore.storage.engine.capacity import Thresholds
 from artstore.storage.engine.engine import Engine, EngineOptions
-from artstore.storage.routes import changes, content, copies, element, files, scrub
+from artstore.storage.routes import (
+    changes,
+    content,
+    copies,
+    element,
+    files,
+    open_uploads,
+    scrub,
+)
 from artstore.storage.services.batch import BatchIntake
 from artstore.storage.services.copies import Copies
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
 from artstore.storage.services.gate import Gate
 from artstore.storage.services.intake import Intake
+from artstore.storage.services.open_uploads import OpenUploads
 from artstore.storage.services.records import Records
 from artstore.storage.services.threads import Threads
 from artstore.storage.settings import StorageSettings
@@ -99,9 +109,14 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         app.state.batch_intake = BatchIntake(engine, intake, writing, gate, clock)
         transport = Transport(settings.tls)
         app.state.copies = Copies(engine, transport, writing, settings.inline_bytes_max)
+        app.state.open_uploads = OpenUploads(engine, writing, clock)
         engine.start()
+        tidying = asyncio.create_task(app.state.open_uploads.tidy())
         async with _refusals_told(app, settings, transport):
             yield
+        tidying.cancel()
+        with suppress(asyncio.CancelledError):
+            await tidying
         await app.state.copies.close()
         await transport.close()
         await writing.run(engine.close)
@@ -125,6 +140,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         service="storage",
         routers=[
             *content.routes,
+            *open_uploads.routes,
             files.router,
             changes.router,
             copies.router,

@@ -11,6 +11,7 @@ from artstore.storage.services.copies import Copies
 from artstore.storage.services.downloads import Downloads
 from artstore.storage.services.feed import ChangeFeed
 from artstore.storage.services.intake import Intake
+from artstore.storage.services.open_uploads import OpenUploads
 from artstore.storage.services.records import Records
 
 
@@ -20,6 +21,10 @@ def intake_of(request: Request) -> Intake:
 
 def batch_intake_of(request: Request) -> BatchIntake:
     return cast(BatchIntake, request.app.state.batch_intake)
+
+
+def open_uploads_of(request: Request) -> OpenUploads:
+    return cast(OpenUploads, request.app.state.open_uploads)
 
 
 def downloads_of(request: Request) -> Downloads:

@@ -47,6 +47,11 @@ STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.ConfirmationRequired: 409,
     errors.RetentionForbids: 409,
     errors.FileDamaged: 500,
+    errors.UnknownUpload: 404,
+    errors.UploadBusy: 423,
+    errors.OffsetConflict: 409,
+    errors.ChecksumMismatch: 460,  # of the tus protocol
+    errors.UnsupportedTusVersion: 412,
     errors.NoRoom: 507,
     errors.Unavailable: 503,
     errors.PositionGone: 410,

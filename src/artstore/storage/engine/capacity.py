@@ -85,6 +85,11 @@ class Room:
             self.check(size)
             self._promised_bytes += size
 
+    def promise_again(self, size: int) -> None:
+        """After a restart: it was promised before, whatever is free now."""
+        with self._lock:
+            self._promised_bytes += size
+
     def release(self, size: int) -> None:
         with self._lock:
             self._promised_bytes -= size

@@ -37,6 +37,7 @@ from artstore.storage.engine.fs import Fs, LocalFs, make_directories
 from artstore.storage.engine.keeper import Keeper
 from artstore.storage.engine.layout import Layout, extension_of
 from artstore.storage.engine.log import Body, Log, LogFailed, LogFull
+from artstore.storage.engine.open_uploads import OpenUploads
 from artstore.storage.engine.placer import DirectPlacer, PlacerProcess
 from artstore.storage.engine.reading import Content, Reading
 from artstore.storage.engine.record import (
@@ -148,6 +149,7 @@ class Engine:
             interval_s=options.checkpoint_interval_s,
             unflushed_bytes_max=options.unflushed_bytes_max,
         )
+        self.open_uploads = OpenUploads(fs, layout, self._room, clock, self._writer.fail)
         self._feed = Feed(fs, self._segments, codec, lambda: self._writer.head)
         self.scrub, self._repairs, self._docket = assemble(
             fs=fs,
@@ -275,18 +277,43 @@ class Engine:
             ModeForbids, NoRoom, Unavailable, FileExists, FileDeleted: It is not wanted.
         """
         self.check_new(size or 0)
+        name = file_id + extension_of(filename)
+        return self._begin(
+            file_id,
+            size,
+            sha256,
+            lambda: self._backend.begin_upload(file_id, name, size, self._room, self._writer.fail),
+        )
+
+    def adopt_upload(
+        self, file_id: FileId, size: int, sha256: str, filename: str
+    ) -> Incoming | Stored:
+        """As `begin_upload`, for an upload of `open_uploads` that is whole."""
+        # Its bytes have their room already.
+        self.check_new(0)
+        path, name = self._layout.open_upload(file_id), file_id + extension_of(filename)
+        return self._begin(
+            file_id,
+            size,
+            sha256,
+            lambda: self._backend.adopt(
+                path, file_id, name, sha256, room=self._room, fail=self._writer.fail
+            ),
+        )
+
+    def _begin(
+        self,
+        file_id: FileId,
+        size: int | None,
+        sha256: str | None,
+        begin: Callable[[], Incoming],
+    ) -> Incoming | Stored:
         self._layout.directory(file_id)
         self._claims.take_new(file_id)
         try:
             stored = self._known(file_id, size, sha256)
             if stored is None:
-                return self._backend.begin_upload(
-                    file_id,
-                    file_id + extension_of(filename),
-                    size,
-                    self._room,
-                    self._writer.fail,
-                )
+                return begin()
         except ArtStoreError:
             self._claims.release(file_id)
             raise

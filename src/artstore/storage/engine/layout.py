@@ -32,6 +32,7 @@ class Layout:
         self.data: Final = f"{root}/data"
         self.log: Final = f"{root}/log"
         self.staging: Final = f"{root}/tmp"  # noqa: S108  inside the root, not the system's
+        self.uploads: Final = f"{root}/uploads"
         self.element: Final = f"{root}/element.json"
         self.lock: Final = f"{root}/lock"
 
@@ -56,3 +57,7 @@ class Layout:
     def staged(self, name: str) -> str:
         """Where a large file waits until its record is durable."""
         return f"{self.staging}/{name}"
+
+    def open_upload(self, file_id: FileId) -> str:
+        """Where the parts of an upload wait until it is whole."""
+        return f"{self.uploads}/{file_id}"

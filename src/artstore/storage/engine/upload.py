@@ -47,8 +47,7 @@ class Upload:
         self._fail = fail
         self._promised = size or 0
         self._digest = hashlib.sha256()
-        # A name of its own for each attempt: that of an earlier one may still be needed.
-        self.name = f"{file_id}.{secrets.token_hex(4)}"
+        self.name = staged_name(file_id)
         self.file_id = file_id
         self.size = 0
         room.promise(self._promised)
@@ -56,7 +55,7 @@ class Upload:
             self._handle = fs.create(layout.staged(self.name))
         except OSError as error:
             room.release(self._promised)
-            raise self._failure(error) from error
+            raise failure_of(error, self._fail) from error
         self._is_open = True
 
     def write(self, data: bytes) -> None:
@@ -72,7 +71,7 @@ class Upload:
                 # Of an unknown length, or others fill the volume meanwhile.
                 self._room.check(0)
         except OSError as error:
-            raise self._failure(error) from error
+            raise failure_of(error, self._fail) from error
         self._digest.update(data)
         self.size = end
         self._keep_promise(len(data))
@@ -81,14 +80,13 @@ class Upload:
         """Make content and name in tmp/ durable. Returns the SHA-256 in hex."""
         try:
             self._fs.flush(self._handle)
-            # The log will point at this name: it must not be lost while the record is not.
-            self._fs.flush_directory(self._layout.staging)
         except OSError as error:
             # Never flushed again, whatever the cause: pages may be gone.
             self._fail("an uploaded file cannot be flushed", error)
             raise Unavailable("the volume of the storage element failed") from error
         finally:
             self._close()
+        flush_staged_name(self._fs, self._layout, self._fail)
         return self._digest.hexdigest()
 
     def abort(self) -> None:
@@ -108,10 +106,67 @@ class Upload:
         self._promised -= kept
         self._room.release(kept)
 
-    def _failure(self, error: OSError) -> ArtStoreError:
-        if error.errno in NO_ROOM_ERRORS:
-            return NoRoom("the storage element is full")
-        if error.errno in _BUSY_ERRORS:
-            return Unavailable("the storage element is busy")
-        self._fail("an uploaded file cannot be written", error)
-        return Unavailable("the volume of the storage element failed")
+
+class Adopted:
+    """Implements `Incoming` for bytes that lie whole and durable on the volume: a second name
+    in tmp/, so that neither a crash nor a refusal can take the first one's bytes away."""
+
+    def __init__(
+        self,
+        fs: Fs,
+        layout: Layout,
+        fail: Callable[[str, Exception], None],
+        *,
+        path: str,
+        file_id: FileId,
+        sha256: str,
+    ) -> None:
+        """Raises `Unavailable`, `NoRoom`."""
+        self._fs = fs
+        self._layout = layout
+        self._fail = fail
+        self._sha256 = sha256
+        self.file_id = file_id
+        self.name = staged_name(file_id)
+        try:
+            fs.link(path, layout.staged(self.name))
+            handle = fs.open(path)
+            self.size = fs.size(handle)
+            fs.close(handle)
+        except OSError as error:
+            raise failure_of(error, fail) from error
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError("it is whole")
+
+    def finish(self) -> str:
+        flush_staged_name(self._fs, self._layout, self._fail)
+        return self._sha256
+
+    def abort(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.unlink(self._layout.staged(self.name))
+
+
+def staged_name(file_id: FileId) -> str:
+    """One of its own for each attempt: that of an earlier one may still be needed."""
+    return f"{file_id}.{secrets.token_hex(4)}"
+
+
+def flush_staged_name(fs: Fs, layout: Layout, fail: Callable[[str, Exception], None]) -> None:
+    """The log will point at a name in tmp/: it must not be lost while the record is not."""
+    try:
+        fs.flush_directory(layout.staging)
+    except OSError as error:
+        # Never flushed again, whatever the cause: pages may be gone.
+        fail("an uploaded file cannot be flushed", error)
+        raise Unavailable("the volume of the storage element failed") from error
+
+
+def failure_of(error: OSError, fail: Callable[[str, Exception], None]) -> ArtStoreError:
+    if error.errno in NO_ROOM_ERRORS:
+        return NoRoom("the storage element is full")
+    if error.errno in _BUSY_ERRORS:
+        return Unavailable("the storage element is busy")
+    fail("an uploaded file cannot be written", error)
+    return Unavailable("the volume of the storage element failed")

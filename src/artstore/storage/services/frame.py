@@ -47,20 +47,12 @@ class Frame:
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """The content in blocks of about `BLOCK_BYTES`."""
-        gathered = [self._buffered]
-        size = len(self._buffered)
-        total = size
-        async for chunk in self._incoming():
-            gathered.append(chunk)
-            size += len(chunk)
-            total += len(chunk)
+        total = 0
+        async for block in in_blocks(self._chunks, self._buffered):
+            total += len(block)
             if total > FILE_BYTES_MAX:
                 raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
-            if size >= BLOCK_BYTES:
-                yield b"".join(gathered)
-                gathered, size = [], 0
-        if size:
-            yield b"".join(gathered)
+            yield block
         self._check_length(total)
 
     def _check_length(self, size: int) -> None:
@@ -71,7 +63,7 @@ class Frame:
         pieces = [self._buffered]
         missing = size - len(self._buffered)
         while missing > 0:
-            chunk = await self._next()
+            chunk = await next_chunk(self._chunks)
             if chunk is None:
                 raise InvalidRequest("the body ends within its head", field="head")
             pieces.append(chunk)
@@ -80,16 +72,27 @@ class Frame:
         self._buffered = data[size:]
         return data[:size]
 
-    async def _incoming(self) -> AsyncIterator[bytes]:
-        while (chunk := await self._next()) is not None:
-            yield chunk
 
-    async def _next(self) -> bytes | None:
-        try:
-            async with asyncio.timeout(SILENCE_MAX_S):
-                return await anext(self._chunks, None)
-        except TimeoutError:
-            raise ClientDisconnect from None
+async def in_blocks(chunks: AsyncIterator[bytes], beginning: bytes = b"") -> AsyncIterator[bytes]:
+    """`beginning` and what follows, in blocks of about `BLOCK_BYTES`; fails as `next_chunk`."""
+    gathered, size = [beginning], len(beginning)
+    while (chunk := await next_chunk(chunks)) is not None:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= BLOCK_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)
+
+
+async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """`None` at the end. Raises `ClientDisconnect` if the sender is silent for too long."""
+    try:
+        async with asyncio.timeout(SILENCE_MAX_S):
+            return await anext(chunks, None)
+    except TimeoutError:
+        raise ClientDisconnect from None
 
 
 def split_frame(body: bytes) -> tuple[FileDraft, bytes]:

@@ -32,6 +32,8 @@ class Place:
     """`open` gives the same files to another process, so to say."""
 
     open: Callable[[], Backend]
+    volume: Path
+    """A folder on the volume of the element."""
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         opened.append(make())
         return opened[-1]
 
-    yield Place(open_one)
+    yield Place(open_one, tmp_path)
     for backend in opened:
         backend.close()
 

@@ -229,6 +229,34 @@ def test_an_aborted_upload_leaves_nothing(bench: Bench, is_finished: bool) -> No
     assert bench.room.promised == 0
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_bytes_that_lie_on_the_volume_are_adopted(
+    bench: Bench, place: Place, is_kept: bool
+) -> None:
+    record = make_record(bench.ids.new(), LARGE, bench.clock, "film.mp4")
+    path = place.volume / "adopted"
+    path.write_bytes(LARGE)
+    incoming = bench.backend.adopt(
+        str(path),
+        record.file_id,
+        f"{record.file_id}.mp4",
+        record.sha256,
+        room=bench.room,
+        fail=_no_failure,
+    )
+    assert (incoming.size, incoming.finish()) == (len(LARGE), record.sha256)
+    if is_kept:
+        bench.backend.replay(bench.created(None, record, incoming.name))
+        path.unlink()
+        assert bench.content(record) == LARGE
+    else:
+        incoming.abort()
+        assert path.read_bytes() == LARGE
+        with pytest.raises(FileNotFoundError):
+            bench.backend.open(record)
+    assert bench.room.promised == 0
+
+
 def test_a_guessed_name_does_no_harm(bench: Bench) -> None:
     incoming, record = bench.upload(b"short", name="really.txt")
     incoming.finish()

@@ -167,6 +167,24 @@ class Backend(Protocol):
         """
         ...
 
+    def adopt(
+        self,
+        path: str,
+        file_id: FileId,
+        name: str,
+        sha256: str,
+        *,
+        room: Promises,
+        fail: Callable[[str, Exception], None],
+    ) -> Incoming:
+        """As `begin_upload`, with all bytes written already: they lie at `path` on the
+        element's volume, durable. They stay there, whatever becomes of the upload.
+
+        Args:
+            sha256: Of the bytes, in hex.
+        """
+        ...
+
     def prepare(self, record: FileRecord, present_name: str) -> None:
         """Do what takes long before the content moves from `present_name` to the name in
         `record`, which will be logged next. Changes nothing that readers see."""

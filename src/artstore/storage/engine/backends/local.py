@@ -13,7 +13,7 @@ from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import ATTR_SUFFIX, Layout
 from artstore.storage.engine.placement import Placement
 from artstore.storage.engine.placer import Placer, PlacerFailed
-from artstore.storage.engine.upload import Upload
+from artstore.storage.engine.upload import Adopted, Upload
 
 WINDOW_FILES: Final = 50_000
 """How many names of one hour are kept sorted at a time: 10 MB, and an hour of a million
@@ -111,6 +111,18 @@ class LocalBackend:
         fail: Callable[[str, Exception], None],
     ) -> Incoming:
         return Upload(self._fs, self._layout, room, fail, file_id=file_id, size=size)
+
+    def adopt(
+        self,
+        path: str,
+        file_id: FileId,
+        name: str,
+        sha256: str,
+        *,
+        room: Promises,
+        fail: Callable[[str, Exception], None],
+    ) -> Incoming:
+        return Adopted(self._fs, self._layout, fail, path=path, file_id=file_id, sha256=sha256)
 
     def prepare(self, record: FileRecord, present_name: str) -> None:
         """A file is renamed in no time."""

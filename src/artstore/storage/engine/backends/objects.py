@@ -6,10 +6,12 @@ moment its attr.json does. A content without one is what an interrupted upload l
 """
 
 import errno
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, Protocol
 
 import obstore
@@ -31,6 +33,7 @@ from artstore.storage.engine.backends.base import (
     StoreAway,
 )
 from artstore.storage.engine.backends.object_content import (
+    WHOLE_BYTES_MAX,
     ObjectContent,
     ObjectUpload,
     copy_object,
@@ -201,6 +204,27 @@ class ObjectBackend:
             release=room.release,
             may_remove=lambda: not self._refers(file_id, name),
         )
+
+    def adopt(
+        self,
+        path: str,
+        file_id: FileId,
+        name: str,
+        sha256: str,
+        *,
+        room: Promises,
+        fail: Callable[[str, Exception], None],
+    ) -> Incoming:
+        with Path(path).open("rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            upload = self.begin_upload(file_id, name, size, room, fail)
+            try:
+                while block := source.read(WHOLE_BYTES_MAX):
+                    upload.write(block)
+            except BaseException:
+                upload.abort()
+                raise
+        return upload
 
     def prepare(self, record: FileRecord, present_name: str) -> None:
         source, target = self._key(record.file_id, present_name), self._content_key(record)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from artstore.core.model.ids import FileId, is_file_id
+from artstore.storage.engine.durable_file import replace_file
 from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.scrub.durable_file import replace_file
 
 QUARANTINE: Final = "quarantine"
 

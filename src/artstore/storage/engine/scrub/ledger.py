@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from artstore.core.logging import get_logger
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
+from artstore.storage.engine.durable_file import replace_file
 from artstore.storage.engine.fs import Fs, read_file
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.scrub.aside import QUARANTINE, make_durable
-from artstore.storage.engine.scrub.durable_file import replace_file
 from artstore.storage.engine.scrub.findings import Finding
 
 FORMAT_VERSION: Final = 1

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from artstore.core.logging import get_logger
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import ScrubState
+from artstore.storage.engine.durable_file import replace_file
 from artstore.storage.engine.fs import Fs, read_file
 from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.scrub.durable_file import replace_file
 
 FORMAT_VERSION: Final = 1
 NAME: Final = "scrub.json"
