@@ -97,6 +97,24 @@ def test_a_tombstone_of_what_must_be_kept_is_refused(here: FileRecord, clock: Fi
             next_step(current, tombstone(current, clock), EDIT, clock.now())
 
 
+def test_a_hold_here_stands_until_its_lifting_has_come(
+    element: Element, here: FileRecord, clock: FixedClock
+) -> None:
+    """The other element says that it lifted the hold and deleted; only the second is told."""
+    hold = Hold(id="1", matter="Smith v Jones", by="counsel", at=clock.now())
+    held = here.model_copy(update={"holds": (hold,)})
+    element.engine.put_copy(held, b"content", None)
+    dead = tombstone(later(held, holds=()), clock)
+
+    with pytest.raises(RetentionForbids, match="legal hold"):
+        element.engine.take_over(dead, None)
+
+    assert read_state(element.engine, here.file_id) == (held.to_json(), b"content")
+    element.engine.take_over(later(held, holds=()), None)
+    element.engine.take_over(dead, None)
+    assert read_state(element.engine, here.file_id) == (dead.to_json(), None)
+
+
 def test_the_engine_keeps_the_revision(element: Element, here: FileRecord) -> None:
     copy = here.model_copy(update={"revision": 7})
     stored = element.engine.put_copy(copy, b"content", None)

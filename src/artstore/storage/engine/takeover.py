@@ -1,7 +1,8 @@
 """What a later state of a file, as another element has it, makes of the one that is here.
 
 Pure rules. The other element is trusted no further than its own word on its own file: content
-never changes, a retention never becomes shorter, and nothing is deleted that must be kept.
+never changes, a retention never becomes shorter, and nothing is deleted that must be kept. What
+must be kept, the record here says too: a hold on it stands until a record without it has come.
 """
 
 from datetime import UTC, datetime
@@ -48,7 +49,8 @@ def next_step(
     if wanted.deleted is None:
         mode_rules.check_change(mode)
         return RecordType.UPDATED
-    mode_rules.check_delete(mode, wanted, now)
+    for record in (current, wanted):
+        mode_rules.check_delete(mode, record, now)
     return RecordType.DELETED
 
 
