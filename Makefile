@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
+# A process for each core; more than four would wait for each other's servers.
+SHARED_OUT := -n logical --maxprocesses 4
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-crash test-tamper test-identity test-monitoring check format bench lock ui clean
@@ -18,11 +20,11 @@ down: $(VENV)/.run  ## stop what `make up ARGS=--detach` started
 	@$(BIN)/artstore down $(ARGS)
 
 test: $(VENV)/.dev  ## all tests of everyday work, against real servers
-	@$(BIN)/pytest --durations=25 $(ARGS)
+	@$(BIN)/pytest $(SHARED_OUT) --durations=25 $(ARGS)
 
 test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave
 	@ARTSTORE_CRASH_STATES=50000 ARTSTORE_CRASH_ALL=1 ARTSTORE_POWER_CUTS=30 \
-	  $(BIN)/pytest tests/crash $(ARGS)
+	  $(BIN)/pytest -rs tests/crash $(ARGS)
 
 test-tamper: $(VENV)/.dev  ## every manipulation of the audit log, not one in nine
 	@ARTSTORE_TAMPER_ALL=1 $(BIN)/pytest tests/security/tamper $(ARGS)

@@ -1,9 +1,21 @@
-"""Lines for the end of a run: how much a search looked at. See `tests/crash/storage/conftest`."""
+"""Lines for the end of a run: how much a search looked at."""
+
+from collections.abc import Callable
 
 import pytest
 
-SUMMARY = pytest.StashKey[list[str]]()
+PROPERTY = "summary"
+Tell = Callable[[str], None]
 
 
-def tell(config: pytest.Config, line: str) -> None:
-    config.stash.setdefault(SUMMARY, []).append(line)
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Part of the test's report, which also reaches us from a worker process."""
+    return lambda line: record_property(PROPERTY, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == PROPERTY:
+                terminalreporter.write_line(line)

@@ -17,8 +17,9 @@ from artstore.local.failures import StackFailure
 LISTEN_ADDRESS: Final = "127.0.0.1"
 BASE: Final = 8000
 BASE_MAX: Final = 65535 - 443
-_FREE_BASES: Final = range(10000, 30000, 500)
-"""Below the ports that Linux gives to outgoing connections (32768 on)."""
+_FREE_BASES: Final = range(10000, 30000, 100)
+"""Below the ports that Linux gives to outgoing connections (32768 on). Many, so that two who
+look at the same time hardly ever choose the same."""
 
 
 class PortTaken(StackFailure):

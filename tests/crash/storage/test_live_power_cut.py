@@ -16,7 +16,7 @@ import pytest
 from tests.support.cut_volume import CutVolume, cut_volume, needs_cuts
 from tests.support.live_load import Ledger, LiveLoad, audit
 from tests.support.storage_process import session, storage_process
-from tests.support.summary import tell
+from tests.support.summary import Tell
 
 CUTS = int(os.environ.get("ARTSTORE_POWER_CUTS", "5"))
 CUTS_PER_VOLUME = 10
@@ -66,9 +66,7 @@ async def broken_promises(volume: CutVolume, ledger: Ledger) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
-async def test_nothing_acknowledged_is_lost(
-    tmp_path: Path, kind: str, pytestconfig: pytest.Config
-) -> None:
+async def test_nothing_acknowledged_is_lost(tmp_path: Path, kind: str, tell: Tell) -> None:
     cuts = promises = 0
     while cuts < CUTS:
         folder = tmp_path / str(cuts)
@@ -82,7 +80,7 @@ async def test_nothing_acknowledged_is_lost(
             promises += len(ledger.promised)
     assert cuts == CUTS
     assert promises > 20 * cuts
-    tell(pytestconfig, f"{kind}: {cuts} power cuts, {promises} files acknowledged, none lost")
+    tell(f"{kind}: {cuts} power cuts, {promises} files acknowledged, none lost")
 
 
 async def test_an_element_that_does_not_flush_is_caught(tmp_path: Path) -> None:

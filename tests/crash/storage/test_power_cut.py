@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 from tests.support.power_cut import Explorer
-from tests.support.summary import tell
+from tests.support.summary import Tell
 from tests.support.workloads import WORKLOADS
 
 STATES = int(os.environ.get("ARTSTORE_CRASH_STATES", "12000"))
@@ -48,8 +48,8 @@ def test_no_promise_is_broken(name: str, budget: Budget) -> None:
     assert explorer.states > 100
 
 
-def test_so_many_states_were_looked_at(budget: Budget, pytestconfig: pytest.Config) -> None:
+def test_so_many_states_were_looked_at(budget: Budget, tell: Tell) -> None:
     if len(budget.spent) < len(WORKLOADS):
         pytest.skip("only some of the workloads ran")
-    tell(pytestconfig, f"{budget.total} states after power cuts, no promise broken")
+    tell(f"{budget.total} states after power cuts, no promise broken")
     assert budget.total >= STATES
