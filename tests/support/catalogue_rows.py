@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
+from artstore.admin.services.catalogue.rows import scan_state
 from artstore.core.catalogue import files, search_words
 from artstore.core.model.file import FileRecord
 
@@ -38,6 +39,7 @@ def row_of(record: FileRecord, element_id: str, state: str) -> dict[str, Any]:
         "tags": [tag.replace("\0", "\ufffd") for tag in record.tags],
         "metadata": record.metadata,
         "retain_until": record.retention.retain_until,
+        "scan": scan_state(record.scan),
         "record": record.to_json(),
         "search_text": search_words(" ".join(texts)),
         "generation": 0,

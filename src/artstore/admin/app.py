@@ -17,6 +17,7 @@ from artstore.admin.jobs.audit_log import AuditLogWriter
 from artstore.admin.jobs.copying import CopyJobs
 from artstore.admin.jobs.followers import Followers
 from artstore.admin.jobs.key_rotation import rotate_keys
+from artstore.admin.jobs.usage import count_usage
 from artstore.admin.jobs.worker import JobWorker
 from artstore.admin.model import StorageElement
 from artstore.admin.repository import elements
@@ -24,6 +25,7 @@ from artstore.admin.repository.counters import MemoryCounters, ValkeyCounters
 from artstore.admin.repository.positions import connect
 from artstore.admin.repository.valkey import Valkey
 from artstore.admin.routes import (
+    admission,
     audit,
     catalogue,
     collections,
@@ -97,6 +99,7 @@ ROUTERS = (
     revocation_orders.router,
     storage_elements.router,
     collections.router,
+    admission.router,
     jobs.router,
     files.router,
     catalogue.router,
@@ -130,6 +133,7 @@ def create_app(settings: AdminSettings) -> FastAPI:
                 _running(_audit_backlog(parts).run()),
                 _running(_job_worker(parts, copying := _copy_jobs(parts)).run()),
                 _running(copying.watch()),
+                _running(count_usage(parts.database)),
             ):
                 yield
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.repository.valkey import Valkey
+from artstore.admin.services.admission import AdmissionPolicy
 from artstore.admin.services.audit.erasure import Erasure
 from artstore.admin.services.audit.intake import ReportIntake
 from artstore.admin.services.audit.intents import Intents
@@ -142,6 +143,10 @@ def _collections(session: SessionDep, audit: BoundTrailDep) -> Collections:
     return Collections(session, audit)
 
 
+def _admission(session: SessionDep, audit: BoundTrailDep) -> AdmissionPolicy:
+    return AdmissionPolicy(session, audit)
+
+
 def _background(session: SessionDep, audit: BoundTrailDep) -> Background:
     return Background(session, audit)
 
@@ -205,6 +210,7 @@ CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
 ElementsDep = Annotated[Elements, Depends(_elements)]
 CollectionsDep = Annotated[Collections, Depends(_collections)]
+AdmissionPolicyDep = Annotated[AdmissionPolicy, Depends(_admission)]
 BackgroundDep = Annotated[Background, Depends(_background)]
 ServiceAccountsDep = Annotated[ServiceAccounts, Depends(_accounts)]
 GrantsDep = Annotated[Grants, Depends(_grants)]

@@ -31,11 +31,32 @@ collections = Table(
     Column("title", Text, nullable=False, server_default=""),
     Column("description", Text, nullable=False, server_default=""),
     Column("copies", SmallInteger, nullable=False, server_default="1"),
+    Column("admission", JSONB, nullable=False, server_default="{}", comment="if not by default"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("copies IN (1, 2)", name="collections_copies_known"),
 )
 """Collections with rules of their own; all others have the defaults."""
+
+account_quotas = Table(
+    "account_quotas",
+    policy_metadata,
+    Column("subject", Text, primary_key=True, comment="user:<id> or account:<id>"),
+    Column("quota_bytes", BigInteger),
+    Column("quota_files", BigInteger),
+)
+
+usage = Table(
+    "usage",
+    policy_metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True, comment="of a collection, or the subject"),
+    Column("used_bytes", BigInteger, nullable=False),
+    Column("used_files", BigInteger, nullable=False),
+    Column("counted_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("kind IN ('collection', 'account')", name="usage_kind_known"),
+)
+"""What lies in collections and belongs to accounts that have a quota, when last counted."""
 
 OPEN = "state IN ('queued', 'running', 'waiting')"
 

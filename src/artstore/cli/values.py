@@ -1,7 +1,9 @@
 """Values that options carry, and the question before something is destroyed."""
 
+import re
 import sys
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import typer
 
@@ -29,3 +31,30 @@ def confirm(action: str, yes: bool) -> None:
         raise typer.BadParameter(f"needed to {action} without a terminal", param_hint="--yes")
     if not typer.confirm(f"{action}?", err=True):
         raise typer.Exit(1)
+
+
+_UNITS = {
+    "": 1,
+    **{unit: 1000 ** (power + 1) for power, unit in enumerate(("KB", "MB", "GB", "TB", "PB"))},
+    **{unit: 1024 ** (power + 1) for power, unit in enumerate(("KIB", "MIB", "GIB", "TIB", "PIB"))},
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGTP]I?B)?", re.IGNORECASE)
+
+
+def limit(text: str, option: str) -> int | None:
+    """Bytes, of `500MB`, `2TiB` or a plain number; `None` for `none`."""
+    if text == "none":
+        return None
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no size such as 500MB", param_hint=option)
+    return int(Decimal(match[1]) * _UNITS[(match[2] or "").upper()])
+
+
+def count(text: str, option: str) -> int | None:
+    """A number; `None` for `none`."""
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter(f"{text!r} is no number", param_hint=option)
+    return int(text)

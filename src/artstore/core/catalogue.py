@@ -36,6 +36,9 @@ FILE_STATES = ("present", "deleted", "missing")
 """`missing`: the catalogue knows it and the last listing of its element lacked it. Absence is
 never deletion; only a `deleted` change of the element makes a file `deleted`."""
 
+SCAN_STATES = ("clean", "infected", "unscanned", "pending")
+"""`pending`: not scanned for a reason that may pass, so it is tried again."""
+
 ELEMENT_STATES = ("new", "listing", "following")
 
 COPY_STATES = ("present", "deleted", "missing", "damaged")
@@ -88,11 +91,13 @@ files = Table(
     Column("tags", ARRAY(Text), nullable=False),
     Column("metadata", JSONB, nullable=False),
     Column("retain_until", DateTime(timezone=True)),
+    Column("scan", Text, comment="how the scan for viruses ended, if there was one"),
     Column("record", LargeBinary, nullable=False, comment="the bytes of attr.json"),
     Column("search_text", Text, nullable=False),
     Column("search", TSVECTOR, Computed(SEARCH_VECTOR, persisted=True), nullable=False),
     Column("generation", Integer, nullable=False, comment="listing of the element it stems from"),
     CheckConstraint(_one_of("state", FILE_STATES), name="files_state_known"),
+    CheckConstraint(_one_of("scan", SCAN_STATES), name="files_scan_known"),
     Index("files_search", "search", postgresql_using="gin"),
     Index("files_tags", "tags", postgresql_using="gin"),
     Index(
@@ -104,6 +109,19 @@ files = Table(
     Index("files_collection", "collection", text("file_id DESC")),
     Index("files_sha256", "sha256"),
     Index("files_element", "element_id", "state", "file_id"),
+    Index(
+        "files_usage",
+        "collection",
+        "uploaded_by",
+        postgresql_include=["size_bytes"],
+        postgresql_where=text("state = 'present'"),
+    ),
+    Index(
+        "files_unscanned",
+        "collection",
+        "file_id",
+        postgresql_where=text("scan = 'pending' AND state = 'present'"),
+    ),
 )
 """Newest first is `ORDER BY file_id DESC`: ids are UUIDv7."""
 

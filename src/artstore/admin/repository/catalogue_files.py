@@ -33,6 +33,7 @@ class FileRow(NamedTuple):
     metadata: bytes | Jsonb
     """JSON text."""
     retain_until: datetime | None
+    scan: str | None
     record: bytes
     search_text: str
     generation: int
@@ -40,7 +41,7 @@ class FileRow(NamedTuple):
 
 _TYPES: Final = (
     "uuid", "text", "int4", "text", "text", "text", "int8", "text", "bytea", "timestamptz",
-    "text", "text[]", "jsonb", "timestamptz", "bytea", "text", "int4",
+    "text", "text[]", "jsonb", "timestamptz", "text", "bytea", "text", "int4",
 )  # fmt: skip
 _COLUMNS: Final = ", ".join(FileRow._fields)
 

@@ -1,13 +1,15 @@
 """Rows of `policy.collections`."""
 
-from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import cast, func, select, update
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.work_tables import collections
-from artstore.core.model.collection import Collection, CollectionEntry
+from artstore.core.model.admission import Admission
+from artstore.core.model.collection import Collection, CollectionChange, CollectionEntry
 
 
 async def find(session: AsyncSession, name: str) -> Collection | None:
@@ -31,7 +33,7 @@ async def add(session: AsyncSession, entry: CollectionEntry) -> Collection | Non
     """`None` when the name is taken."""
     statement = (
         postgresql.insert(collections)
-        .values(**entry.model_dump())
+        .values(**entry.model_dump(exclude={"admission"}), admission=_stored(entry.admission))
         .on_conflict_do_nothing(index_elements=["collection"])
         .returning(collections)
     )
@@ -39,10 +41,12 @@ async def add(session: AsyncSession, entry: CollectionEntry) -> Collection | Non
     return Collection.model_validate(row) if row else None
 
 
-async def change(
-    session: AsyncSession, name: str, values: Mapping[str, object]
-) -> Collection | None:
+async def change(session: AsyncSession, name: str, change: CollectionChange) -> Collection | None:
     """`None` when there is none."""
+    values: dict[str, Any] = change.model_dump(exclude={"admission"}, exclude_none=True)
+    if change.admission is not None:
+        given = change.admission.model_dump(mode="json", exclude_unset=True)
+        values["admission"] = collections.c.admission.op("||")(cast(given, JSONB))
     statement = (
         update(collections)
         .where(collections.c.collection == name)
@@ -51,3 +55,7 @@ async def change(
     )
     row = (await session.execute(statement)).one_or_none()
     return Collection.model_validate(row) if row else None
+
+
+def _stored(admission: Admission) -> dict[str, Any]:
+    return admission.model_dump(mode="json", exclude_defaults=True)

@@ -39,10 +39,9 @@ class Collections:
 
     async def change(self, name: str, change: CollectionChange) -> Collection:
         """A second copy that is not asked for any more is not removed."""
-        values = change.model_dump(exclude_none=True)
-        if not values:
+        if not change.model_dump(exclude_none=True):
             return await self.get(name)
-        collection = await repository.change(self._session, name, values)
+        collection = await repository.change(self._session, name, change)
         if collection is None:
             raise UnknownCollection
         await self._changed(collection)
@@ -52,6 +51,10 @@ class Collections:
         name = collection.collection
         if collection.copies > 1:
             await jobs.wake(self._session, KEEP_COLLECTION, name)
-        details = {"copies": collection.copies, "title": collection.title}
+        details = {
+            "copies": collection.copies,
+            "title": collection.title,
+            "admission": collection.admission.model_dump(mode="json", exclude_defaults=True),
+        }
         target = Target(type="collection", id=name)
         await self._audit.record(Deed(AuditKind.COLLECTION_CHANGED, target=target, details=details))

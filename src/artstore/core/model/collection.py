@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from artstore.core.model.admission import Admission
 from artstore.core.model.file import Text
 from artstore.core.model.ids import CollectionName, ElementId
 
@@ -24,6 +25,7 @@ class CollectionEntry(BaseModel):
     title: Title = ""
     description: Description = ""
     copies: Copies = 1
+    admission: Admission = Admission()
 
 
 class CollectionChange(BaseModel):
@@ -34,6 +36,8 @@ class CollectionChange(BaseModel):
     title: Title | None = None
     description: Description | None = None
     copies: Copies | None = None
+    admission: Admission | None = None
+    """Members that are left out stay as they are; `null` takes a limit away."""
 
 
 class Collection(BaseModel):
@@ -43,6 +47,7 @@ class Collection(BaseModel):
     title: str
     description: str
     copies: Copies
+    admission: Admission
     created_at: datetime
     updated_at: datetime
 

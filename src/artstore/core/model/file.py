@@ -115,10 +115,26 @@ class Hold(Model):
     at: datetime
 
 
+PASSING_REASONS: Final = frozenset({"scanner_away", "scanner_slow", "scanner_failed"})
+"""Why a file was not scanned that may be scanned later."""
+
+
 class Scan(Model):
+    """How the scan for viruses ended. What was not looked at as a whole is never `clean`."""
+
     engine: Text
+    """Scanner and signatures: `ClamAV 1.4.6/27421`."""
     verdict: Literal["clean", "infected", "unscanned"]
     at: datetime
+    reason: Text | None = None
+    """Name of what was found, or why it was not scanned."""
+    quarantined: bool = False
+    """It is not handed out."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Not scanned, and trying again may help."""
+        return self.verdict == "unscanned" and self.reason in PASSING_REASONS
 
 
 class Deletion(Model):
@@ -143,6 +159,7 @@ class FileDraft(Model):
     retention: Retention = Retention()
     tags: Tags = ()
     metadata: Metadata = Field(default_factory=dict)
+    scan: Scan | None = None
 
 
 class FileChange(Model):
@@ -213,7 +230,7 @@ class FileRecord(Model):
             "dispose_after": None,
             "tags": draft.tags,
             "metadata": draft.metadata,
-            "scan": None,
+            "scan": draft.scan,
             "previous_version": None,
             "restored_from": None,
             "deleted": None,

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from artstore.admin.repository.catalogue_files import Connection, FileRow, merge
 from artstore.core.catalogue import search_words
 from artstore.core.logging import get_logger
-from artstore.core.model.file import FileRecord
+from artstore.core.model.file import FileRecord, Scan
 
 SEARCH_BYTES_MAX: Final = 128 * 1024
 """PostgreSQL's search vectors hold 1 MiB, and ours is three in one. Documents are found by
@@ -36,6 +36,7 @@ def row_of(record: FileRecord, element_id: str, generation: int) -> FileRow:
         tags=[without_nul(tag) for tag in record.tags],
         metadata=metadata_json(record.metadata),
         retain_until=record.retention.retain_until,
+        scan=scan_state(record.scan),
         record=record.to_json(),
         search_text=search_text(record),
         generation=generation,
@@ -61,6 +62,13 @@ async def write_rows(connection: Connection, rows: Sequence[FileRow]) -> None:
 
 def _plain(row: FileRow) -> FileRow:
     return row._replace(tags=[], metadata=b"{}", search_text="")
+
+
+def scan_state(scan: Scan | None) -> str | None:
+    """As `catalogue.SCAN_STATES` has it."""
+    if scan is None:
+        return None
+    return "pending" if scan.is_pending else scan.verdict
 
 
 def search_text(record: FileRecord) -> str:
