@@ -8,6 +8,7 @@ from pathlib import Path
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
+from artstore.storage.engine.identity import ElementFile, ModeChange
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.scrub.ledger import OpenFinding
 from artstore.storage.engine.scrub.progress import Progress
@@ -69,6 +70,18 @@ def test_every_member_is_described() -> None:
 
     described = set(re.findall(r"^\| `([a-z0-9_]+)` \|", text, re.MULTILINE))
     assert described == {*FileRecord.model_fields, "record_sha256"}
+
+
+def test_the_element_file_is_the_one_described() -> None:
+    text = (FORMATS / "element-json.md").read_text("utf-8")
+    example = re.search(r"```json\n(\{.*?\})\n```", text, re.DOTALL)
+    assert example is not None
+    element = ElementFile.model_validate_json(example[1])
+
+    assert element.model_dump_json(indent=2, by_alias=True, exclude_none=True) == example[1]
+    assert all(f"| `{name}` |" in text for name in ElementFile.model_fields)
+    aliases = [field.alias or name for name, field in ModeChange.model_fields.items()]
+    assert all(f"`{name}`" in text for name in aliases)
 
 
 def scrub_examples() -> list[str]:
