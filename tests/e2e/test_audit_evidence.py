@@ -68,9 +68,14 @@ def bundle(
     stored = store.put(CONTENT, filename="Акт № 7.txt", collection="acts")
     store.get(stored.file_id, folder / "read")
     store.update(stored.file_id, tags=["court"])
-    made = answer(artstore("proof", stored.file_id, "-o", folder / "proof.zip"))
+    assert stored.receipt is not None
+    (folder / "receipt").write_text(stored.receipt)
+    order = ("proof", stored.file_id, "-o", folder / "proof.zip", "--receipt", folder / "receipt")
+    made = answer(artstore(*order))
 
     assert made["events"] >= 3
+    assert made["receipt"]
+    assert (unpacked(folder) / "receipt.jws").read_text() == stored.receipt
     assert len(made["witnesses"]) == 1
     return unpacked(folder), stored.file_id
 
@@ -97,11 +102,34 @@ def test_a_stranger_can_check_a_document_with_python_and_cryptography(
     for kind in ("file.uploaded succeeded", "file.downloaded", "file.changed"):
         assert kind in verdict.text
 
+    assert "gave a receipt for this document on" in verdict.text
+
     (document,) = (folder / "document").iterdir()
     assert document.read_bytes() == CONTENT
     document.write_bytes(CONTENT[:-1])
     assert not check(folder, trusted).proven
     document.write_bytes(CONTENT)
+
+
+def test_a_depositor_checks_a_receipt_without_the_archive(
+    artstore: Run, store: ArtStore, bundle: tuple[Path, str], tmp_path: Path
+) -> None:
+    (tmp_path / "letter").write_bytes(CONTENT)
+    put = answer(artstore("put", tmp_path / "letter"))
+    (tmp_path / "receipt").write_text(json.dumps(put))
+    (tmp_path / "keys").write_bytes(store.receipt_keys())
+    order = ("receipt", "verify", tmp_path / "receipt", "--document", tmp_path / "letter")
+
+    for found in (
+        answer(artstore(*order)),
+        answer(artstore(*order, "--jwks", tmp_path / "keys", home=False)),
+    ):
+        assert (found["proven"], found["document_compared"]) == (True, True)
+        assert (found["file_id"], found["size"]) == (put["file_id"], len(CONTENT))
+
+    again = answer(artstore("receipt", "get", bundle[1]))
+    (tmp_path / "again").write_text(again["receipt"])
+    assert answer(artstore("receipt", "verify", tmp_path / "again"))["file_id"] == bundle[1]
 
 
 def test_an_export_is_whole_and_says_where_it_was_changed(
@@ -192,6 +220,7 @@ def test_a_deleted_document_leaves_a_proof_of_its_deletion(
     verdict = check(unpacked(tmp_path), trusted)
     assert verdict.proven, verdict.text
     assert "and deleted on" in verdict.text
+    assert "gave a receipt for this document on" in verdict.text, "it was given again"
 
 
 def test_personal_facts_are_erased_and_everything_stays_provable(

@@ -26,13 +26,21 @@ from tests.support.transparency import (
     key,
 )
 
-from artstore.core.audit.bundle import BundledEvent, write_bundle
+from artstore.core.audit.bundle import BundledEvent, BundledReceipt, write_bundle
+from artstore.core.audit.receipts import (
+    KEY_TYPE,
+    KEY_VALID_FOR,
+    PublicReceiptKey,
+    SigningKey,
+    key_details,
+)
 from artstore.core.model.audit import (
     Actor,
     AuditEvent,
     AuditKind,
     Outcome,
     PersonalField,
+    Target,
     commit_to,
 )
 from artstore.core.model.file import Deletion, Digest, FileRecord, Uploader
@@ -41,6 +49,7 @@ from artstore.core.tlog.notes.keys import Algorithm
 from artstore.core.tlog.notes.policy import TrustPolicy
 
 DOCUMENT = b"%PDF-1.7 the contract of 22 November 2026\n" * 500
+KEY_SINCE = START + timedelta(days=10)
 WITNESS_KEY_PQ = key("witness.example/w1", Algorithm.ML_DSA_44_COSIGNATURE)
 POLICY = TrustPolicy(
     ORIGIN,
@@ -58,13 +67,19 @@ class Deposited:
     log: AuditLog
     places: tuple[int, ...]
     """Indexes of its events."""
+    key: SigningKey
+    """Of its receipt."""
+    key_place: int
 
     def bundle(
         self,
         document: bytes | None = DOCUMENT,
         hidden: bool = False,
         timestamp: bytes | None = None,
+        receipt: str | None = None,
     ) -> bytes:
+        """`receipt`: instead of the true one; an empty one leaves it out."""
+        token = self.receipt() if receipt is None else receipt
         out = BytesIO()
         write_bundle(
             out,
@@ -74,10 +89,17 @@ class Deposited:
             note=self.log.notes[-1],
             policy=POLICY,
             timestamp=timestamp,
+            receipt=BundledReceipt(token, self._proven(self.key_place)) if token else None,
         )
         return out.getvalue()
 
-    def _proven(self, place: int, hidden: bool) -> BundledEvent:
+    def receipt(self, key: SigningKey | None = None, **changes: Any) -> str:
+        """For this deposit, but for `changes` of its record."""
+        at = changes.pop("at", KEY_SINCE + timedelta(hours=1))
+        record = FileRecord.from_json(self.attr).model_copy(update=changes)
+        return (key or self.key).sign(record, f"https://{ORIGIN}", at)
+
+    def _proven(self, place: int, hidden: bool = False) -> BundledEvent:
         reader = self.log.log.reader()
         event = self.log.events[place]
         facts = {} if hidden else self.log.facts[event.event_id]
@@ -116,8 +138,29 @@ def deposited(*, deleted: bool = False) -> Deposited:
         places.append(log.log.checkpoint.size)
         log.events.append(event)
         log.append([event])
+    signer = SigningKey()
+    key_place = log.log.checkpoint.size
+    _register(log, signer, ids.new(START, chance.randbytes(10)))
     log.notes[-1] = cosigned(log.log.note, WITNESS_KEY, WITNESS_KEY_PQ)
-    return Deposited(changed.to_json(), log, tuple(places))
+    return Deposited(changed.to_json(), log, tuple(places), signer, key_place)
+
+
+def _register(log: AuditLog, key: SigningKey, event_id: FileId) -> None:
+    until = int((KEY_SINCE + KEY_VALID_FOR).timestamp())
+    public = PublicReceiptKey(
+        x=key.public_x, kid=key.kid, iat=0, exp=until, service="ingester/ingester-1"
+    )
+    event = AuditEvent(
+        event_id=event_id,
+        kind=AuditKind.KEY_CREATED,
+        outcome=Outcome.SUCCEEDED,
+        at=KEY_SINCE,
+        target=Target(type=KEY_TYPE, id=key.kid),
+        details=key_details(public),
+    )
+    log.facts[event.event_id] = {}
+    log.events.append(event)
+    log.append([event])
 
 
 def _record(file_id: FileId) -> FileRecord:

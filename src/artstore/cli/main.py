@@ -20,6 +20,7 @@ from artstore.cli import (
     proof,
     put,
     quotas,
+    receipt,
     records,
     stack,
     verify,
@@ -73,6 +74,7 @@ for part in (
     jobs,
     audit,
     proof,
+    receipt,
     verify,
     witness,
 ):

@@ -17,6 +17,15 @@ def proof(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A zip, which is replaced.", dir_okay=False)
     ],
+    *,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with the deposit receipt that you kept; else the archive gives one now.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for the log and its witnesses.")
     ] = 90,
@@ -28,8 +37,11 @@ def proof(
     from artstore.cli.progress import meter
     from artstore.client.store import ArtStore
 
+    kept = receipt.read_text("ascii", "replace") if receipt is not None else None
     with ArtStore.from_home() as store, meter("fetching") as bars:
-        made = store.audit.bundle(file_id, output, wait_s=wait, progress=DownloadTally(bars))
+        made = store.audit.bundle(
+            file_id, output, receipt=kept, wait_s=wait, progress=DownloadTally(bars)
+        )
     state = made.state
     if as_json:
         print_json(
@@ -37,6 +49,7 @@ def proof(
                 "file_id": made.file_id,
                 "path": str(made.path),
                 "events": made.events,
+                "receipt": made.has_receipt,
                 "size": state.checkpoint.size,
                 "witnesses": sorted(state.witnesses),
             }

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from artstore.client import records
+from artstore.client import receipts, records
 from artstore.client.async_transport import AsyncTransport
 from artstore.client.audit_log import AsyncAuditLog
 from artstore.client.bodies import Source
@@ -142,6 +142,12 @@ class AsyncArtStore:
 
     async def delete(self, file_id: str) -> FileRecord:
         return await self._transport.run(records.delete(self._calls, file_id))
+
+    async def receipt(self, file_id: str) -> str:
+        return await self._transport.run(receipts.receipt(self._calls, file_id))
+
+    async def receipt_keys(self) -> bytes:
+        return await self._transport.run(receipts.receipt_keys(self._calls))
 
     async def token(self) -> str:
         return (await self._transport.run(self._calls.token())).access_token

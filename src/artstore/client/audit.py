@@ -67,6 +67,8 @@ class ProvenTimeline(BaseModel):
     """RFC 3161, over the checkpoint that all proofs hold."""
     record: Base64Bytes | None = None
     """The attr.json, or what is left of it when the file was deleted."""
+    receipt_key: ProvenEvent | None = None
+    """That the asked key of deposit receipts was registered; `None` while the log has it not."""
 
 
 class EventPages(Pages[LoggedEvent]):
@@ -93,8 +95,12 @@ def event_parameters(
     return [(name, value) for name, value in {**times, **conditions}.items() if value]
 
 
-def proven_timeline(calls: Calls, file_id: str) -> Flow[ProvenTimeline]:
-    answer = yield from calls.call(Request("GET", f"{_file_target(file_id)}/proof"))
+def proven_timeline(
+    calls: Calls, file_id: str, receipt_kid: str | None = None
+) -> Flow[ProvenTimeline]:
+    parameters = [] if receipt_kid is None else [("receipt_key", receipt_kid)]
+    target = query_target(f"{_file_target(file_id)}/proof", parameters)
+    answer = yield from calls.call(Request("GET", target))
     return parse(ProvenTimeline, answer)
 
 

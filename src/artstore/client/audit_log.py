@@ -112,6 +112,7 @@ class AuditLog:
         file_id: str,
         path: Path,
         *,
+        receipt: str | None = None,
         wait_s: float = PROOF_WAIT_S,
         progress: Progress | None = None,
     ) -> "Bundle":
@@ -119,13 +120,19 @@ class AuditLog:
 
         Waits until the log has all that happened to the file and the witnesses have seen it.
 
+        Args:
+            receipt: The deposit receipt that was kept; without it the archive gives one now.
+
         Raises:
+            InvalidRequest: The receipt is none.
             Unavailable: It cannot be proven within `wait_s`; the message says why.
         """
         # It checks signatures, and few programs ask for it.
         from artstore.client import proofs  # noqa: PLC0415
 
-        flow = proofs.bundle(self._calls, file_id, path, wait_s=wait_s, progress=progress)
+        flow = proofs.bundle(
+            self._calls, file_id, path, receipt=receipt, wait_s=wait_s, progress=progress
+        )
         return self._transport.run(flow)
 
 
@@ -206,10 +213,13 @@ class AsyncAuditLog:
         file_id: str,
         path: Path,
         *,
+        receipt: str | None = None,
         wait_s: float = PROOF_WAIT_S,
         progress: Progress | None = None,
     ) -> "Bundle":
         from artstore.client import proofs  # noqa: PLC0415
 
-        flow = proofs.bundle(self._calls, file_id, path, wait_s=wait_s, progress=progress)
+        flow = proofs.bundle(
+            self._calls, file_id, path, receipt=receipt, wait_s=wait_s, progress=progress
+        )
         return await self._transport.run(flow)

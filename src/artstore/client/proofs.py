@@ -8,14 +8,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from artstore.client import audit
+from artstore.client import audit, receipts
 from artstore.client.audit import ProvenEvent
 from artstore.client.calls import Calls
 from artstore.client.downloads import download
 from artstore.client.messages import Flow, Pause, Progress, Work
 from artstore.client.sinks import destination_of
-from artstore.core.audit.bundle import BundledEvent, write_bundle
-from artstore.core.errors import InternalError, Unavailable, UnknownAuditEntry
+from artstore.core.audit.bundle import BundledEvent, BundledReceipt, write_bundle
+from artstore.core.audit.receipts import InvalidReceipt, read_parts
+from artstore.core.errors import (
+    InternalError,
+    InvalidRequest,
+    NotPermitted,
+    Unavailable,
+    UnknownAuditEntry,
+)
 from artstore.core.model.file import FileRecord
 from artstore.core.tlog.errors import InvalidKey, TlogError
 from artstore.core.tlog.notes.keys import VerifierKey
@@ -35,6 +42,8 @@ class Bundle:
     events: int
     state: SignedCheckpoint
     """Of the log; everything in the bundle is proven against it."""
+    has_receipt: bool
+    """Not when the account may not read the file."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class _History:
     """`None` while there are no events."""
     timestamp: bytes | None = None
     attr: bytes | None = None
+    receipt_key: ProvenEvent | None = None
 
     def missing(self, policy: TrustPolicy) -> str | None:
         """What this history still lacks to prove the record."""
@@ -58,17 +68,32 @@ class _History:
 
 
 def bundle(
-    calls: Calls, file_id: str, path: Path, *, wait_s: float, progress: Progress | None
+    calls: Calls,
+    file_id: str,
+    path: Path,
+    *,
+    receipt: str | None,
+    wait_s: float,
+    progress: Progress | None,
 ) -> Flow[Bundle]:
     """
+    Args:
+        receipt: The one that the depositor kept; `None`: the archive gives one now.
+
     Raises:
+        InvalidRequest: The receipt is none.
         Unavailable: After `wait_s` the log did not prove the file's newest state, or too few
             witnesses had confirmed it.
         InternalError: What the server calls a proof is none.
     """
     keys = yield from audit.keys(calls)
     policy = _policy(keys)
+    # The record has to be known before there is a receipt for it.
     history = yield from _settled(calls, file_id, policy, wait_s)
+    receipt = receipt or (yield from _given_receipt(calls, file_id))
+    if receipt is not None:
+        kid = _key_of(receipt)
+        history = yield from _settled(calls, file_id, policy, wait_s, kid)
     assert history.attr is not None
     assert history.state is not None
     is_deleted = FileRecord.from_json(history.attr).deleted is not None
@@ -78,17 +103,35 @@ def bundle(
             sink = destination_of(document, file_id, overwrite=True, progress=progress)
             yield from download(calls, file_id, sink)
         content = None if is_deleted else _chunks(document)
-        yield Work(lambda: _write(zipped, content, history, policy))
+        yield Work(lambda: _write(zipped, content, history, policy, receipt))
         yield Work(lambda: os.replace(zipped, path))  # noqa: PTH105
-    return Bundle(path, file_id, len(history.events), history.state)
+    return Bundle(path, file_id, len(history.events), history.state, receipt is not None)
 
 
-def _settled(calls: Calls, file_id: str, policy: TrustPolicy, wait_s: float) -> Flow[_History]:
-    """The history, once it proves the record as it is now."""
+def _given_receipt(calls: Calls, file_id: str) -> Flow[str | None]:
+    try:
+        return (yield from receipts.receipt(calls, file_id))
+    except NotPermitted:
+        return None
+
+
+def _key_of(receipt: str) -> str:
+    try:
+        return read_parts(receipt.strip()).kid
+    except InvalidReceipt as error:
+        raise InvalidRequest(str(error), field="receipt") from None
+
+
+def _settled(
+    calls: Calls, file_id: str, policy: TrustPolicy, wait_s: float, kid: str | None = None
+) -> Flow[_History]:
+    """The history, once it proves the record as it is now and the key `kid` of a receipt."""
     waited_s = 0.0
     while True:
-        history = yield from _history(calls, file_id, policy)
+        history = yield from _history(calls, file_id, policy, kid)
         missing = history.missing(policy)
+        if missing is None and kid is not None and history.receipt_key is None:
+            missing = "the key of its receipt is not in the audit log"
         if missing is None:
             return history
         if waited_s >= wait_s:
@@ -106,28 +149,36 @@ def _policy(keys: audit.AuditKeys) -> TrustPolicy:
         raise InternalError(f"the server names keys that are none: {error}") from None
 
 
-def _history(calls: Calls, file_id: str, policy: TrustPolicy) -> Flow[_History]:
+def _history(calls: Calls, file_id: str, policy: TrustPolicy, kid: str | None) -> Flow[_History]:
     """With each proof checked."""
     try:
-        found = yield from audit.proven_timeline(calls, file_id)
+        found = yield from audit.proven_timeline(calls, file_id, kid)
     except UnknownAuditEntry:
         return _History()
+    events = [*found.items, *([found.receipt_key] if found.receipt_key else [])]
     try:
-        proofs = [ProofFile.parse(event.proof.encode()) for event in found.items]
-        for event, proof in zip(found.items, proofs, strict=True):
+        proofs = [ProofFile.parse(event.proof.encode()) for event in events]
+        for event, proof in zip(events, proofs, strict=True):
             proof.check_place(event.entry)
         notes = {proof.note for proof in proofs}
         (state,) = map(policy.signed_checkpoint, (note.to_bytes() for note in notes))
     except (TlogError, ValueError) as error:
         raise InternalError(f"the server's proofs are none: {error}") from None
-    return _History(found.items, state, found.timestamp, found.record)
+    return _History(found.items, state, found.timestamp, found.record, found.receipt_key)
 
 
 def _write(
-    target: Path, document: Iterator[bytes] | None, history: _History, policy: TrustPolicy
+    target: Path,
+    document: Iterator[bytes] | None,
+    history: _History,
+    policy: TrustPolicy,
+    receipt: str | None,
 ) -> None:
     assert history.attr is not None
     assert history.state is not None
+    bundled = None
+    if receipt is not None and history.receipt_key is not None:
+        bundled = BundledReceipt(receipt.strip(), _entry(history.receipt_key))
     with target.open("xb") as out:
         write_bundle(
             out,
@@ -137,6 +188,7 @@ def _write(
             note=history.state.note,
             policy=policy,
             timestamp=history.timestamp,
+            receipt=bundled,
         )
         out.flush()
         os.fsync(out.fileno())

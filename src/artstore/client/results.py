@@ -27,6 +27,13 @@ class StoredFile(BaseModel):
     """The archive's signature that it has this (docs/formats/deposit-receipt.md). Keep it."""
 
 
+class GivenReceipt(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    file_id: FileIdField
+    receipt: str
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
     """A download that is complete and whose sha256 was compared."""

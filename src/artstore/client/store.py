@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from artstore.client import records
+from artstore.client import receipts, records
 from artstore.client.audit_log import AuditLog
 from artstore.client.bodies import Source
 from artstore.client.calls import Calls
@@ -172,6 +172,14 @@ class ArtStore:
             ModeForbids: It lies on an element that deletes nothing.
         """
         return self._transport.run(records.delete(self._calls, file_id))
+
+    def receipt(self, file_id: str) -> str:
+        """The deposit receipt of a file once more. `put` returns it with each upload."""
+        return self._transport.run(receipts.receipt(self._calls, file_id))
+
+    def receipt_keys(self) -> bytes:
+        """The key set that receipts are checked with (`artstore.core.audit.receipts.KeySet`)."""
+        return self._transport.run(receipts.receipt_keys(self._calls))
 
     def token(self) -> str:
         """An access token that is good for a while, for other programs."""

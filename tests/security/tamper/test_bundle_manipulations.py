@@ -11,18 +11,28 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bundles import DOCUMENT, POLICY, Verdict, deposited, run_verifier
+from tests.support.bundles import (
+    DOCUMENT,
+    KEY_SINCE,
+    POLICY,
+    Verdict,
+    deposited,
+    run_verifier,
+)
 from tests.support.timestamps import Authority
 from tests.support.transparency import LOG_KEY, ORIGIN, T0, WITNESS_KEY, key
 
 from artstore.core.audit import verify_bundle
+from artstore.core.audit.receipts import SigningKey
 from artstore.core.audit.stamps import stamp_request
 from artstore.core.canonical_json import canonical_json
+from artstore.core.model.file import Uploader
 from artstore.core.tlog.merkle.hashing import leaf_hash, tree_root
 from artstore.core.tlog.notes.checkpoint import Checkpoint
 from artstore.core.tlog.notes.note import sign
@@ -95,6 +105,18 @@ class TestTrueBundles:
         assert verdict.proven
         assert "and deleted on 2027-01-24" in verdict.text
 
+    def test_the_receipt_is_true_with_the_key_that_the_log_names(self, bundle: Path) -> None:
+        verdict = verdict_on(bundle, *TRUSTED)
+
+        assert "gave a receipt for this document on 2027-01-25" in verdict.text
+        assert "(entry 703)" in verdict.text
+
+    def test_a_bundle_may_have_no_receipt(self, tmp_path: Path) -> None:
+        verdict = verdict_on(unpacked(tmp_path, deposited().bundle(receipt="")), *TRUSTED)
+
+        assert verdict.proven
+        assert "receipt" not in verdict.text
+
     def test_the_name_of_the_document_leads_nowhere_else(self, bundle: Path) -> None:
         assert one(bundle, "document/*").name == "_Договор _ 7.pdf"
         assert one(bundle, "document/*").read_bytes() == DOCUMENT
@@ -130,6 +152,8 @@ def _refit(line: Any, digest: str, record_digest: str) -> None:
 
 def _own_log_with_own_keys(bundle: Path) -> None:
     """A log made up around the manipulated events, signed with keys of the same names."""
+    for path in (bundle / "receipt.jws", *bundle.glob("receipt-key/*")):
+        path.unlink()
     _everything_made_to_fit(bundle)
     own, own_witness = key(ORIGIN, number=66), key(WITNESS_KEY.name, WITNESS_KEY.algorithm, 66)
     paths = sorted(bundle.glob("events/*"))
@@ -220,6 +244,29 @@ def _add(name: str) -> Callable[[Path], None]:
     return lambda bundle: (bundle / name).write_bytes(b"signed by nobody") and None
 
 
+def _receipt(**changes: Any) -> Callable[[Path], None]:
+    return lambda bundle: (
+        (bundle / "receipt.jws").write_text(deposited().receipt(**changes)) and None
+    )
+
+
+def _forged_receipt(bundle: Path) -> None:
+    """Other claims, the true header, and the signature of another key."""
+    head = deposited().receipt().split(".")[0]
+    payload, signature = deposited().receipt(key=SigningKey(), size=1).split(".")[1:]
+    (bundle / "receipt.jws").write_text(f"{head}.{payload}.{signature}")
+
+
+def _event_as_key(bundle: Path) -> None:
+    """A true entry of the log, but of something else."""
+    for path in bundle.glob("receipt-key/*"):
+        path.unlink()
+    for folder, suffix in (("events", "json"), ("proofs", "tlog-proof")):
+        name = f"000000000700.{suffix}"
+        shutil.copy(bundle / folder / name, bundle / "receipt-key" / name)
+    edit(bundle / "receipt-key/000000000700.json", lambda _: None)
+
+
 MANIPULATIONS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another document": (_document_changed, "The document is not the one that was deposited"),
     "document with one byte more": (
@@ -272,18 +319,53 @@ MANIPULATIONS: dict[str, tuple[Callable[[Path], None], str]] = {
         "is not what the archive's log holds",
     ),
     "index changed": (_replace("proofs/*", b"index 700", b"index 701"), "that of another entry"),
-    "size of the log": (_replace("proofs/*", b"\n703\n", b"\n704\n"), "The signature of"),
+    "size of the log": (_replace("proofs/*", b"\n704\n", b"\n705\n"), "The signature of"),
     "root of the log": (lambda bundle: _flip_line(one(bundle, "proofs/*"), -7), "The signature of"),
     "another log": (_replace("proofs/*", ORIGIN.encode(), b"other.example/log"), "not of"),
     "witness taken out": (_without_witness, "Only 0 of the 1 witnesses"),
     "states mixed": (_older_state_for_one_event, "different states of the log"),
+    "receipt changed": (
+        lambda bundle: _flip_line(bundle / "receipt.jws", 0, 300),
+        "receipt",
+    ),
+    "receipt of another deposit": (
+        _receipt(size=1),
+        "The receipt is for another deposit than this one",
+    ),
+    "receipt for somebody else": (
+        _receipt(uploaded_by=Uploader(subject="usr-8", name="Пётр", via="cli")),
+        "The receipt is for another deposit than this one",
+    ),
+    "receipt signed by somebody else": (
+        _receipt(key=SigningKey()),
+        "not signed with the key that the log names",
+    ),
+    "receipt with a forged signature": (_forged_receipt, "The signature of the receipt is false"),
+    "receipt from before its key": (
+        _receipt(at=KEY_SINCE - timedelta(days=1)),
+        "at a time when its key did not count",
+    ),
+    "receipt from after its key": (
+        _receipt(at=KEY_SINCE + timedelta(days=31)),
+        "at a time when its key did not count",
+    ),
+    "key of the receipt left out": (_remove("receipt-key/*.json"), "receipt's key is missing"),
+    "proof of that key left out": (_remove("receipt-key/*.tlog-proof"), "receipt's key is missing"),
+    "another key of the receipt": (
+        lambda bundle: edit(
+            one(bundle, "receipt-key/*.json"),
+            lambda line: line["event"]["details"].update(public_key=SigningKey().public_x),
+        ),
+        "is not what the archive's log holds",
+    ),
+    "another event as key": (_event_as_key, "not signed with the key that the log names"),
+    "receipt left out, its key not": (_remove("receipt.jws"), "nothing proves it"),
     "something added": (_add("expert opinion.pdf"), "nothing proves it"),
 }  # fmt: skip
 
 
-def _flip_line(path: Path, number: int) -> None:
+def _flip_line(path: Path, number: int, position: int = 3) -> None:
     lines = path.read_text().split("\n")
-    position = 3
     letter = "A" if lines[number][position] != "A" else "B"
     lines[number] = lines[number][:position] + letter + lines[number][position + 1 :]
     path.write_text("\n".join(lines))

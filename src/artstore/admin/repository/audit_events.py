@@ -165,6 +165,11 @@ async def by_index(session: AsyncSession, log_index: int) -> LoggedEvent | None:
     return next(iter(_logged(await session.execute(statement))), None)
 
 
+async def by_id(session: AsyncSession, event_id: UUID) -> LoggedEvent | None:
+    statement = _narrowed(EventFilter()).where(events.c.event_id == event_id)
+    return next(iter(_logged(await session.execute(statement))), None)
+
+
 async def facts_of(session: AsyncSession, ids: Sequence[str]) -> dict[str, bytes]:
     """What opens the commitments of these events, where it was not erased."""
     statement = select(events.c.event_id, events.c.facts).where(

@@ -139,16 +139,25 @@ async def file_timeline(
 
 
 @router.get("/files/{file_id}/proof")
-async def file_proof(file_id: str, _: ReaderDep, audit: AuditDep) -> Response:
+async def file_proof(
+    file_id: str,
+    _: ReaderDep,
+    audit: AuditDep,
+    receipt_key: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")] = None,
+) -> Response:
     """All events of a file with their proofs in one state of the log; that state's time stamp,
-    if it has one; and the file's record, also when it was deleted. Both in base64."""
-    found = await audit.proven_history(UUID(parse_file_id(file_id)))
+    if it has one; and the file's record, also when it was deleted. Both in base64. With a
+    `receipt_key` also the event that this key of deposit receipts was registered."""
+    found = await audit.proven_history(UUID(parse_file_id(file_id)), receipt_key)
     stamp, record = (
         orjson.dumps(b64encode(data).decode() if data else None)
         for data in (found.timestamp, found.record)
     )
     items = b",".join(map(_proven_json, found.events))
-    return _json(b'{"items":[%b],"record":%b,"timestamp":%b}' % (items, record, stamp))
+    key = _proven_json(found.receipt_key) if found.receipt_key else b"null"
+    return _json(
+        b'{"items":[%b],"receipt_key":%b,"record":%b,"timestamp":%b}' % (items, key, record, stamp)
+    )
 
 
 @router.get("/proof/{index}")

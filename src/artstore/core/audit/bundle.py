@@ -20,6 +20,7 @@ from artstore.core.tlog.proof_file import ProofFile
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """Of all files in the zip: the same bundle has the same bytes whenever it is made."""
 
+RECEIPT_KEY = "receipt-key"
 NAME_CHARS_MAX = 100
 _NOT_IN_NAMES = re.compile(r"[^\w. ()-]+")
 
@@ -41,6 +42,8 @@ attr.json    its record in the archive
 events/      what happened to it, one file an event
 proofs/      for each event, its place in the log and the signed state of the log
 keys.json    the public keys
+receipt.jws  the receipt that the archive signed for whoever deposited the document; receipt-key/
+             holds the entry of the log that names the key it is signed with
 checkpoint   where there is one: the signed state of the log that a time-stamping authority has
              confirmed, and its time stamp (checkpoint.tsr)
 
@@ -58,6 +61,14 @@ class BundledEvent:
     proof: Sequence[bytes]
 
 
+@dataclass(frozen=True)
+class BundledReceipt:
+    """A deposit receipt, and the event that its key was registered."""
+
+    token: str
+    key: BundledEvent
+
+
 def write_bundle(
     out: BinaryIO,
     *,
@@ -67,6 +78,7 @@ def write_bundle(
     note: Note,
     policy: TrustPolicy,
     timestamp: bytes | None = None,
+    receipt: BundledReceipt | None = None,
 ) -> None:
     """Write the zip to `out`, which need not be seekable. Constant memory.
 
@@ -77,6 +89,7 @@ def write_bundle(
         note: The state of the log that proves them, with its cosignatures.
         policy: The keys to put into `keys.json`.
         timestamp: RFC 3161, over the note.
+        receipt: What the archive signed for the depositor.
     """
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         _put(archive, "README.txt", [README.encode()])
@@ -84,17 +97,26 @@ def write_bundle(
         _put(archive, "keys.json", [_keys(policy)])
         _put(archive, "attr.json", [attr])
         for event in events:
-            name = f"{event.index:012d}"
-            line = record_line(event.index, event.entry, event.facts)
-            _put(archive, f"events/{name}.json", [line])
-            proof = ProofFile(event.index, tuple(event.proof), note)
-            _put(archive, f"proofs/{name}.tlog-proof", [proof.to_bytes()])
+            _put_event(archive, event, note, "events", "proofs")
+        if receipt is not None:
+            _put(archive, "receipt.jws", [receipt.token.encode()])
+            _put_event(archive, receipt.key, note, RECEIPT_KEY, RECEIPT_KEY)
         if timestamp is not None:
             _put(archive, "checkpoint", [note.to_bytes()])
             _put(archive, "checkpoint.tsr", [timestamp])
         if document is not None:
             filename = FileRecord.from_json(attr).original_filename
             _put(archive, f"document/{safe_name(filename)}", document)
+
+
+def _put_event(
+    archive: zipfile.ZipFile, event: BundledEvent, note: Note, events: str, proofs: str
+) -> None:
+    name = f"{event.index:012d}"
+    line = record_line(event.index, event.entry, event.facts)
+    _put(archive, f"{events}/{name}.json", [line])
+    proof = ProofFile(event.index, tuple(event.proof), note)
+    _put(archive, f"{proofs}/{name}.tlog-proof", [proof.to_bytes()])
 
 
 def safe_name(filename: str) -> str:

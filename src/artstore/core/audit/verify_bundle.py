@@ -39,7 +39,11 @@ except ImportError:  # an older cryptography: the Ed25519 signatures are enough
 
 STAMPED = ("checkpoint", "checkpoint.tsr")
 ED25519, ED25519_TIMED, ML_DSA_44_TIMED = 1, 4, 6
-KNOWN_FILES = {"README.txt", "verify.py", "keys.json", "attr.json", *STAMPED}
+RECEIPT, RECEIPT_KEY = "receipt.jws", "receipt-key"
+RECEIPT_HEADER = {"alg": "Ed25519", "typ": "artstore-receipt+jws"}
+KNOWN_FILES = {"README.txt", "verify.py", "keys.json", "attr.json", RECEIPT, *STAMPED}
+CLOCK_SKEW_S = 300
+NOT_THIS_KEY = "The receipt is not signed with the key that the log names."
 CHUNK_BYTES = 1 << 20
 
 
@@ -300,6 +304,8 @@ def verify(bundle: Bundle, trust: Trust) -> Iterator[str]:
         f"log holds, in revision {record['revision']}."
     )
     yield check_document(bundle, names, record, events)
+    if RECEIPT in names:
+        yield check_receipt(bundle, names, record, trust, state)
     for event in events:
         yield f"Entry {event.number}: {describe(event)}"
 
@@ -339,7 +345,9 @@ def proven_events(bundle: Bundle, names: list[str], trust: Trust) -> tuple[list[
             )
         else:
             need(
-                folder == "document" or name in KNOWN_FILES,
+                folder == "document"
+                or name in KNOWN_FILES
+                or (folder == RECEIPT_KEY and RECEIPT in names),
                 f"{name} lies in this bundle, and nothing proves it.",
             )
     need(bool(events), "The bundle holds no events: it proves nothing.")
@@ -395,6 +403,119 @@ def check_document(
         f"SHA-256 {digest}; deposited were {details['size']} bytes with {details['sha256']}.",
     )
     return f"The document is byte for byte the one that was deposited on {day}."
+
+
+# --- the receipt --------------------------------------------------------------------------
+
+
+class Receipt(NamedTuple):
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    signed: bytes
+    signature: bytes
+
+
+def read_receipt(token: bytes) -> Receipt:
+    """A JSON Web Signature in compact form (RFC 7515)."""
+    try:
+        head, payload, signature = token.strip().split(b".")
+        header, claims = json.loads(unbase64url(head)), json.loads(unbase64url(payload))
+        need(isinstance(header, dict) and isinstance(claims, dict), "The receipt is damaged.")
+        return Receipt(header, claims, head + b"." + payload, unbase64url(signature))
+    except ValueError:
+        raise NotProven("The receipt (receipt.jws) is damaged.") from None
+
+
+def unbase64url(text: bytes) -> bytes:
+    data = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != text:
+        raise ValueError("not the one spelling")
+    return data
+
+
+class ReceiptKey(NamedTuple):
+    kid: str
+    public: bytes
+    since: float
+    until: int
+    event: Event
+
+
+def check_receipt(
+    bundle: Bundle, names: list[str], record: dict[str, Any], trust: Trust, state: State
+) -> str:
+    receipt = read_receipt(bundle.read(RECEIPT))
+    key = read_receipt_key(receipt_key_event(bundle, names, trust, state))
+    need(receipt.header == {**RECEIPT_HEADER, "kid": key.kid}, NOT_THIS_KEY)
+    try:
+        public = Ed25519PublicKey.from_public_bytes(key.public)
+        public.verify(receipt.signature, receipt.signed)
+    except (InvalidSignature, ValueError):
+        raise NotProven(
+            "The signature of the receipt is false: the receipt was changed, or somebody else "
+            "has made it."
+        ) from None
+    claims = receipt.claims
+    try:
+        given, issuer = int(claims["iat"]), str(claims["iss"])
+        deposited = (claims["file_id"], claims["size"], claims["deposited_at"], claims["account"])
+        digests = [(item["alg"], item["value"]) for item in claims["digests"]]
+    except (ValueError, KeyError, TypeError):
+        raise NotProven("The receipt (receipt.jws) is damaged.") from None
+    need(
+        key.since - CLOCK_SKEW_S <= given <= key.until + CLOCK_SKEW_S,
+        "The receipt was signed at a time when its key did not count.",
+    )
+    recorded = (record["file_id"], record["size"], record["uploaded_at"])
+    need(
+        deposited == (*recorded, record["uploaded_by"]["subject"])
+        and digests == [(item["alg"], item["value"]) for item in record["digests"]],
+        "The receipt is for another deposit than this one.",
+    )
+    return (
+        f"The archive {issuer} gave a receipt for this document on {moment(given)}, signed with "
+        f"a key that the log names since {key.event.event['at']} (entry {key.event.number})."
+    )
+
+
+def read_receipt_key(event: Event) -> ReceiptKey:
+    body = event.event
+    need((body.get("kind"), body.get("outcome")) == ("key.created", "succeeded"), NOT_THIS_KEY)
+    try:
+        text, until = body["details"]["public_key"], int(body["details"]["valid_until"])
+        since = datetime.strptime(body["at"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+        kid, public = thumbprint(text), unbase64url(text.encode())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise NotProven(NOT_THIS_KEY) from None
+    need(body.get("target") == {"id": kid, "type": "receipt_key"}, NOT_THIS_KEY)
+    return ReceiptKey(kid, public, since, until, event)
+
+
+def receipt_key_event(bundle: Bundle, names: list[str], trust: Trust, state: State) -> Event:
+    """The entry of the log that names the receipt's key, proven in the same state."""
+    found = [name for name in names if name.startswith(f"{RECEIPT_KEY}/")]
+    need(
+        sorted(name.rpartition(".")[2] for name in found) == ["json", "tlog-proof"],
+        "The entry of the log that names the receipt's key is missing.",
+    )
+    (name,) = (name for name in found if name.endswith(".json"))
+    event = read_event(bundle.read(name), name.rpartition("/")[2])
+    proof = f"{RECEIPT_KEY}/{event.number:012d}.tlog-proof"
+    need(proof in names, f"The proof of entry {event.number} is missing.")
+    proven = check_proof(
+        decoded(bundle.read(proof), proof), event.number, spell(event.event), trust
+    )
+    need(proven.note == state.note, "The receipt's key is proven against a different state.")
+    return event
+
+
+def thumbprint(public: str) -> str:
+    """RFC 7638, of an Ed25519 key."""
+    members = f'{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}'.encode()
+    return base64.urlsafe_b64encode(hashlib.sha256(members).digest()).rstrip(b"=").decode()
+
+
+# --- in plain words -----------------------------------------------------------------------
 
 
 def describe(event: Event) -> str:

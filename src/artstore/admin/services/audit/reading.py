@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from artstore.admin.repository import audit_events, audit_log
+from artstore.admin.repository import audit_events, audit_log, receipt_keys
 from artstore.admin.repository.audit_events import EventFilter, LoggedEvent
 from artstore.core.audit.export import export_lines
 from artstore.core.audit.stamps import Stamp, StampFolder
@@ -64,6 +64,8 @@ class ProvenHistory:
     """RFC 3161, over the note that all proofs hold."""
     record: bytes | None
     """The attr.json that they prove, or the tombstone; `None` while the catalogue is behind."""
+    receipt_key: Proven | None = None
+    """The event that the asked key of deposit receipts was registered, if that state has it."""
 
 
 class State:
@@ -204,25 +206,41 @@ class AuditLog:
         async with self._database.session() as session:
             return await audit_events.history(session, file_id, after, limit)
 
-    async def proven_history(self, file_id: UUID) -> ProvenHistory:
+    async def proven_history(self, file_id: UUID, receipt_kid: str | None = None) -> ProvenHistory:
         """All events of a file with their proofs in one state: one that has a time stamp, else
         one that is confirmed, else the newest.
+
+        Args:
+            receipt_kid: Of a key whose event is wanted as well.
 
         Raises:
             UnknownAuditEntry: No event names this file.
         """
         found = await self._provable(file_id)
-        last = found[-1].log_index
+        key = await self._registered(receipt_kid) if receipt_kid is not None else []
+        last = max(event.log_index for event in (*found, *key))
         stamp = await self._in_thread(StampFolder(self._store).newest)
         state = State(self._store, Note.parse(stamp.note)) if stamp else await self.confirmed()
         if stamp is not None and (last >= stamp.size or not self.is_confirmed(state)):
             stamp, state = None, await self.confirmed()
         if last >= state.tree.size:
             state = await self.newest()
-        proven = await self._in_thread(lambda: state.proven(found))
+        proven = await self._in_thread(lambda: state.proven([*found, *key]))
         async with self._database.session() as session:
             record = await audit_events.record_of(session, file_id)
-        return ProvenHistory(proven, stamp.response if stamp else None, record)
+        return ProvenHistory(
+            proven[: len(found)],
+            stamp.response if stamp else None,
+            record,
+            proven[-1] if key else None,
+        )
+
+    async def _registered(self, kid: str) -> list[LoggedEvent]:
+        """The event of a key, once the log has it."""
+        async with self._database.session() as session:
+            row = await receipt_keys.find(session, kid)
+            event = await audit_events.by_id(session, row.event_id) if row else None
+        return [event] if event is not None else []
 
     async def _provable(self, file_id: UUID) -> list[LoggedEvent]:
         """Of a file that is read all the time, what happened to it and not who read it."""
