@@ -18,13 +18,15 @@ from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
 from artstore.core.web.reporting import reporting
 from artstore.ingester.dependencies import Ingester
-from artstore.ingester.routes import files
+from artstore.ingester.routes import files, uploads
 from artstore.ingester.routes.refusals import LingeringRefusal
 from artstore.ingester.services.batching import Batching
 from artstore.ingester.services.delivery import Elements
 from artstore.ingester.services.elements import CachedDirectory
 from artstore.ingester.services.intake import Intake
+from artstore.ingester.services.open_uploads import OpenUploadCalls
 from artstore.ingester.services.placement import Placement
+from artstore.ingester.services.resumable import Resumable
 from artstore.ingester.settings import IngesterSettings
 
 
@@ -44,10 +46,18 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         app.state.directory = directory
         revocations = RevocationMirror(clock, settings.revocation_age_max_s)
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
-        intake = Intake(Placement(directory), Batching(elements), clock)
+        placement = Placement(directory)
+        intake = Intake(placement, Batching(elements), clock)
+        resumable = Resumable(
+            placement,
+            directory,
+            OpenUploadCalls(transport, settings.element_timeout_s),
+            clock,
+            settings.upload_lifetime_s,
+        )
         register = register_with(transport, settings.admin_url)
         app.state.receipts = receipts = ReceiptIssuer(register, settings.issuer, clock)
-        app.state.ingester = Ingester(settings, clock, intake, receipts)
+        app.state.ingester = Ingester(settings, clock, intake, resumable, receipts)
         events = EventMaker(clock, f"ingester/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)
         background = [asyncio.create_task(work) for work in (directory.follow(), receipts.run())]
@@ -81,7 +91,7 @@ def create_app(settings: IngesterSettings) -> FastAPI:
     app = create_application(
         settings,
         service="ingester",
-        routers=files.routes,
+        routers=[*files.routes, *uploads.routes],
         hot_routes=files.routes,
         lifespan=lifespan,
         checks={

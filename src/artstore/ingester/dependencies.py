@@ -7,6 +7,7 @@ from starlette.requests import Request
 from artstore.core.clock import Clock
 from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.ingester.services.intake import Intake
+from artstore.ingester.services.resumable import Resumable
 from artstore.ingester.settings import IngesterSettings
 
 
@@ -15,6 +16,7 @@ class Ingester:
     settings: IngesterSettings
     clock: Clock
     intake: Intake
+    resumable: Resumable
     receipts: ReceiptIssuer
 
 

@@ -14,6 +14,8 @@ class IngesterSettings(ValkeyReaderSettings):
     """Who must have signed a token: its `iss`."""
     upload_bytes_max: int = Field(default=FILE_BYTES_MAX, ge=0, le=FILE_BYTES_MAX)
     """Larger bodies are refused before they are read."""
+    upload_lifetime_s: float = Field(default=86_400.0, gt=0)
+    """How long an upload in parts waits for its next part before it is forgotten."""
     body_idle_timeout_s: float = Field(default=60.0, gt=0)
     """Longest silence of a client in the middle of a body; a slow one takes as long as it likes."""
     element_timeout_s: float = Field(default=20.0, gt=0)

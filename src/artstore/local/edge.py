@@ -40,14 +40,21 @@ _ORIGIN: Final = re.compile(
     r"(https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?|http://(localhost|127\.0\.0\.1))(:[1-9][0-9]{0,4})?"
 )
 _EXPOSED: Final = (
+    "ArtStore-Receipt",
     "Content-Disposition",
+    "Content-Location",
     "Content-Range",
     "ETag",
     "Location",
     "Repr-Digest",
     "Retry-After",
+    "Tus-Checksum-Algorithm",
+    "Tus-Extension",
+    "Tus-Max-Size",
     "Tus-Resumable",
+    "Tus-Version",
     "Upload-Expires",
+    "Upload-Length",
     "Upload-Offset",
     "X-Correlation-Id",
 )

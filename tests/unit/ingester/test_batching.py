@@ -15,7 +15,7 @@ from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id, enter_trace, new_trace
 from artstore.ingester.services.batching import GATHERED_BYTES_MAX, LANES, Batching
 from artstore.ingester.services.content import Flowing, SmallFile
-from artstore.ingester.services.delivery import NotReached
+from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.placement import ElementReport
 
 ELEMENT = ElementReport("a", "https://a", 1, StorageMode.EDIT, True, True, 1 << 40)

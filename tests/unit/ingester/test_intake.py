@@ -23,7 +23,7 @@ from artstore.core.errors import (
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.ingester.services.content import SMALL_BYTES, Flowing, take
-from artstore.ingester.services.delivery import NotReached
+from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.intake import Intake, Stored
 from artstore.ingester.services.placement import ElementReport, Placement
 

@@ -4,25 +4,24 @@ A plain route: on this path every microsecond counts, and the body must not be t
 before everything that stands in the head of the request was checked.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from artstore.core.errors import ArtStoreError, InvalidRequest, UnsupportedMediaType
-from artstore.core.metrics import UPLOAD_DURATION, UPLOAD_SIZE, UPLOADS
+from artstore.core.errors import InvalidRequest, UnsupportedMediaType
+from artstore.core.metrics import UPLOAD_DURATION
 from artstore.core.model.account import Caller, Scope
 from artstore.core.model.file import FileDraft
 from artstore.core.web.authentication import authenticate, check_scope
-from artstore.core.web.problems import status_of
 from artstore.ingester.dependencies import Ingester, ingester_of
 from artstore.ingester.routes.body import RequestBody, content_length, too_large
+from artstore.ingester.routes.counting import count_accepted, counting_failures
 from artstore.ingester.services.digests import declared_sha256
 from artstore.ingester.services.intake import Stored
 from artstore.ingester.services.multipart import MultipartReader, PartHead
@@ -45,7 +44,7 @@ class _Upload:
 async def upload_file(request: Request) -> Response:
     ingester = ingester_of(request)
     started_s = perf_counter()
-    with _counted():
+    with counting_failures():
         caller = await authenticate(request)
         check_scope(caller, Scope.FILES_WRITE)
         if "content-encoding" in request.headers:
@@ -55,7 +54,7 @@ async def upload_file(request: Request) -> Response:
             upload.draft, upload.chunks, size_guess=upload.size_guess
         )
     UPLOAD_DURATION.observe(perf_counter() - started_s)
-    UPLOAD_SIZE.observe(stored.record.size)
+    count_accepted(stored.record)
     return _created(stored, ingester.receipts.issue(stored.record))
 
 
@@ -157,16 +156,3 @@ def _created(stored: Stored, receipt: str | None) -> Response:
         option=orjson.OPT_UTC_Z,
     )
     return Response(body, 201, headers={"Location": location}, media_type="application/json")
-
-
-@contextmanager
-def _counted() -> Iterator[None]:
-    try:
-        yield
-    except ArtStoreError as error:
-        UPLOADS.labels("failed" if status_of(error) >= 500 else "refused").inc()
-        raise
-    except ClientDisconnect:
-        UPLOADS.labels("aborted").inc()
-        raise
-    UPLOADS.labels("accepted").inc()

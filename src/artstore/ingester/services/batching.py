@@ -26,7 +26,7 @@ from artstore.core.tracing import (
     new_trace,
 )
 from artstore.ingester.services.content import Flowing, SmallFile
-from artstore.ingester.services.delivery import NotReached
+from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.intake import Writer
 from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft

@@ -19,15 +19,12 @@ from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.page import Page
 from artstore.ingester.services.content import Flowing, SmallFile
+from artstore.ingester.services.flow import Flow, NotReached
 from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft
 
 FRAME_CONTENT_TYPE: Final = "application/vnd.artstore.file"
 _LENGTH: Final = struct.Struct(">I")
-
-
-class NotReached(Exception):
-    """The element was not reached or wanted no byte: it surely kept nothing."""
 
 
 class Elements:
@@ -137,19 +134,10 @@ class Elements:
             ArtStoreError: The element's refusal, or the failure of `content` itself.
                 The element kept nothing.
         """
-        flow = _Flow(frame_head(draft), content.chunks, self._timeout_s)
+        flow = Flow(frame_head(draft), content.chunks, self._timeout_s)
         size_bytes = None if content.size is None else flow.head_bytes + content.size
-        try:
-            async with asyncio.timeout(self._timeout_s) as flow.deadline:
-                return await self._put(element, file_id, flow.chunks(), size_bytes)
-        except (ArtStoreError, TimeoutError) as error:
-            if flow.failure is not None:
-                raise flow.failure from error
-            if not flow.started:
-                raise NotReached from error
-            if isinstance(error, TimeoutError):
-                raise Unavailable("the storage element does not answer") from error
-            raise
+        async with flow.sent():
+            return await self._put(element, file_id, flow.chunks(), size_bytes)
 
     async def _put(
         self,
@@ -212,40 +200,3 @@ def frame_head(draft: FileDraft) -> bytes:
     """What stands before the content: the length of the draft's JSON, and the JSON."""
     head = encode_draft(draft)
     return _LENGTH.pack(len(head)) + head
-
-
-class _Flow:
-    """A body that says whether its content began, and why it broke off.
-
-    aiohttp pulls it in a task of its own and hides what the body raises behind an error of
-    the connection, so the reason is kept here.
-    """
-
-    def __init__(self, head: bytes, content: AsyncIterator[bytes], timeout_s: float) -> None:
-        self._head = head
-        self._content = content
-        self._timeout_s = timeout_s
-        self.head_bytes = len(head)
-        self.started = False
-        self.failure: Exception | None = None
-        self.deadline: asyncio.Timeout | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._head
-        self.started = True
-        try:
-            # While we wait for the client the element cannot be late.
-            self._wait_for_element(limited=False)
-            async for chunk in self._content:
-                self._wait_for_element(limited=True)
-                yield chunk
-                self._wait_for_element(limited=False)
-        except Exception as error:
-            self.failure = error
-            raise
-        self._wait_for_element(limited=True)
-
-    def _wait_for_element(self, *, limited: bool) -> None:
-        if self.deadline is not None and not self.deadline.expired():
-            now_s = asyncio.get_running_loop().time()
-            self.deadline.reschedule(now_s + self._timeout_s if limited else None)

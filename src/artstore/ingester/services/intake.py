@@ -25,7 +25,7 @@ from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId, FileIdSource
 from artstore.ingester.services.content import Flowing, Small, take
-from artstore.ingester.services.delivery import NotReached
+from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.placement import (
     RETRY_AFTER_S,
     ElementReport,

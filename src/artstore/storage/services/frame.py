@@ -74,16 +74,23 @@ class Frame:
 
 
 async def in_blocks(chunks: AsyncIterator[bytes], beginning: bytes = b"") -> AsyncIterator[bytes]:
-    """`beginning` and what follows, in blocks of about `BLOCK_BYTES`; fails as `next_chunk`."""
+    """`beginning` and what follows, in blocks of about `BLOCK_BYTES`. Fails as `next_chunk`, and
+    hands out first what came before."""
     gathered, size = [beginning], len(beginning)
-    while (chunk := await next_chunk(chunks)) is not None:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= BLOCK_BYTES:
+    failure: ClientDisconnect | None = None
+    chunk: bytes | None = b""
+    while chunk is not None:
+        try:
+            chunk = await next_chunk(chunks)
+        except ClientDisconnect as error:
+            chunk, failure = None, error
+        gathered.append(chunk or b"")
+        size += len(gathered[-1])
+        if size and (size >= BLOCK_BYTES or chunk is None):
             yield b"".join(gathered)
             gathered, size = [], 0
-    if size:
-        yield b"".join(gathered)
+    if failure is not None:
+        raise failure
 
 
 async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes | None:
