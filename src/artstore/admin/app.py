@@ -33,6 +33,7 @@ from artstore.admin.routes import (
     grants,
     jobs,
     jwt_keys,
+    oidc,
     people_sign_in,
     receipts,
     reports,
@@ -61,6 +62,9 @@ from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.key_rotation import KeyRotation
 from artstore.admin.services.identity.known_accounts import KnownAccounts
+from artstore.admin.services.identity.outside.provider import Provider
+from artstore.admin.services.identity.outside.sign_in import OutsideSignIn
+from artstore.admin.services.identity.outside.terms import terms_of
 from artstore.admin.services.identity.people_sign_in import PeopleSignIn, Tools
 from artstore.admin.services.identity.proving import Proving
 from artstore.admin.services.identity.revocation import Revocations
@@ -91,6 +95,7 @@ ROUTERS = (
     well_known.router,
     tokens.router,
     people_sign_in.router,
+    oidc.router,
     second_factors.router,
     users.router,
     service_accounts.router,
@@ -194,6 +199,12 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             clock=clock,
             trail=trail,
         )
+        people = PeopleSignIn(tools, settings.second_factor_roles)
+        outside = None
+        if (terms := terms_of(settings)) is not None:
+            provider = Provider(terms, clock)
+            stack.push_async_callback(provider.close)
+            outside = OutsideSignIn(provider, tools, people, seal)
         yield Resources(
             settings=settings,
             clock=clock,
@@ -215,7 +226,8 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
                 trail=trail,
                 known=KnownAccounts(mirror, clock),
             ),
-            people=PeopleSignIn(tools, settings.second_factor_roles),
+            people=people,
+            outside=outside,
             sessions=sessions,
             factors=factors,
             element_client=ElementClient(transport),

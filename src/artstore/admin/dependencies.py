@@ -27,6 +27,7 @@ from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.grants import Grants
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.key_rotation import KeyRotation
+from artstore.admin.services.identity.outside.sign_in import OutsideSignIn
 from artstore.admin.services.identity.people import People
 from artstore.admin.services.identity.people_sign_in import PeopleSignIn
 from artstore.admin.services.identity.revocation import Revocations
@@ -69,6 +70,8 @@ class Resources:
     people: PeopleSignIn
     sessions: Sessions
     factors: SecondFactors
+    outside: OutsideSignIn | None
+    """`None`: no outside identity provider is set up."""
     element_client: ElementClient
     element_control: ElementControl
     trail: Trail

@@ -55,6 +55,9 @@ class User(_Model):
     password_changed_at: datetime
     last_used_at: datetime | None = None
     restricted: bool = False
+    provider: str | None = None
+    """The outside identity provider that vouches for them, by its issuer; they have no password
+    here."""
     token_epoch: int = Field(default=0, exclude=True)
 
     @property

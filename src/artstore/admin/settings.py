@@ -1,5 +1,6 @@
 """Settings of the admin module. Secrets are named by the file that holds them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,8 @@ from artstore.core.model.account import UserRole
 from artstore.core.settings import ModuleSettings
 
 _BUCKET = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$"
+
+_PROVIDER = r"^https://[^\s?#]+$"
 
 
 class AdminSettings(ModuleSettings):
@@ -29,6 +32,24 @@ class AdminSettings(ModuleSettings):
     second_factor_roles: frozenset[UserRole] = frozenset(UserRole)
     """People of these roles need a second factor; their first sign-in leads through setting it
     up. Everybody who has one is asked for it."""
+    oidc_issuer: str | None = Field(default=None, pattern=_PROVIDER)
+    """An outside identity provider where people may sign in, exactly as it calls itself. Needs
+    the client id, the secret's file and roles."""
+    oidc_name: str = "single sign-on"
+    """What people call it."""
+    oidc_client_id: str | None = None
+    oidc_client_secret_file: Path | None = None
+    oidc_ca_file: Path | None = None
+    """The authority of its certificate, PEM; by default any that the system trusts."""
+    oidc_scope: str = "openid profile groups"
+    oidc_groups_claim: str = "groups"
+    """Where the ID token names the groups of a person."""
+    oidc_roles: Mapping[str, UserRole] = {}
+    """Which role a group gives, `{"archivists": "admin"}`. Of several the most powerful one;
+    without any nobody gets in."""
+    oidc_second_factor_values: frozenset[str] = frozenset()
+    """Values of `amr` or `acr` that say the provider asked for a second factor, and that this is
+    trusted. Otherwise people need one here, as those with a password do."""
     feed_wait_s: int = Field(default=20, ge=1, le=60)
     """How long a storage element may hold back an answer when nothing changes."""
     audit_folder: Path
@@ -55,6 +76,15 @@ class AdminSettings(ModuleSettings):
     """Events that may wait for the log, about 1.5 KB each. Then nothing more is changed."""
     job_lease_s: float = Field(default=15, ge=1, le=600)
     """After so long a silence an instance is taken for dead, and its jobs go on elsewhere."""
+
+    @model_validator(mode="after")
+    def _provider_fits(self) -> Self:
+        needed = (self.oidc_client_id, self.oidc_client_secret_file, self.oidc_roles)
+        if self.oidc_issuer is not None and not all(needed):
+            raise ValueError(
+                "an identity provider needs oidc_client_id, oidc_client_secret_file and oidc_roles"
+            )
+        return self
 
     @model_validator(mode="after")
     def _audit_fits(self) -> Self:

@@ -83,14 +83,23 @@ users = Table(
     Column("username", Text, nullable=False, unique=True, comment="lower case"),
     Column("role", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("password_hash", Text, nullable=False, comment="argon2id"),
+    Column("password_hash", Text, comment="argon2id; none for people of a provider"),
     Column("password_change_required", Boolean, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("password_changed_at", DateTime(timezone=True), nullable=False),
     Column("last_used_at", DateTime(timezone=True), comment="the last sign-in"),
     Column("restricted", Boolean, nullable=False, server_default=false()),
     Column("token_epoch", Integer, nullable=False, server_default=text("0")),
+    # Who vouches for them from outside, and how that one calls them: never by a name.
+    Column("provider", Text, comment="its issuer"),
+    Column("provider_subject", Text),
     CheckConstraint("state IN ('active', 'suspended')", name="users_state_known"),
+    CheckConstraint(
+        "(provider IS NULL) = (provider_subject IS NULL)"
+        " AND (provider IS NULL) = (password_hash IS NOT NULL)",
+        name="users_come_in_one_way",
+    ),
+    Index("users_from_outside", "provider", "provider_subject", unique=True),
 )
 
 grants = Table(
@@ -178,6 +187,13 @@ challenges = Table(
     Column("user_id", Uuid, ForeignKey("identity.users.user_id"), nullable=False),
     Column("purpose", Text, nullable=False),
     Column("challenge", LargeBinary, nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+)
+
+used_tickets = Table(
+    "used_tickets",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
     Column("ends_at", DateTime(timezone=True), nullable=False),
 )
 

@@ -16,7 +16,8 @@ from artstore.core.model.account import UserRole
 @dataclass(frozen=True)
 class UserWithPassword:
     user: User
-    password_hash: str
+    password_hash: str | None
+    """`None`: they sign in at an outside identity provider."""
 
 
 async def find(session: AsyncSession, username: str) -> UserWithPassword | None:
@@ -29,6 +30,14 @@ async def find_by_id(session: AsyncSession, user_id: UUID) -> UserWithPassword |
     return await _one(session, select(users).where(users.c.user_id == user_id))
 
 
+async def find_from_outside(session: AsyncSession, provider: str, subject: str) -> User | None:
+    statement = select(users).where(
+        users.c.provider == provider, users.c.provider_subject == subject
+    )
+    found = await _one(session, statement)
+    return found.user if found else None
+
+
 async def _one(
     session: AsyncSession, statement: Select[*tuple[object, ...]]
 ) -> UserWithPassword | None:
@@ -36,12 +45,23 @@ async def _one(
     return UserWithPassword(User.model_validate(row), row.password_hash) if row else None
 
 
-async def add(session: AsyncSession, user: User, password_hash: str) -> bool:
-    """Whether it was added; `False` when the name is taken."""
+async def add(
+    session: AsyncSession,
+    user: User,
+    password_hash: str | None,
+    provider_subject: str | None = None,
+) -> bool:
+    """Whether it was added; `False` when the name is taken, or that person of the provider."""
     statement = (
         postgresql.insert(users)
-        .values({**user.model_dump(), "password_hash": password_hash})
-        .on_conflict_do_nothing(index_elements=["username"])
+        .values(
+            {
+                **user.model_dump(),
+                "password_hash": password_hash,
+                "provider_subject": provider_subject,
+            }
+        )
+        .on_conflict_do_nothing()
         .returning(users.c.user_id)
     )
     return (await session.execute(statement)).one_or_none() is not None
@@ -71,7 +91,7 @@ async def lock_super_admins(session: AsyncSession) -> set[UUID]:
 
 
 async def change_password(
-    session: AsyncSession, user_id: UUID, old_hash: str, values: Mapping[str, object]
+    session: AsyncSession, user_id: UUID, old_hash: str | None, values: Mapping[str, object]
 ) -> User | None:
     """The user after the change; `None` when the password was changed meanwhile."""
     statement = (

@@ -116,7 +116,7 @@ async def refresh(
     """The next access token. A refresh token that comes twice ends its session."""
     if body is not None:
         return answer(await sign_in.refresh(body.refresh_token, who), cookie=False)
-    _check_origin(request, parts.settings.issuer)
+    check_origin(request, parts.settings.issuer)
     cookie = request.cookies.get(COOKIE)
     if cookie is None:
         raise InvalidToken
@@ -193,7 +193,7 @@ def answer(signed_in: SignedIn, *, cookie: bool) -> Response:
     return response
 
 
-def _check_origin(request: Request, origin: str) -> None:
+def check_origin(request: Request, origin: str) -> None:
     """
     Raises:
         NotPermitted: Another site may have sent this request.

@@ -36,7 +36,8 @@ class UserChange(BaseModel):
 
 
 class UserWithPassword(User):
-    password: str
+    password: str | None
+    """`null` for people who sign in at an outside identity provider."""
 
 
 @router.post("", status_code=201, dependencies=_write)

@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from artstore.admin.services.audit.together import Together
 from artstore.admin.services.audit.trail import Deed, Trail, Who
@@ -19,6 +20,7 @@ class Attempted:
     """What becomes known while the attempt is looked at."""
 
     subject: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 class Attempts:
@@ -28,17 +30,20 @@ class Attempts:
         self._together = Together(database, trail)
 
     @contextlib.asynccontextmanager
-    async def watched(self, kind: AuditKind, who: Who) -> AsyncIterator[Attempted]:
+    async def watched(
+        self, kind: AuditKind, who: Who, attempted: Attempted | None = None
+    ) -> AsyncIterator[Attempted]:
         """Around the whole attempt. `who.name` is what was typed.
 
         Raises:
             Unavailable: The attempt cannot be written down; then nobody gets in, and no
                 refusal is told either.
         """
-        attempted = Attempted()
+        attempted = attempted or Attempted()
         async with self.refusals(kind, who, attempted):
             yield attempted
-        await self._record(replace(who, subject=attempted.subject), Deed(kind))
+        deed = Deed(kind, details=attempted.details)
+        await self._record(replace(who, subject=attempted.subject), deed)
 
     @contextlib.asynccontextmanager
     async def refusals(
@@ -50,13 +55,15 @@ class Attempts:
         except Unavailable:
             raise
         except ArtStoreError as refusal:
-            if attempted is not None:
-                who = replace(who, subject=attempted.subject)
-            await self._refused(kind, who, refusal)
+            attempted = attempted or Attempted(who.subject)
+            who = replace(who, subject=attempted.subject)
+            await self._refused(kind, who, refusal, attempted.details)
             raise
 
-    async def _refused(self, kind: AuditKind, who: Who, refusal: ArtStoreError) -> None:
-        deed = Deed(kind, Outcome.REFUSED, problem=refusal.code)
+    async def _refused(
+        self, kind: AuditKind, who: Who, refusal: ArtStoreError, details: dict[str, Any]
+    ) -> None:
+        deed = Deed(kind, Outcome.REFUSED, problem=refusal.code, details=details)
         if not isinstance(refusal, TooManyRequests):
             await self._record(who, deed)
             return

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from artstore.admin.model import User
+from artstore.admin.model import AccountState, User
 from artstore.admin.repository import users as repository
 from artstore.admin.services.audit.trail import BoundTrail, Deed
 from artstore.admin.services.identity.hashing import SecretHasher
@@ -26,7 +26,8 @@ class OneTimePassword:
     """The only time it is seen. It is good for choosing another one, and for nothing else."""
 
     user: User
-    password: str
+    password: str | None
+    """`None`: they sign in at an outside identity provider."""
 
 
 class People:
@@ -87,12 +88,12 @@ class People:
         user = await self.get(user_id)
         if not values:
             return user
-        stays = values.get("role", user.role) == UserRole.SUPER_ADMIN
-        active = values.get("state", user.state) == "active"
-        if not (stays and active):
-            others = await repository.lock_super_admins(self._session) - {user_id}
-            if user.role == UserRole.SUPER_ADMIN and user.state == "active" and not others:
-                raise LastAdministrator("make another super administrator first")
+        await check_stays_managed(
+            self._session,
+            user,
+            role=values.get("role", user.role),
+            state=values.get("state", user.state),
+        )
         await repository.change(self._session, user_id, values)
         await self._end_sessions(user, "account changed")
         told = {name: str(value) for name, value in values.items()}
@@ -100,15 +101,17 @@ class People:
         return await self.get(user_id)
 
     async def reset(self, user_id: UUID) -> OneTimePassword:
-        """For somebody who lost password or second factor: both begin anew."""
+        """For somebody who lost password or second factor: both begin anew. People from outside
+        never had a password here, and get none."""
         user = await self.get(user_id)
-        password = secrets.token_urlsafe(PASSWORD_BYTES)
-        values = {
-            "password_hash": await self._hasher.hash(password),
-            "password_change_required": True,
-            "password_changed_at": self._clock.now(),
-        }
-        await repository.change(self._session, user_id, values)
+        password = None if user.provider else secrets.token_urlsafe(PASSWORD_BYTES)
+        if password is not None:
+            values = {
+                "password_hash": await self._hasher.hash(password),
+                "password_change_required": True,
+                "password_changed_at": self._clock.now(),
+            }
+            await repository.change(self._session, user_id, values)
         await self._factors.remove_all(self._session, user)
         await self._end_sessions(user, "account reset")
         await self._record(AuditKind.SECRET_CHANGED, user, reset="password and second factors")
@@ -120,3 +123,17 @@ class People:
     async def _record(self, kind: AuditKind, user: User, **details: object) -> None:
         target = Target(type="user", id=str(user.user_id))
         await self._audit.record(Deed(kind, target=target, details=details))
+
+
+async def check_stays_managed(
+    session: AsyncSession, user: User, *, role: UserRole, state: AccountState
+) -> None:
+    """
+    Raises:
+        LastAdministrator: With this role and state nobody could manage the installation any more.
+    """
+    if role == UserRole.SUPER_ADMIN and state == "active":
+        return
+    others = await repository.lock_super_admins(session) - {user.user_id}
+    if user.role == UserRole.SUPER_ADMIN and user.state == "active" and not others:
+        raise LastAdministrator("make another super administrator first")

@@ -8,6 +8,8 @@ answer and the time it takes are the same.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,7 +24,12 @@ from artstore.admin.services.identity.passwords import check_password
 from artstore.admin.services.identity.proving import Proving, refusal
 from artstore.admin.services.identity.revocation import Revocations
 from artstore.admin.services.identity.second_factors import Proof, SecondFactors
-from artstore.admin.services.identity.sessions import OpenSession, Sessions
+from artstore.admin.services.identity.sessions import (
+    LIFETIME,
+    LIFETIME_FROM_OUTSIDE,
+    OpenSession,
+    Sessions,
+)
 from artstore.admin.services.identity.throttle import Attempt
 from artstore.admin.services.identity.tokens import (
     AccessToken,
@@ -37,6 +44,8 @@ from artstore.core.metrics import LOGINS
 from artstore.core.model.account import USER_SCOPES, Caller, Scope, UserRole
 from artstore.core.model.audit import AuditKind, Target
 
+FROM_OUTSIDE: Final = "oidc"
+"""As a method; RFC 8176 has no word for it."""
 CLIENT_ID = "admin-auth"
 """RFC 9068 wants a client id in every token; people have none of their own."""
 
@@ -98,6 +107,17 @@ class PeopleSignIn:
             signed_in = await self._next_step(user, code, who)
         LOGINS.labels("succeeded").inc()
         return signed_in
+
+    async def vouched_for(
+        self, user: User, proven_at: datetime, *, has_second_factor: bool
+    ) -> SignedIn:
+        """Somebody whose identity the outside provider has just confirmed.
+
+        `has_second_factor`: the provider asked for one, and by the settings that is enough.
+        """
+        if not has_second_factor:
+            return await self._factor_step(user, None, Who(), proven_at)
+        return await self._begin(user, {FROM_OUTSIDE, "mfa"}, proven_at)
 
     async def prove_second_factor(self, caller: Caller, proof: Proof, who: Who) -> SignedIn:
         """The second half of `log_in`.
@@ -221,7 +241,7 @@ class PeopleSignIn:
                 codes = await tools.factors.new_recovery_codes(session, user) if is_first else []
                 signed_in = None
                 if on_the_way_in:
-                    signed_in = await self._begin_in(session, user, {"pwd", method})
+                    signed_in = await self._begin_in(session, user, {_first(user), method})
                 target = Target(type="user", id=str(user.user_id))
                 deed = Deed(AuditKind.SECRET_CHANGED, target=target, details={"added": method})
                 await tools.trail.record(session, who, deed)
@@ -233,6 +253,11 @@ class PeopleSignIn:
     async def _next_step(self, user: User, code: str | None, who: Who) -> SignedIn:
         if user.password_change_required:
             return await self._step_token(user, Scope.PASSWORD_CHANGE)
+        return await self._factor_step(user, code, who)
+
+    async def _factor_step(
+        self, user: User, code: str | None, who: Who, proven_at: datetime | None = None
+    ) -> SignedIn:
         async with self._tools.database.session() as session:
             has_factor = await self._tools.factors.has_any(session, user)
         if has_factor and code:
@@ -241,25 +266,34 @@ class PeopleSignIn:
             return await self._step_token(user, Scope.SECOND_FACTOR_PROVE)
         if user.role in self._factor_needed_by:
             return await self._step_token(user, Scope.SECOND_FACTOR_SET_UP)
-        return await self._begin(user, {"pwd"})
+        return await self._begin(user, {_first(user)}, proven_at)
 
     async def _begin_with(self, user: User, proof: Proof, who: Who) -> SignedIn:
         await self._admit_code(user, who)
         tools = self._tools
         async with tools.database.session() as session:
             method = await tools.factors.prove(session, user, proof)
-            signed_in = await self._begin_in(session, user, {"pwd", method})
+            signed_in = await self._begin_in(session, user, {_first(user), method})
         await tools.proving.succeeded(_code_attempt(user, who))
         return signed_in
 
-    async def _begin(self, user: User, methods: Collection[str]) -> SignedIn:
+    async def _begin(
+        self, user: User, methods: Collection[str], proven_at: datetime | None = None
+    ) -> SignedIn:
         async with self._tools.database.session() as session:
-            return await self._begin_in(session, user, methods)
+            return await self._begin_in(session, user, methods, proven_at)
 
     async def _begin_in(
-        self, session: AsyncSession, user: User, methods: Collection[str]
+        self,
+        session: AsyncSession,
+        user: User,
+        methods: Collection[str],
+        proven_at: datetime | None = None,
     ) -> SignedIn:
-        opened = await self._tools.sessions.begin(session, user, methods)
+        lifetime = LIFETIME_FROM_OUTSIDE if user.provider else LIFETIME
+        opened = await self._tools.sessions.begin(
+            session, user, methods, proven_at=proven_at, lifetime=lifetime
+        )
         return SignedIn(await self._full_token(session, opened), opened.refresh_token)
 
     async def _full_token(self, session: AsyncSession, opened: OpenSession) -> AccessToken:
@@ -339,6 +373,11 @@ def user_id_of(caller: Caller) -> UUID:
     if kind != "user":
         raise NotPermitted("this is for people; a service account has nothing here")
     return UUID(identifier)
+
+
+def _first(user: User) -> str:
+    """How people prove who they are before any second factor."""
+    return FROM_OUTSIDE if user.provider else "pwd"
 
 
 def _code_attempt(user: User, who: Who) -> Attempt:

@@ -10,7 +10,7 @@ import hmac
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -29,6 +29,9 @@ from artstore.core.errors import InvalidToken
 from artstore.core.model.audit import AuditKind, Outcome, Target
 
 LIFETIME: Final = timedelta(days=7)
+LIFETIME_FROM_OUTSIDE: Final = timedelta(hours=12)
+"""Nobody tells us when the outside provider lets somebody go, so its people have to pass there
+again at least twice a day."""
 IDLE_MAX: Final = timedelta(hours=12)
 KEY_BYTES: Final = 32
 TOKEN_CHARS_MAX: Final = 200
@@ -58,18 +61,27 @@ class Sessions:
         self._trail = trail
 
     async def begin(
-        self, session: AsyncSession, user: User, methods: Collection[str]
+        self,
+        session: AsyncSession,
+        user: User,
+        methods: Collection[str],
+        *,
+        proven_at: datetime | None = None,
+        lifetime: timedelta = LIFETIME,
     ) -> OpenSession:
-        """Always a new one: what the client held before counts for nothing."""
+        """Always a new one: what the client held before counts for nothing.
+
+        `proven_at`: when the person proved who they are, if that was not just now.
+        """
         now = self._clock.now()
         shown = PersonSession(
             session_id=uuid4(),
             user_id=user.user_id,
             methods=frozenset(methods),
-            authenticated_at=now,
+            authenticated_at=proven_at or now,
             created_at=now,
             last_used_at=now,
-            ends_at=now + LIFETIME,
+            ends_at=now + lifetime,
         )
         key = os.urandom(KEY_BYTES)
         sealed = self._seal.seal(key, _context(shown.session_id))

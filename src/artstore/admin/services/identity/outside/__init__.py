@@ -1,0 +1,1 @@
+"""People whose identity somebody else vouches for: an OpenID Connect provider."""

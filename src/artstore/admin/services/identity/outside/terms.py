@@ -1,0 +1,69 @@
+"""What was agreed with the outside identity provider, as the settings say it."""
+
+import ssl
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from artstore.admin.settings import AdminSettings
+from artstore.core.model.account import UserRole
+from artstore.core.settings import ConfigurationError, read_secret
+
+CALLBACK_PATH: Final = "/api/v1/admin-auth/oidc/callback"
+BY_POWER: Final = (UserRole.SUPER_ADMIN, UserRole.ADMIN, UserRole.AUDITOR, UserRole.READONLY)
+
+
+@dataclass(frozen=True)
+class Terms:
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    redirect_uri: str
+    scope: str
+    groups_claim: str
+    roles: Mapping[str, UserRole]
+    """By group."""
+    second_factor_values: Collection[str]
+    """Of `amr` or `acr`: with one of them the provider has asked for a second factor."""
+    ca_file: Path | None
+    """The only authority its certificate may come from; `None`: those of the system."""
+
+    def role_of(self, groups: Iterable[str]) -> UserRole | None:
+        """The most powerful role of any of these groups."""
+        found = {self.roles[group] for group in groups if group in self.roles}
+        return next((role for role in BY_POWER if role in found), None)
+
+    def trusted_context(self) -> ssl.SSLContext:
+        """
+        Raises:
+            ConfigurationError: The file of the authority cannot be used.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            raise ConfigurationError(f"{self.ca_file}: not a certificate ({error})") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
+def terms_of(settings: AdminSettings) -> Terms | None:
+    """`None`: no outside identity provider is set up.
+
+    Raises:
+        ConfigurationError: The client secret cannot be read.
+    """
+    client_id, secret_file = settings.oidc_client_id, settings.oidc_client_secret_file
+    if settings.oidc_issuer is None or client_id is None or secret_file is None:
+        return None
+    return Terms(
+        issuer=settings.oidc_issuer,
+        client_id=client_id,
+        client_secret=read_secret(secret_file),
+        redirect_uri=settings.issuer + CALLBACK_PATH,
+        scope=settings.oidc_scope,
+        groups_claim=settings.oidc_groups_claim,
+        roles=settings.oidc_roles,
+        second_factor_values=settings.oidc_second_factor_values,
+        ca_file=settings.oidc_ca_file,
+    )
