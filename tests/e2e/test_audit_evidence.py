@@ -262,12 +262,11 @@ def test_after_a_rotation_old_and_new_states_are_provable(
     answer(artstore("audit", "export", "-o", before))
     assert len(answer(artstore("audit", "rotate-keys", "--yes"))["retired"]) == 2
     wait_until(lambda: len(store.audit.keys().log_keys) == 4, "new keys")
-    report = stack.process("witness")
-    assert report.pid is not None
-    os.kill(report.pid, 9)  # it learns the log's keys when it starts
+    witness = stack.process("witness").pid
     stored = store.put(b"signed anew", filename="anew.txt")
     answer(artstore("proof", stored.file_id, "-o", tmp_path / "proof.zip"))
 
+    assert stack.process("witness").pid == witness, "it learnt the log's keys while it ran"
     keys = [text for key in store.audit.keys().log_keys for text in ("--key", key)]
     assert not check(unpacked(tmp_path), trusted).proven
     assert check(tmp_path / "unpacked", [*keys, *trusted[trusted.index("--witness") :]]).proven

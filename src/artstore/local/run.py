@@ -62,7 +62,10 @@ async def _supervise(
     stop = asyncio.Event()
     _listen_for_signals(stop, supervisor)
     starting = asyncio.create_task(supervisor.start(START_LIMIT_S))
-    renewal = asyncio.create_task(_keep_certificates_fresh(layout, clock, supervisor, events))
+    beside = [asyncio.create_task(_keep_certificates_fresh(layout, clock, supervisor, events))]
+    if layout.witness is not None:
+        url = layout.postgres.url(layout.superuser)
+        beside.append(asyncio.create_task(layout.witness.follow_the_log(url)))
     try:
         await _first(starting, stop)
         if not stop.is_set():
@@ -70,7 +73,8 @@ async def _supervise(
             await supervisor.watch(stop)
     finally:
         starting.cancel()
-        renewal.cancel()
+        for task in beside:
+            task.cancel()
         await supervisor.stop()
 
 

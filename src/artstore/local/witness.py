@@ -8,6 +8,7 @@ else has to run one (docs/operations/audit.md).
 import asyncio
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ from artstore.local.ports import LISTEN_ADDRESS
 from artstore.witness.settings import make_key_file, read_keys
 
 LOOK_AGAIN_S: Final = 0.2
+FOLLOW_EVERY_S: Final = 5.0
+"""So long a rotated log may wait for its cosignatures."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,24 @@ class LocalWitness:
         time; this waits for them."""
         while not (keys := await asyncio.to_thread(_log_keys, database_url)):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_AGAIN_S)
-        write_private(self._logs_file, "".join(f"{key}\n" for key in keys))
+        self._write_down(keys)
+
+    async def follow_the_log(self, database_url: str) -> None:
+        """Tell the witness of keys that the log rotates to, until cancelled. It reads them with
+        the next question."""
+        while True:
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            try:
+                keys = await asyncio.to_thread(_log_keys, database_url)
+            except psycopg.Error:
+                continue
+            if keys:
+                self._write_down(keys)
+
+    def _write_down(self, keys: Sequence[VerifierKey]) -> None:
+        text = "".join(f"{key}\n" for key in keys)
+        if not self._logs_file.exists() or self._logs_file.read_text() != text:
+            write_private(self._logs_file, text)
 
     @property
     def _key_file(self) -> Path:

@@ -23,7 +23,7 @@ from artstore.core.settings import ConfigurationError
 from artstore.core.tlog.errors import InvalidNote, LogStopped
 from artstore.core.tlog.folder import FolderStore
 from artstore.core.tlog.notes.note import NOTE_BYTES_MAX
-from artstore.witness.settings import WitnessSettings, read_keys, read_logs
+from artstore.witness.settings import LogsFile, WitnessSettings, read_keys, read_logs
 from artstore.witness.witness import Refused, Witness
 
 if TYPE_CHECKING:
@@ -38,11 +38,15 @@ KEEP_ALIVE_S = 120
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
 
 
-def create_app(witness: Witness) -> Starlette:
+def create_app(witness: Witness, logs: LogsFile) -> Starlette:
+    def decide(body: bytes) -> str:
+        _learn_logs(witness, logs)
+        return witness.add_checkpoint(body)
+
     async def add_checkpoint(request: Request) -> Response:
         try:
             body = await _read_body(request)
-            lines = await run_in_threadpool(witness.add_checkpoint, body)
+            lines = await run_in_threadpool(decide, body)
         except Refused as refusal:
             get_logger().info("refused", status=refusal.status)
             return Response(refusal.text, refusal.status, media_type=refusal.media_type)
@@ -73,6 +77,18 @@ def create_app(witness: Witness) -> Starlette:
     )
 
 
+def _learn_logs(witness: Witness, logs: LogsFile) -> None:
+    """A file that cannot be read changes nothing: those who were served are served."""
+    try:
+        keys = logs.changed()
+    except ConfigurationError as error:
+        get_logger().error("list of logs not taken over", cause=str(error))
+        return
+    if keys is not None:
+        witness.serve(keys)
+        get_logger().info("list of logs taken over", logs=witness.origins, keys=len(keys))
+
+
 async def _read_body(request: Request) -> bytes:
     """Raises `Refused` when it is too long, or comes too slowly."""
     body = bytearray()
@@ -95,6 +111,7 @@ def serve(settings: WitnessSettings) -> None:
     Raises:
         ConfigurationError: A file is missing or malformed, or another process has the state.
     """
+    logs = LogsFile(settings.logs_file)
     keys, log_keys = read_keys(settings.key_file), read_logs(settings.logs_file)
     name = keys.current[0].name
     configure_logging("witness", name, settings.log_level)
@@ -108,7 +125,7 @@ def serve(settings: WitnessSettings) -> None:
         raise ConfigurationError(f"{settings.state}: a record is damaged ({error})") from None
     get_logger().info("witness starts", name=name, logs=witness.origins, port=settings.port)
     try:
-        uvicorn.Server(_server_config(create_app(witness), settings)).run()
+        uvicorn.Server(_server_config(create_app(witness, logs), settings)).run()
     finally:
         store.close()
 

@@ -91,6 +91,33 @@ def read_logs(path: Path) -> tuple[VerifierKey, ...]:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
+class LogsFile:
+    """`logs_file` as it is now: who adds the new key of a log there need not restart us."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._state()
+
+    def changed(self) -> tuple[VerifierKey, ...] | None:
+        """The keys, when the file is another one than when they were last read.
+
+        Raises:
+            ConfigurationError: It is missing or malformed. It is read again when it changes.
+        """
+        state = self._state()
+        if state == self._seen:
+            return None
+        self._seen = state
+        return read_logs(self._path)
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def make_key_file(path: Path, name: str) -> tuple[VerifierKey, ...]:
     """New keys, one of each algorithm, in a new file that only its owner can read.
 

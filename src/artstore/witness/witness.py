@@ -62,15 +62,17 @@ class Witness:
         self._keys = tuple(keys)
         self._own = (*(key.verifier for key in keys), *old_keys)
         self._clock = clock
-        self._logs: dict[str, tuple[VerifierKey, ...]] = {}
-        for key in log_keys:
-            self._logs[key.name] = (*self._logs.get(key.name, ()), key)
+        self._logs = _by_origin(log_keys)
         # Comparing with the newest state and replacing it must be one step.
         self._deciding = threading.Lock()
 
     @property
     def origins(self) -> tuple[str, ...]:
         return tuple(self._logs)
+
+    def serve(self, log_keys: Iterable[VerifierKey]) -> None:
+        """Whom to cosign for from now on. What is known of each log stays known."""
+        self._logs = _by_origin(log_keys)
 
     def add_checkpoint(self, body: bytes) -> str:
         """Signature lines over the checkpoint in a request.
@@ -175,6 +177,13 @@ class Witness:
         if len(self._store.names(folder)) < EVIDENCE_MAX:
             data = note.to_bytes()
             self._store.publish({f"{folder}/{sha256(data).hexdigest()}": data})
+
+
+def _by_origin(log_keys: Iterable[VerifierKey]) -> dict[str, tuple[VerifierKey, ...]]:
+    logs: dict[str, tuple[VerifierKey, ...]] = {}
+    for key in log_keys:
+        logs[key.name] = (*logs.get(key.name, ()), key)
+    return logs
 
 
 def _folder(origin: str) -> str:

@@ -72,6 +72,24 @@ def test_a_history_that_forked_is_not_cosigned(files: WitnessFiles) -> None:
     assert refusal.value.status == 422
 
 
+def test_new_keys_of_a_log_count_without_a_restart(files: WitnessFiles) -> None:
+    logs, rotated = files.folder / "logs", key(ORIGIN, number=77)
+    log = grow(make_log(), 5)
+    with running_witness(files) as witness:
+        witness.ask(log)
+        grown = grow(make_log(keys=(rotated,)), 9)
+        with pytest.raises(WitnessRefused) as refusal:
+            witness.ask(grown, known_size=5)
+        assert refusal.value.status == 403
+
+        logs.write_text("this is no key\n")
+        witness.ask(grow(log, 1), known_size=5)
+
+        logs.write_text(f"{LOG_KEY.verifier}\n{rotated.verifier}\n")
+        assert witness.ask(grown, known_size=6)
+        assert witness.process.poll() is None
+
+
 def test_a_witness_that_was_put_back_is_found_out(files: WitnessFiles) -> None:
     log = grow(make_log(), 9)
     with running_witness(files) as witness:
