@@ -19,6 +19,11 @@ class Ingester:
     resumable: Resumable
     receipts: ReceiptIssuer
 
+    @property
+    def service(self) -> str:
+        """As the audit names it."""
+        return f"ingester/{self.settings.instance}"
+
 
 def ingester_of(request: Request) -> Ingester:
     ingester: Ingester = request.app.state.ingester

@@ -67,6 +67,10 @@ async def test_the_draft_says_what_the_sender_said(world: World) -> None:
 
     assert status == 201
     draft = only(world).draft
+    assert draft.origin is not None
+    assert draft.origin.token_id
+    assert draft.origin.address == "127.0.0.1"
+    assert draft.origin.services == ("edge/edge-1", "ingester/ingester-1")
     assert draft.original_filename == body["original_filename"] == "отчёт.pdf"
     assert draft.collection == body["collection"] == "reports"
     assert draft.tags == ("a", "б")

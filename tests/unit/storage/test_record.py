@@ -11,7 +11,8 @@ import pytest
 from tests.support.simulated_fs import SimulatedFs
 from tests.support.stepped_element import FixedClock, Ids, make_record
 
-from artstore.core.model.file import Deletion
+from artstore.core.model.event import Change
+from artstore.core.model.file import Deletion, Origin
 from artstore.storage.engine import sidecar
 from artstore.storage.engine.record import (
     BLOCK_BYTES,
@@ -41,6 +42,9 @@ FINDING = {
     "path": "data/2026/11/22/19/01a204bc-d9d3-7009-8001-020304050607.pdf",
     "cause": "the content does not match its digest",
 }
+ORIGIN = Origin(
+    token_id="4f1c", address="203.0.113.9", services=("edge/edge-1", "ingester/ingester-1")
+)
 MODE = {"from": "rw", "to": "ro", "by": "person:7", "reason": "full"}
 
 
@@ -141,8 +145,6 @@ def test_records_of_version_2_are_still_read() -> None:
     data = (SAMPLES / "segment-v2.log").read_bytes()
     header = decode_header(data[:44], LOG_ID, "sample")
     assert header == SegmentHeader(first=41, previous_crc=0x01020304)
-    assert encode_header(LOG_ID, header) == data[:44]
-
     finding, mode, checkpoint = islice(sample_records(data), 3)
     lines = [orjson.loads(feed_line(note) or b"") for note in (finding, mode)]
     assert [line["type"] for line in lines] == ["finding", "mode_changed"]
@@ -150,11 +152,27 @@ def test_records_of_version_2_are_still_read() -> None:
     assert feed_line(checkpoint) is None
 
 
+def test_records_of_version_3_are_still_read() -> None:
+    """Version 3 added where an upload came from."""
+    data = (SAMPLES / "segment-v3.log").read_bytes()
+    header = decode_header(data[:44], LOG_ID, "sample")
+    assert header == SegmentHeader(first=41, previous_crc=0x01020304)
+    assert encode_header(LOG_ID, header) == data[:44]
+
+    with_origin, without = islice(sample_records(data), 2)
+    assert placeable_of(with_origin).content == b"hello"
+    assert placeable_of(with_origin).record_json == placeable_of(without).record_json
+    told, silent = (Change.model_validate_json(feed_line(r) or b"") for r in (with_origin, without))
+    assert told.origin == ORIGIN
+    assert silent.origin is None
+    assert told.record == silent.record
+
+
 def test_a_segment_of_a_later_version_is_not_touched() -> None:
     later = bytearray((SAMPLES / "segment-v2.log").read_bytes()[:44])
-    later[11] = 3
+    later[11] = 4
     later[40:] = google_crc32c.value(bytes(later[:40])).to_bytes(4)
-    with pytest.raises(LogCorrupt, match="format 3"):
+    with pytest.raises(LogCorrupt, match="format 4"):
         decode_header(bytes(later), LOG_ID, "sample")
 
 
@@ -226,6 +244,27 @@ def write_samples() -> None:
     (SAMPLES / "attr-v1.json").write_bytes(sidecar.seal(created.to_json()))
 
 
+def write_version_3_sample() -> None:
+    """How `segment-v3.log` was made."""
+    record = make_record(Ids(FixedClock()).new(), b"hello", FixedClock())
+    data, crc = b"", 0x01020304
+    for sequence, origin in enumerate((orjson.dumps(ORIGIN.__dict__) + b"\n", b""), 41):
+        payload = encode_change(
+            ChangePayload(1_795_375_800_000_000, NO_TRACE, record.to_json(), b"hello", origin)
+        )
+        piece, crc = Codec(LOG_ID).encode(
+            RecordType.CREATED,
+            1 if sequence == 41 else 3,
+            payload,
+            sequence=sequence,
+            durable=40,
+            previous_crc=crc,
+        )
+        data += piece
+    header = encode_header(LOG_ID, SegmentHeader(41, 0x01020304)).ljust(BLOCK_BYTES, b"\0")
+    (SAMPLES / "segment-v3.log").write_bytes(header + data)
+
+
 def _payload(record_json: bytes, tail: bytes) -> bytes:
     return encode_change(ChangePayload(1_795_375_800_000_000, NO_TRACE, record_json, tail))
 
@@ -233,3 +272,5 @@ def _payload(record_json: bytes, tail: bytes) -> bytes:
 def test_a_change_comes_back(ids: Ids) -> None:
     payload = ChangePayload(-5, bytes(range(16)), b'{"a":1}\n', b"\0content")
     assert decode_change(encode_change(payload)) == payload
+    told = payload._replace(origin_json=b'{"token_id":"t"}\n')
+    assert decode_change(encode_change(told)) == told

@@ -2,13 +2,20 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from artstore.core.model.file import FileRecord
+from artstore.core.model.file import FileRecord, Origin
 
 TraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Cause(NamedTuple):
+    """What made a file come: the trace of the request, and who carried it."""
+
+    trace_id: TraceId | None
+    origin: Origin | None = None
 
 
 class ChangeType(StrEnum):
@@ -37,6 +44,8 @@ class Change(_Line):
 
     type: ChangeType
     record: FileRecord
+    origin: Origin | None = None
+    """Of an upload, as its ingester saw it."""
 
 
 class Note(_Line):

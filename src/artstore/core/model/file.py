@@ -108,6 +108,17 @@ class Uploader(Model):
     via: Text
 
 
+class Origin(Model):
+    """How an upload came: for the log and the audit, not for attr.json, which goes with the
+    document wherever it goes."""
+
+    token_id: Text | None = None
+    address: Text | None = None
+    """Of the client."""
+    services: tuple[Text, ...] = Field(default=(), max_length=8)
+    """Who carried it, `<module>/<instance>`, the nearest to the client first."""
+
+
 class Hold(Model):
     id: Text
     matter: Text
@@ -160,6 +171,8 @@ class FileDraft(Model):
     tags: Tags = ()
     metadata: Metadata = Field(default_factory=dict)
     scan: Scan | None = None
+    origin: Origin | None = None
+    """Does not become part of the record."""
 
 
 class FileChange(Model):

@@ -2,6 +2,8 @@
 
 from starlette.requests import HTTPConnection
 
+from artstore.core.model.account import Caller
+from artstore.core.model.file import Origin
 from artstore.core.recording.deeds import Who
 from artstore.core.web.authentication import peer_of
 
@@ -23,3 +25,13 @@ def who_asks(request: HTTPConnection) -> Who:
     peer = peer_of(request.scope)
     services = (f"{peer.module}/{peer.instance}",) if peer else ()
     return Who(address=client_address(request), services=services)
+
+
+def origin_of(request: HTTPConnection, caller: Caller, service: str) -> Origin:
+    """How an upload comes, for the log of its element. `service`: who takes it in."""
+    peer = peer_of(request.scope)
+    services = (f"{peer.module}/{peer.instance}", service) if peer else (service,)
+    # Of three that were checked where they came from; this is on the path of every upload.
+    return Origin.model_construct(
+        token_id=caller.token_id, address=client_address(request), services=services
+    )

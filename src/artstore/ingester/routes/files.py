@@ -18,6 +18,7 @@ from artstore.core.errors import InvalidRequest, UnsupportedMediaType
 from artstore.core.metrics import UPLOAD_DURATION
 from artstore.core.model.account import Caller, Scope
 from artstore.core.model.file import FileDraft
+from artstore.core.web.asking import origin_of
 from artstore.core.web.authentication import authenticate, check_scope
 from artstore.ingester.dependencies import Ingester, ingester_of
 from artstore.ingester.routes.body import RequestBody, content_length, too_large
@@ -82,6 +83,7 @@ def _read_raw(
         content_type=content_type,
         size=size if fits else None,
         expected_sha256=declared_sha256(_digest_headers(request.headers.items())),
+        origin=origin_of(request, caller, ingester.service),
     )
     if not fits:
         raise too_large(limit_bytes)
@@ -109,6 +111,7 @@ async def _read_form(
         now=ingester.clock.now(),
         content_type=head.header("content-type"),
         expected_sha256=declared_sha256(_digest_headers(head.headers)),
+        origin=origin_of(request, caller, ingester.service),
     )
     return _Upload(draft, _limited(reader.content(), file_bytes_max), size_bytes or 0)
 

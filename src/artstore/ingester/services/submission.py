@@ -20,6 +20,7 @@ from artstore.core.model.file import (
     DEFAULT_COLLECTION,
     DEFAULT_CONTENT_TYPE,
     FileDraft,
+    Origin,
     Uploader,
 )
 from artstore.core.model.retention import parse_retention
@@ -92,6 +93,7 @@ def draft_file(
     content_type: str | None,
     size: int | None = None,
     expected_sha256: str | None = None,
+    origin: Origin | None = None,
 ) -> FileDraft:
     """The draft of a file that `caller` sends.
 
@@ -114,6 +116,7 @@ def draft_file(
         "size": size,
         "expected_sha256": expected_sha256,
         "uploaded_by": Uploader(subject=caller.subject, name=caller.name, via="api"),
+        "origin": origin,
     }
     try:
         draft = FileDraft.model_validate(values)

@@ -24,8 +24,14 @@ from artstore.core.errors import (
 from artstore.core.logging import get_logger
 from artstore.core.metrics import ELEMENT_MODE, ELEMENT_WRITABLE
 from artstore.core.model.element import ElementInfo, StorageMode
-from artstore.core.model.event import TraceId
-from artstore.core.model.file import Deletion, FileChange, FileRecord, check_attr_size
+from artstore.core.model.event import Cause, TraceId
+from artstore.core.model.file import (
+    Deletion,
+    FileChange,
+    FileRecord,
+    Origin,
+    check_attr_size,
+)
 from artstore.core.model.ids import ElementId, FileId
 from artstore.storage.engine import identity, mode_rules, recovery, takeover
 from artstore.storage.engine.backends.base import Backend, Incoming, StoreAway
@@ -88,7 +94,7 @@ class NewSmallFile(NamedTuple):
 
     record: FileRecord
     content: bytes
-    trace: TraceId | None
+    cause: Cause | None
     done: Done
 
 
@@ -232,7 +238,7 @@ class Engine:
         mode_rules.check_create(self._element.mode)
         self._room.check(size)
 
-    def put(self, record: FileRecord, content: bytes, trace: TraceId | None, done: Done) -> None:
+    def put(self, record: FileRecord, content: bytes, cause: Cause | None, done: Done) -> None:
         """Store a small file; `done` is called when it is durable. Does not block.
 
         Raises:
@@ -240,7 +246,7 @@ class Engine:
                 is not called.
         """
         self.check_new(len(content))
-        entry = self._entry(RecordType.CREATED, record, trace, done)
+        entry = self._entry(RecordType.CREATED, record, cause, done)
         entry.content = content
         self._layout.directory(record.file_id)
         self._claims.take_new(record.file_id)
@@ -320,7 +326,7 @@ class Engine:
         self._claims.release(file_id)
         return stored
 
-    def finish_upload(self, upload: Incoming, record: FileRecord, trace: TraceId | None) -> Stored:
+    def finish_upload(self, upload: Incoming, record: FileRecord, cause: Cause | None) -> Stored:
         """Give the received file its name. `upload.finish` was called.
 
         Raises:
@@ -330,7 +336,7 @@ class Engine:
         try:
             mode_rules.check_create(self._element.mode)
             self._backend.prepare(record, upload.name)
-            stored = self._write(RecordType.CREATED, record, trace, present_name=upload.name)
+            stored = self._write(RecordType.CREATED, record, cause, present_name=upload.name)
             is_needed = stored.created
         except OutcomeUnknown:
             # It is logged, perhaps: whoever puts it in place later needs the bytes.
@@ -363,7 +369,7 @@ class Engine:
                 )
             record = _changed(current, change)
             former = self._moved_from(current, record)
-            return self._write(RecordType.UPDATED, record, trace, present_name=former)
+            return self._write(RecordType.UPDATED, record, Cause(trace), present_name=former)
 
     def delete(self, file_id: FileId, *, by: str, reason: str, trace: TraceId | None) -> Stored:
         """Remove the content; a tombstone stays. Again is the same as once.
@@ -384,13 +390,13 @@ class Engine:
                     "deleted": Deletion(at=now, by=by, reason=reason),
                 }
             )
-            return self._write(RecordType.DELETED, tombstone, trace)
+            return self._write(RecordType.DELETED, tombstone, Cause(trace))
 
     def put_copy(self, record: FileRecord, content: bytes, trace: TraceId | None) -> Stored:
         """As `put`, and waits. The record may be of any revision, here as in
         `finish_upload`: a file that comes from another element keeps its own."""
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        self.put(record, content, trace, outcomes.put)
+        self.put(record, content, Cause(trace), outcomes.put)
         return self._answer(outcomes)
 
     def take_over(self, record: FileRecord, trace: TraceId | None) -> Stored:
@@ -407,7 +413,7 @@ class Engine:
             if step is None:
                 return Stored(record, record.to_json(), created=False)
             former = self._moved_from(current, record) if current is not None else None
-            return self._write(step, record, trace, present_name=former)
+            return self._write(step, record, Cause(trace), present_name=former)
 
     def begin_repair(self, file_id: FileId, record: FileRecord | None = None) -> Incoming:
         """Receive the content of a damaged file again, from another copy; ends with
@@ -629,7 +635,7 @@ class Engine:
         return Stored(found, found.to_json(), created=False)
 
     def _entry(
-        self, record_type: RecordType, record: FileRecord, trace: TraceId | None, done: Done
+        self, record_type: RecordType, record: FileRecord, cause: Cause | None, done: Done
     ) -> Entry:
         return Entry(
             record_type,
@@ -637,18 +643,19 @@ class Engine:
             check_attr_size(record),
             done,
             at_us=_microseconds(self._clock.now()),
-            trace=_trace_bytes(trace),
+            trace=_trace_bytes(cause.trace_id if cause else None),
+            origin_json=_origin_json(cause.origin if cause else None),
         )
 
     def _write(
         self,
         record_type: RecordType,
         record: FileRecord,
-        trace: TraceId | None,
+        cause: Cause | None,
         present_name: str | None = None,
     ) -> Stored:
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        entry = self._entry(record_type, record, trace, outcomes.put)
+        entry = self._entry(record_type, record, cause, outcomes.put)
         entry.present_name = present_name
         self._writer.submit(entry)
         stored = self._answer(outcomes)
@@ -714,6 +721,10 @@ def _content_name(record: FileRecord) -> str:
 
 def _trace_bytes(trace: TraceId | None) -> bytes:
     return bytes.fromhex(trace) if trace else NO_TRACE
+
+
+def _origin_json(origin: Origin | None) -> bytes:
+    return orjson.dumps(origin.__dict__) + b"\n" if origin is not None else b""
 
 
 def _microseconds(moment: datetime) -> int:

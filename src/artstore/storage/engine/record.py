@@ -28,7 +28,7 @@ PAYLOAD_BYTES_MAX: Final = 1 << 23
 """A record of 1 MiB and an inlined content of at most 4 MiB fit; a larger length is damage."""
 
 _CHANGE: Final = struct.Struct(">q16sI")
-"""time in microseconds since 1970, trace id, length of the file's record."""
+"""time in microseconds since 1970, trace id, length of the file's record and its origin."""
 
 _CHECKPOINT: Final = struct.Struct(">Q")
 
@@ -103,17 +103,24 @@ class ChangePayload(NamedTuple):
     tail: bytes
     """With `FLAG_INLINE`, the content. Else where it lies until now: for `created` its name
     in tmp/, for `updated` its former name, if the change gave it another extension."""
+    origin_json: bytes = b""
+    """Of an upload, how it came (`core.model.file.Origin`): JSON and a newline, or nothing."""
 
 
 def encode_change(payload: ChangePayload) -> bytes:
-    head = _CHANGE.pack(payload.at_us, payload.trace, len(payload.record_json))
-    return b"".join((head, payload.record_json, payload.tail))
+    length = len(payload.record_json) + len(payload.origin_json)
+    head = _CHANGE.pack(payload.at_us, payload.trace, length)
+    return b"".join((head, payload.record_json, payload.origin_json, payload.tail))
 
 
 def decode_change(data: bytes) -> ChangePayload:
     at_us, trace, length = _CHANGE.unpack_from(data)
     middle = _CHANGE.size + length
-    return ChangePayload(at_us, trace, data[_CHANGE.size : middle], data[middle:])
+    # JSON has no bare newline inside, so the first one ends the record.
+    record = data.find(b"\n", _CHANGE.size, middle) + 1 or middle
+    return ChangePayload(
+        at_us, trace, data[_CHANGE.size : record], data[middle:], data[record:middle]
+    )
 
 
 def encode_checkpoint(covers: int) -> bytes:
@@ -275,11 +282,13 @@ def feed_line(record: Record) -> bytes | None:
     payload = decode_change(record.payload)
     at = format_time(payload.at_us)
     trace = b"null" if payload.trace == NO_TRACE else b'"%b"' % payload.trace.hex().encode()
-    return b'{"seq":%d,"type":"%b","at":"%b","trace_id":%b,"%b":%b}\n' % (
+    origin = b'"origin":%b,' % payload.origin_json[:-1] if payload.origin_json else b""
+    return b'{"seq":%d,"type":"%b","at":"%b","trace_id":%b,%b"%b":%b}\n' % (
         record.sequence,
         name,
         at.encode(),
         trace,
+        origin,
         member,
         payload.record_json[:-1],
     )

@@ -23,10 +23,10 @@ from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.record import BLOCK_BYTES
 from artstore.storage.engine.refusals import LogCorrupt
 
-FORMAT_VERSION: Final = 2
-"""Since 2 a segment may hold findings and changes of mode."""
+FORMAT_VERSION: Final = 3
+"""Since 2 a segment may hold findings and changes of mode, since 3 origins of uploads."""
 
-_READABLE: Final = (1, 2)
+_READABLE: Final = (1, 2, 3)
 SEGMENT_HEADER: Final = struct.Struct(">8sI16sQII")
 """magic, format version, log id, first sequence, CRC of the record before it, CRC of this.
 It has the first block for itself; records begin in the second."""

@@ -71,10 +71,11 @@ class Entry:
     trace: bytes
     content: bytes | None = None
     present_name: str | None = None
+    origin_json: bytes = b""
 
     @property
     def size(self) -> int:
-        return len(self.record_json) + len(self.content or b"")
+        return len(self.record_json) + len(self.origin_json) + len(self.content or b"")
 
     @property
     def unflushed_bytes(self) -> int:
@@ -85,7 +86,7 @@ class Entry:
     def body(self) -> Body:
         tail = self.content if self.content is not None else (self.present_name or "").encode()
         flags = FLAG_INLINE if self.content is not None else 0
-        payload = ChangePayload(self.at_us, self.trace, self.record_json, tail)
+        payload = ChangePayload(self.at_us, self.trace, self.record_json, tail, self.origin_json)
         return Body(self.type, flags, encode_change(payload))
 
     def placeable(self, sequence: int) -> Placeable:

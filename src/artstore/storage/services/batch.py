@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, InvalidRequest
 from artstore.core.model.batch import BatchDraft, BatchFile, split_batch
-from artstore.core.model.event import TraceId
+from artstore.core.model.event import Cause, TraceId
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId, parse_file_id
 from artstore.core.tracing import current_trace_id
@@ -27,7 +27,7 @@ PREPARED_HERE_BYTES_MAX: Final = 512 << 10
 class _Small(NamedTuple):
     record: FileRecord
     content: bytes
-    trace: TraceId | None
+    cause: Cause
 
 
 class _Large(NamedTuple):
@@ -112,7 +112,7 @@ class BatchIntake:
         if len(content) > self._intake.inline_bytes_max:
             return _Large(file_id, draft, content, draft.trace_id or trace)
         record = new_record(file_id, draft, len(content), sha256_here(content), now)
-        return _Small(record, content, draft.trace_id or trace)
+        return _Small(record, content, Cause(draft.trace_id or trace, draft.origin))
 
     async def _store(
         self, prepared: Sequence[_Small | _Large | ArtStoreError], outcomes: _Outcomes

@@ -13,7 +13,7 @@ import orjson
 
 from artstore.core.errors import ArtStoreError, UnknownFile
 from artstore.core.http import Transport
-from artstore.core.model.event import TraceId
+from artstore.core.model.event import Cause, TraceId
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
@@ -136,7 +136,7 @@ class Copies:
         except BaseException:
             self._engine.abort_upload(upload)
             raise
-        return self._engine.finish_upload(upload, record, trace)
+        return self._engine.finish_upload(upload, record, Cause(trace))
 
     async def _repair(self, source: SourceElement, record: FileRecord) -> Stored:
         """The content only: a later state of the record follows as a copy does."""

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from artstore.core.model.event import TraceId
+from artstore.core.model.event import Cause
 from artstore.core.model.file import FileRecord
 from artstore.storage.engine.engine import Engine, NewSmallFile
 from artstore.storage.engine.writer import Done, Outcome
@@ -24,15 +24,13 @@ class Gate:
         self._ready: deque[tuple[Settle, Outcome]] = deque()
         self._is_woken = False
 
-    def put(
-        self, record: FileRecord, content: bytes, trace: TraceId | None, settle: Settle
-    ) -> None:
+    def put(self, record: FileRecord, content: bytes, cause: Cause, settle: Settle) -> None:
         """Store a small file (`Engine.put`). `settle` learns what became of it.
 
         Files that come in one round of the event loop go to the engine together: one lock,
         one wake-up of its thread, one group of the log.
         """
-        self._leaving.append(NewSmallFile(record, content, trace, self._behind(settle)))
+        self._leaving.append(NewSmallFile(record, content, cause, self._behind(settle)))
         if len(self._leaving) == 1:
             self._loop.call_soon(self._submit)
 

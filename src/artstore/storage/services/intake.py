@@ -9,7 +9,7 @@ from typing import Final
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, DigestMismatch
 from artstore.core.model.batch import HEAD_BYTES_MAX
-from artstore.core.model.event import TraceId
+from artstore.core.model.event import Cause, TraceId
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
@@ -80,7 +80,7 @@ class Intake:
             if not answer.done():
                 answer.set_result(outcome)
 
-        self._gate.put(record, content, current_trace_id(), settle)
+        self._gate.put(record, content, Cause(current_trace_id(), draft.origin), settle)
         outcome = await answer
         if isinstance(outcome, ArtStoreError):
             raise outcome
@@ -106,7 +106,8 @@ class Intake:
             # Also when the request is cancelled: nothing may stay behind.
             await self._threads.run(self._engine.abort_upload, upload)
             raise
-        return await self._threads.run(self._engine.finish_upload, upload, record, trace)
+        cause = Cause(trace, draft.origin)
+        return await self._threads.run(self._engine.finish_upload, upload, record, cause)
 
 
 def sha256_here(content: bytes) -> str:

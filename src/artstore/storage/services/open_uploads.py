@@ -9,6 +9,7 @@ from typing import Final
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, DigestMismatch, UnknownFile, UnknownUpload
 from artstore.core.logging import get_logger
+from artstore.core.model.event import Cause
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.open_upload import Completion, NewOpenUpload, OpenUploadState
@@ -170,7 +171,7 @@ class OpenUploads:
         except BaseException:
             self._engine.abort_upload(incoming)
             raise
-        return self._engine.finish_upload(incoming, record, current_trace_id())
+        return self._engine.finish_upload(incoming, record, Cause(current_trace_id(), draft.origin))
 
 
 def _next(blocks: Iterator[bytes]) -> bytes:

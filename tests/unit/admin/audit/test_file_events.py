@@ -14,7 +14,7 @@ from artstore.admin.repository.audit_feeds import Intent
 from artstore.admin.services.audit.file_events import FileEvents, event_id_of, kind_of
 from artstore.core.model.audit import AuditEvent, PersonalField, commitment
 from artstore.core.model.event import Change, ChangeType, Note, NoteType
-from artstore.core.model.file import FileRecord, Uploader
+from artstore.core.model.file import FileRecord, Origin, Uploader
 
 TRACE = "0123456789abcdef" * 2
 
@@ -46,6 +46,18 @@ def test_the_entry_is_the_one_the_model_spells(kind: ChangeType, subject: str) -
     assert (event.at, event.kind, event.outcome) == (made.at, made.kind, made.outcome)
     assert (event.actor.person, event.actor.account) == (made.person, made.account)
     assert event.file_id == str(made.file_id)
+
+
+def test_an_upload_says_by_which_token_and_from_where_it_came() -> None:
+    origin = Origin(token_id="t-1", address="203.0.113.9", services=("edge/edge-1", "ingester/i-1"))
+    made = row(change(ChangeType.CREATED).model_copy(update={"origin": origin}))
+
+    event, facts = AuditEvent.from_entry(made.entry), orjson.loads(made.facts or b"")
+    assert event.to_entry() == made.entry
+    assert (event.actor.person, event.actor.token_id) == ("7", "t-1")
+    assert event.actor.services == ("edge/edge-1", "ingester/i-1")
+    assert facts["client_address"]["value"] == "203.0.113.9"
+    assert b"203.0.113.9" not in made.entry, "the log itself holds no address"
 
 
 def test_every_commitment_opens() -> None:

@@ -186,13 +186,17 @@ def _actor(change: Change, intent: Intent | None) -> tuple[dict[str, Any], dict[
         return _asker(intent)
     person = account = None
     known: dict[str, str | None] = {}
+    came: dict[str, Any] = {}
     match change.type:
         case ChangeType.CREATED:
             person, account = ids_of(change.record.uploaded_by.subject)
             known["actor_name"] = change.record.uploaded_by.name
+            if change.origin is not None:
+                came = {"token_id": change.origin.token_id, "services": change.origin.services}
+                known["client_address"] = change.origin.address
         case ChangeType.DELETED if change.record.deleted is not None:
             known["actor_name"] = change.record.deleted.by
-    return {**_NOBODY, "person": person, "account": account}, known
+    return {**_NOBODY, "person": person, "account": account, **came}, known
 
 
 def _asker(intent: Intent) -> tuple[dict[str, Any], dict[str, str | None]]:
