@@ -1,5 +1,6 @@
 """One suite for everything that a log can lie in."""
 
+import gzip
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from tests.support.seaweedfs import SeaweedFs
 from tests.support.transparency import LOG_KEY, ORIGIN, T0, FolderFs, entry, folder_store, make_log
 
 from artstore.core.tlog.bucket import BucketStore
-from artstore.core.tlog.errors import LogStopped, ObjectConflict, ObjectMissing
+from artstore.core.tlog.errors import DamagedLog, LogStopped, ObjectConflict, ObjectMissing
 from artstore.core.tlog.folder import ASIDE, FolderStore
 from artstore.core.tlog.inspection import inspect_log
 from artstore.core.tlog.log import Log
@@ -145,6 +146,59 @@ def test_a_temporary_file_that_is_a_published_file_too_is_not_written_into(tmp_p
         store.publish({"a": b"other"})
 
     assert store.read("a") == b"published"
+
+
+def test_full_entry_bundles_are_compressed_in_a_folder_and_read_as_they_were(
+    tmp_path: Path,
+) -> None:
+    store, text = FolderStore(tmp_path), b"the same again " * 1000
+    paths = ("tile/entries/x001/234", "tile/entries/000.p/9", "tile/0/000")
+    store.publish(dict.fromkeys(paths, text))
+
+    packed = tmp_path / "tile/entries/x001/234.gz"
+    assert packed.stat().st_size < len(text) / 20
+    assert gzip.decompress(packed.read_bytes()) == text
+    assert [(tmp_path / path).read_bytes() for path in paths[1:]] == [text] * 2
+    assert {store.read(path) for path in paths} == {text}
+    assert store.names("tile/entries/x001") == ["234"]
+    store.publish({paths[0]: text})
+    with pytest.raises(ObjectConflict):
+        store.publish({paths[0]: b"other"})
+    store.set_aside(paths[0])
+    assert store.names("tile/entries/x001") == []
+
+
+def test_a_folder_from_before_compression_is_gone_on_with(tmp_path: Path) -> None:
+    log = make_log(FolderStore(tmp_path))
+    log.append([entry(number) for number in range(600)], T0)
+    for packed in list(tmp_path.glob("tile/entries/*.gz")):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+
+    again = Log.open(FolderStore(tmp_path), ORIGIN, [LOG_KEY])
+    again.append([entry(number) for number in range(600, 900)], T0)
+
+    assert list(inspect_log(again.reader())) == []
+    assert sorted(path.name for path in tmp_path.glob("tile/entries/0??*") if path.is_file()) == [
+        "000",
+        "001",
+        "002.gz",
+    ]
+    store = FolderStore(tmp_path)
+    with pytest.raises(ObjectConflict):
+        store.publish({"tile/entries/000": b"other"})
+    assert not (tmp_path / "tile/entries/000.gz").exists()
+
+
+def test_a_damaged_bundle_is_said_to_be_one(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.publish({"tile/entries/000": b"text" * 100})
+    path = tmp_path / "tile/entries/000.gz"
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-5])
+
+    with pytest.raises(DamagedLog, match="cannot be unpacked"):
+        store.read("tile/entries/000")
 
 
 class TestBucket:

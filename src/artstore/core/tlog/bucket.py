@@ -5,13 +5,10 @@ not. What is published is created on the condition that its name is free, and th
 replaced on the condition that it is still the one that was read last. So of two writers the
 second stops, even if both believe that they are alone.
 
-Full entry bundles, which are text and the largest part of a log, are stored with
-`Content-Encoding: gzip`, as c2sp.org/tlog-tiles lets a log serve them; hashes do not get smaller.
+Full entry bundles are compressed (`packing`) and say so: `Content-Encoding: gzip`.
 """
 
 import errno
-import gzip
-import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,13 +18,13 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import ObjectStore
 
-from artstore.core.tlog.errors import DamagedLog, ObjectConflict, ObjectMissing
+from artstore.core.tlog.errors import ObjectConflict, ObjectMissing
 from artstore.core.tlog.folder import ASIDE
+from artstore.core.tlog.packing import is_packed, pack, unpack
 
 CONCURRENCY: Final = 16
 """One append writes a few objects; a long one, up to 64 tiles at once."""
 
-_ENTRIES: Final = "tile/entries/"
 _ENCODING: Final = "Content-Encoding"
 
 
@@ -51,12 +48,7 @@ class BucketStore:
         with _reaching(path):
             result = obstore.get(self._bucket, path)
             data = bytes(result.bytes())
-        if result.attributes.get(_ENCODING) != "gzip":
-            return data
-        try:
-            return gzip.decompress(data)
-        except (OSError, EOFError, zlib.error):
-            raise DamagedLog(f"{path} cannot be unpacked") from None
+        return unpack(path, data) if result.attributes.get(_ENCODING) == "gzip" else data
 
     def publish(self, objects: Mapping[str, bytes]) -> None:
         with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="log-bucket") as pool:
@@ -110,8 +102,8 @@ class BucketStore:
         return list({path.removeprefix(inside) for path in paths if path.startswith(inside)})
 
     def _create(self, path: str, data: bytes) -> None:
-        packed = path.startswith(_ENTRIES) and ".p/" not in path
-        content = gzip.compress(data, mtime=0) if packed else data
+        packed = is_packed(path)
+        content = pack(data) if packed else data
         attributes = {_ENCODING: "gzip"} if packed else {}
         try:
             with _reaching(path):

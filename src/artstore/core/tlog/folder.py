@@ -4,6 +4,9 @@ A file is written beside its place under a temporary name, flushed, and then giv
 link, which unlike a rename never replaces. Then the folder is flushed, and every folder above it
 that was newly made. Only `replace` renames over an old file, and only what may change, the
 checkpoint, is written that way.
+
+Full entry bundles are compressed (`packing`) and have `.gz` behind their name; older logs have them
+as they are, and both are read.
 """
 
 from collections.abc import Mapping
@@ -12,6 +15,7 @@ from typing import Self
 
 from artstore.core.tlog.errors import LogStopped, ObjectConflict, ObjectMissing
 from artstore.core.tlog.files import Files, LocalFiles, read_file, write_new_file
+from artstore.core.tlog.packing import ENTRIES, SUFFIX, is_packed, pack, unpack
 
 ASIDE = "set-aside"
 TEMPORARY = ".incoming-"
@@ -61,6 +65,11 @@ class FolderStore:
             self._lock = None
 
     def read(self, path: str) -> bytes:
+        if is_packed(path):
+            try:
+                return unpack(path, read_file(self._files, self._path(path + SUFFIX)))
+            except (FileNotFoundError, NotADirectoryError):
+                pass
         try:
             return read_file(self._files, self._path(path))
         except (FileNotFoundError, NotADirectoryError):
@@ -70,9 +79,10 @@ class FolderStore:
         changed: set[str] = set()
         for path, data in objects.items():
             changed |= self._opened(_folder_of(self._path(path)))
-            temporary = self._write_beside(path, data)
+            stored = self._stored(path)
+            temporary = self._write_beside(stored, pack(data) if stored != path else data)
             try:
-                self._files.link(temporary, self._path(path))
+                self._files.link(temporary, self._path(stored))
             except FileExistsError:
                 if self.read(path) != data:
                     raise ObjectConflict(path) from None
@@ -96,6 +106,7 @@ class FolderStore:
         self._durable.discard(path)
 
     def set_aside(self, path: str) -> None:
+        path = self._stored(path)
         source = self._path(path)
         if not self._files.exists(source):
             return
@@ -112,7 +123,15 @@ class FolderStore:
             found = list(self._files.names(self._path(folder)))
         except FileNotFoundError:
             return []
+        if folder.startswith(ENTRIES):
+            found = [name.removesuffix(SUFFIX) for name in found]
         return [name for name in found if not name.startswith(TEMPORARY)]
+
+    def _stored(self, path: str) -> str:
+        """Under which name: where there is an old one that is not compressed, under that."""
+        if not is_packed(path) or self._files.exists(self._path(path)):
+            return path
+        return path + SUFFIX
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"
