@@ -1,6 +1,11 @@
 """Fixtures for all tests: real servers, started when the first test needs them."""
 
+import signal
 from pathlib import Path
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell: what tests start must be interruptible all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SUPPORT = Path(__file__).parent / "support"
 

@@ -5,6 +5,7 @@ files belong together. Files come in the order of their names, which puts the lo
 """
 
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
@@ -23,7 +24,7 @@ class BySharedNeed(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     # Else the files with the most tests come first, and those take the least time.
     config.option.loadscopereorder = False
-    return BySharedNeed(config)
+    return BySharedNeed(config, log)
