@@ -8,10 +8,11 @@ Starts an ArtStore of its own and uploads files of 4 KiB through the edge, in ro
     followed   catalogue rows and audit events are written, but no log
     audited    everything
 
-What is left out is left out by holding the advisory locks of those who do it, as another
-instance would. What piled up meanwhile is written down before the next phase begins, and how
-fast that goes is the other figure. `--rate` sends so many uploads a second instead of as many
-as are answered: latencies compare at one and the same load only.
+Beside the latencies it prints the CPU time of each process per upload, which other work on the
+machine disturbs little. What is left out is left out by holding the advisory locks of those who
+do it, as another instance would. What piled up meanwhile is written down before the next phase
+begins, and how fast that goes is the other figure. `--rate` sends so many uploads a second
+instead of as many as are answered: latencies compare at one and the same load only.
 """
 
 import argparse
@@ -23,8 +24,8 @@ import ssl
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -39,6 +40,7 @@ from artstore.local.home import Home
 from artstore.local.modules import ELEMENTS
 from artstore.local.ports import free_ports
 from artstore.local.stack import Stack
+from benchmarks.ingester_small_files import cpu_s
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -69,6 +71,8 @@ class Measured:
     uploads_per_s: float
     p50_ms: float
     p99_ms: float
+    cpu_us: Mapping[str, float]
+    """Of each process, for one upload."""
 
 
 async def _upload(load: Load) -> Measured:
@@ -99,11 +103,21 @@ async def _upload(load: Load) -> Measured:
             tasks.create_task(run(session, worker))
     cuts = quantiles(latencies, n=100)
     elapsed_s = time.perf_counter() - started
-    return Measured(len(latencies) / elapsed_s, cuts[49] * 1000, cuts[98] * 1000)
+    return Measured(len(latencies) / elapsed_s, cuts[49] * 1000, cuts[98] * 1000, {})
 
 
-def upload(load: Load) -> Measured:
+def upload(load: Load, pids: Mapping[str, int]) -> Measured:
     """In a process of its own."""
+    before = {name: cpu_s(pid) for name, pid in pids.items()}
+    measured = _upload_elsewhere(load)
+    uploads = measured.uploads_per_s * load.seconds
+    return replace(
+        measured,
+        cpu_us={name: (cpu_s(pid) - before[name]) / uploads * 1e6 for name, pid in pids.items()},
+    )
+
+
+def _upload_elsewhere(load: Load) -> Measured:
     context = multiprocessing.get_context("fork")
     results: multiprocessing.Queue[Measured] = context.Queue()
     process = context.Process(target=lambda: results.put(uvloop.run(_upload(load))))
@@ -146,13 +160,13 @@ def drained(connection: Connection, size: int) -> float:
     return time.perf_counter() - started
 
 
-def measure(connection: Connection, load: Load, rounds: int) -> None:
+def measure(connection: Connection, load: Load, pids: Mapping[str, int], rounds: int) -> None:
     found: dict[str, list[Measured]] = defaultdict(list)
     for number in range(rounds):
         for name, keys in PHASES.items():
             before = logged(connection)
             with held(connection, keys):
-                found[name].append(upload(load))
+                found[name].append(upload(load, pids))
             uploads = round(found[name][-1].uploads_per_s * load.seconds)
             during = (logged(connection) - before) / load.seconds
             seconds = drained(connection, before + uploads)
@@ -165,6 +179,8 @@ def measure(connection: Connection, load: Load, rounds: int) -> None:
                 f"  the rest in {seconds:5.1f} s ({catching_up:.0f}/s)",
                 flush=True,
             )
+            costs = ", ".join(f"{process} {us:.0f}" for process, us in measured.cpu_us.items())
+            print(f"            CPU us an upload: {costs}", flush=True)
     alone = found["alone"]
     for name in ("followed", "audited"):
         for what in ("p50_ms", "p99_ms"):
@@ -200,7 +216,8 @@ def main() -> None:
                 )
             url = stack.layout.postgres.url(stack.layout.superuser)
             with psycopg.connect(url, autocommit=True) as connection:
-                measure(connection, load, options.rounds)
+                pids = {report.name: report.pid for report in stack.processes() if report.pid}
+                measure(connection, load, pids, options.rounds)
         finally:
             stack.stop()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.support.processes import wait_until
 from tests.support.stack import RunningStack
 
 from artstore.client import ArtStore, AsyncArtStore
+from artstore.client.records import PAGE_ITEMS_MAX
 from artstore.core.tlog.notes.checkpoint import Checkpoint
 from artstore.core.tlog.notes.note import Note
 
@@ -179,6 +181,24 @@ def test_a_timeline_tells_one_files_story(artstore: Run, bundle: tuple[Path, str
     assert kinds[0] == "file.uploaded"
     assert {"file.downloaded", "file.changed"} <= set(kinds)
     assert {event["file_id"] for event in events} == {bundle[1]}
+    deposit = events[0]
+    assert deposit["actor"]["token_id"]
+    assert deposit["actor"]["services"] == ["edge/edge-1", "ingester/ingester-1"]
+    assert "client_address" in deposit["personal"]
+
+
+def test_a_long_timeline_is_told_to_its_end(store: ArtStore) -> None:
+    """Of a file that is read more often than one page has events."""
+    stored = store.put(b"popular", filename="popular.txt")
+    reads = PAGE_ITEMS_MAX + 5
+    for _ in range(reads):
+        store.get(stored.file_id, BytesIO())
+
+    def events() -> list[str]:
+        return [event.event["kind"] for event in store.audit.timeline(stored.file_id)]
+
+    wait_until(lambda: len(events()) == reads + 1, "the last event")
+    assert events() == ["file.uploaded", *["file.downloaded"] * reads]
 
 
 def test_events_are_found_by_what_they_say(artstore: Run, bundle: tuple[Path, str]) -> None:

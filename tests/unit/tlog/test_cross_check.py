@@ -50,6 +50,13 @@ def roots_of(ranges: list[tuple[int, int]]) -> list[bytes]:
     return [tree_root(LEAVES[start:end]) for start, end in ranges]
 
 
+def unpack(folder: Path) -> None:
+    """What a web server does with full entry bundles on the way."""
+    for packed in list(folder.rglob("*.gz")):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+
+
 class TestPymerkle:
     """https://pypi.org/project/pymerkle: RFC 9162 trees, by another author."""
 
@@ -95,9 +102,7 @@ class TestTlogScales:
         log = make_log(FolderStore(tmp_path), [LOG_KEY, LOG_KEY_PQ])
         for start in range(0, size, 500):
             log.append([entry(number) for number in range(start, min(start + 500, size))], T0)
-        for packed in tmp_path.rglob("*.gz"):  # what a web server does on the way
-            packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
-            packed.unlink()
+        unpack(tmp_path)
 
         theirs = scales.reader.TilesReader(scales.backend.LocalBackend(tmp_path))
         checkpoint = theirs.get_checkpoint()
@@ -142,6 +147,7 @@ class TestAicsTlog:
         log = make_log(FolderStore(tmp_path))
         for start in range(0, 1500, 500):
             log.append([entry(number) for number in range(start, start + 500)], T0)
+        unpack(tmp_path)
         note = aics.parse_note(cosigned(log.note).to_bytes())
 
         result = aics.verify_checkpoint(
