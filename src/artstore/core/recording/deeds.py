@@ -77,6 +77,7 @@ class EventMaker:
     def __init__(self, clock: Clock, service: str | None = None) -> None:
         """`service`: `<module>/<instance>`; where it is given, it is part of every event."""
         self._clock = clock
+        self.service = service
         self._services = (service,) if service else ()
         self._ids = FileIdSource()
 

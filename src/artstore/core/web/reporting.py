@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from artstore.core.recording.configuration import tell_changed_settings
 from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.reports import Deliver, Reports
 from artstore.core.recording.spool import Spool
@@ -25,7 +26,7 @@ async def reporting(
         ConfigurationError: There is no folder to keep reports in, or it cannot be used.
     """
     async with contextlib.AsyncExitStack() as stack:
-        folder = settings.audit_spool_folder
+        folder = lasting = settings.audit_spool_folder
         if folder is None:
             if settings.profile == "production":
                 raise ConfigurationError("production needs a folder for audit events that wait")
@@ -38,6 +39,9 @@ async def reporting(
         reports = Reports(spool, deliver, events)
         await stack.enter_async_context(reports.running())
         app.state.refusals = Refusals(reports)
+        if lasting is not None and events.service is not None:
+            values = settings.model_dump(mode="json")
+            await tell_changed_settings(reports, lasting, events.service, values)
         telling = asyncio.create_task(app.state.refusals.run())
         stack.push_async_callback(_ended, telling)
         yield reports

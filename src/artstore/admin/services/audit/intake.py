@@ -15,10 +15,11 @@ from artstore.core.model.audit import AuditEvent, AuditKind, Disclosures, commit
 from artstore.core.tls import PeerIdentity
 
 LINES_MAX: Final = 1000
+_OF_ALL: Final = frozenset({AuditKind.ACCESS_REFUSED, AuditKind.CONFIGURATION_CHANGED})
 _REPORTED_BY: Final = {
-    "ingester": frozenset({AuditKind.ACCESS_REFUSED}),
-    "query": frozenset({AuditKind.ACCESS_REFUSED, AuditKind.FILE_DOWNLOADED}),
-    "storage": frozenset({AuditKind.ACCESS_REFUSED}),
+    "ingester": _OF_ALL,
+    "query": _OF_ALL | {AuditKind.FILE_DOWNLOADED},
+    "storage": _OF_ALL,
 }
 """What each module may say. Everything else has its event where it happens."""
 REPORTERS: Final = tuple(_REPORTED_BY)
