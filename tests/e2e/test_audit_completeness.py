@@ -238,6 +238,7 @@ def test_each_account_has_one_event_of_its_making(
     with psycopg.connect(stack.superuser_url) as connection:
         rows = connection.execute("SELECT client_id FROM identity.service_accounts").fetchall()
         keys = connection.execute("SELECT kid FROM identity.signing_keys").fetchall()
+        receipt_keys = connection.execute("SELECT kid FROM audit.receipt_keys").fetchall()
     made = [event for event in log if event["kind"] == "account.created"]
     names = Counter(
         event["details"]["client_id"] for event in made if "client_id" in event["details"]
@@ -246,11 +247,15 @@ def test_each_account_has_one_event_of_its_making(
     assert traffic.accounts <= set(names)
 
     key_events = Counter(
-        event["target"]["id"]
+        (event["target"]["type"], event["target"]["id"])
         for event in log
-        if event["kind"] == "key.created" and event["target"]["type"] == "token_key"
+        if event["kind"] == "key.created" and event["target"] is not None
     )
-    assert key_events == Counter(row[0] for row in keys)
+    assert key_events == Counter(
+        (kind, row[0])
+        for kind, rows in (("token_key", keys), ("receipt_key", receipt_keys))
+        for row in rows
+    )
 
 
 def test_each_token_and_each_download_has_its_event(log: list[Event], traffic: Traffic) -> None:
