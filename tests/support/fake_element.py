@@ -20,6 +20,7 @@ from tests.support.issuer import listening
 from tests.support.pki import Pki
 
 from artstore.core.model.batch import BatchDraft, BatchFile, split_batch
+from artstore.core.model.completion import COMPLETION_BYTES, StreamedDraft, unpack_completion
 from artstore.core.model.element import ElementEntry
 from artstore.core.model.file import Digest, FileDraft, FileRecord
 from artstore.core.web.problems import MEDIA_TYPE, status_of
@@ -168,20 +169,25 @@ class FakeElement:
     async def _store(self, request: web.Request) -> tuple[int, FileRecord]:
         try:
             (length,) = struct.unpack(">I", await request.content.readexactly(4))
-            draft = FileDraft.model_validate_json(await request.content.readexactly(length))
-            digest, size, kept = hashlib.sha256(), 0, bytearray()
+            draft = StreamedDraft.model_validate_json(await request.content.readexactly(length))
+            digest, size, kept, tail = hashlib.sha256(), 0, bytearray(), b""
+            kept_back = COMPLETION_BYTES if draft.completion_follows else 0
             async for chunk in request.content.iter_any():
-                digest.update(chunk)
-                size += len(chunk)
+                rest = tail + chunk
+                passed = rest[: max(0, len(rest) - kept_back)]
+                tail = rest[len(passed) :]
+                digest.update(passed)
+                size += len(passed)
                 if self.keep_content:
-                    kept += chunk
+                    kept += passed
+            completed = unpack_completion(tail).fill_in(draft) if kept_back else draft
         except BaseException:
             self.aborted += 1
             raise
         file_id = request.match_info["file_id"]
         status = 200 if file_id in self.arrived else 201
-        self.arrived[file_id] = Arrived(draft, bytes(kept), request.content_length)
-        return status, record_of(draft, file_id, digest.hexdigest(), size)
+        self.arrived[file_id] = Arrived(completed, bytes(kept), request.content_length)
+        return status, record_of(completed, file_id, digest.hexdigest(), size)
 
     def _refusal(self) -> web.Response:
         assert self.failure is not None
@@ -211,4 +217,5 @@ def record_of(draft: FileDraft, file_id: str, sha256: str, size: int) -> FileRec
         retention=draft.retention,
         tags=draft.tags,
         metadata=draft.metadata,
+        scan=draft.scan,
     )

@@ -17,6 +17,7 @@ from joserfc.jwk import RSAKey
 from tests.support.pki import Pki
 
 from artstore.core.audit.receipts import PublicReceiptKey, thumbprint
+from artstore.core.model.admission import AdmissionRules
 from artstore.core.model.element import ElementEntry
 from artstore.core.tls import server_context
 from artstore.core.tokens import ALGORITHM, AUDIENCE, TOKEN_TYPE
@@ -32,10 +33,12 @@ class Issuer:
         self._key = RSAKey.generate_key(2048, {"kid": uuid4().hex, "use": "sig"}, private=True)
         self._stack = AsyncExitStack()
         self.elements: Sequence[ElementEntry] = ()
+        self.rules = AdmissionRules()
         self.away = False
         self.takes_reports = True
         self.reports: list[dict[str, Any]] = []
         """What services told for the audit log."""
+        self.rules_read = 0
         self.receipt_keys: list[PublicReceiptKey] = []
         """What services sign deposit receipts with."""
         self.url = ""
@@ -44,6 +47,7 @@ class Issuer:
         app = web.Application()
         app.router.add_get("/.well-known/jwks.json", self._jwks)
         app.router.add_get("/api/v1/storage-elements", self._registry)
+        app.router.add_get("/api/v1/admission-rules", self._admission_rules)
         app.router.add_get("/api/v1/revocations/news", self._revocations)
         app.router.add_post("/api/v1/audit/reports", self._reports)
         app.router.add_post("/api/v1/receipt-keys", self._receipt_key)
@@ -64,6 +68,12 @@ class Issuer:
             raise web.HTTPServiceUnavailable
         await asyncio.sleep(int(request.query["wait"]))
         return web.json_response({"revocations": [], "age_s": 0})
+
+    async def _admission_rules(self, _: web.Request) -> web.Response:
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        self.rules_read += 1
+        return web.json_response(text=self.rules.model_dump_json())
 
     async def _reports(self, request: web.Request) -> web.Response:
         if self.away or not self.takes_reports:

@@ -86,6 +86,27 @@ class BodyStalled(ArtStoreError):
     title = "The body stopped coming"
 
 
+class QuotaExceeded(ArtStoreError):
+    """Carries `quota_of`: `collection` or `account`, and the limit that is reached."""
+
+    code = "quota_exceeded"
+    title = "The quota is used up"
+
+
+class TypeNotAllowed(ArtStoreError):
+    """Carries `content_type`: what the content is, as its bytes say."""
+
+    code = "type_not_allowed"
+    title = "The collection does not take files of this type"
+
+
+class TypeMismatch(ArtStoreError):
+    """The content is not what its sender declared. Carries `content_type`, what it is."""
+
+    code = "type_mismatch"
+    title = "The content is not of the declared type"
+
+
 class RangeNotSatisfiable(ArtStoreError):
     """Carries `size_bytes`, so that the answer can name the real length."""
 

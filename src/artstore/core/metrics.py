@@ -92,6 +92,13 @@ UPLOADS = Counter(
     registry=REGISTRY,
 )
 
+TYPE_MISMATCHES = Counter(
+    "artstore_type_mismatches",
+    "Uploads whose content is not of the declared type, by what became of them: refuse, flag.",
+    ["action"],
+    registry=REGISTRY,
+)
+
 # --- query ----------------------------------------------------------------------------
 
 SEARCH_DURATION = Histogram(

@@ -22,11 +22,14 @@ from artstore.ingester.routes import files, uploads
 from artstore.ingester.routes.refusals import LingeringRefusal
 from artstore.ingester.services.batching import Batching
 from artstore.ingester.services.delivery import Elements
+from artstore.ingester.services.detection import Detector
 from artstore.ingester.services.elements import CachedDirectory
+from artstore.ingester.services.inspection import Inspector
 from artstore.ingester.services.intake import Intake
 from artstore.ingester.services.open_uploads import OpenUploadCalls
 from artstore.ingester.services.placement import Placement
 from artstore.ingester.services.resumable import Resumable
+from artstore.ingester.services.rules import CachedRules
 from artstore.ingester.settings import IngesterSettings
 
 
@@ -46,8 +49,11 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         app.state.directory = directory
         revocations = RevocationMirror(clock, settings.revocation_age_max_s)
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
+        app.state.rules = rules = CachedRules(elements, clock, settings.registry_refresh_s)
+        detector = Detector()
+        inspector = Inspector(detector)
         placement = Placement(directory)
-        intake = Intake(placement, Batching(elements), clock)
+        intake = Intake(placement, Batching(elements), clock, rules=rules, inspector=inspector)
         resumable = Resumable(
             placement,
             directory,
@@ -57,10 +63,13 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         )
         register = register_with(transport, settings.admin_url)
         app.state.receipts = receipts = ReceiptIssuer(register, settings.issuer, clock)
-        app.state.ingester = Ingester(settings, clock, intake, resumable, receipts)
+        app.state.ingester = Ingester(settings, clock, intake, resumable, rules, receipts)
         events = EventMaker(clock, f"ingester/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)
-        background = [asyncio.create_task(work) for work in (directory.follow(), receipts.run())]
+        background = [
+            asyncio.create_task(work)
+            for work in (directory.follow(), rules.follow(), receipts.run())
+        ]
         try:
             async with (
                 following(revocations, transport, settings.admin_url, settings),
@@ -71,6 +80,7 @@ def create_app(settings: IngesterSettings) -> FastAPI:
             for task in background:
                 task.cancel()
             await asyncio.wait(background)
+            detector.close()
             await transport.close()
 
     async def signing_keys() -> None:
@@ -81,6 +91,12 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         if directory is None:
             raise Unavailable
         await directory.check()
+
+    async def admission_rules() -> None:
+        rules: CachedRules | None = getattr(app.state, "rules", None)
+        if rules is None:
+            raise Unavailable
+        await rules.check()
 
     async def receipt_key() -> None:
         receipts: ReceiptIssuer | None = getattr(app.state, "receipts", None)
@@ -97,6 +113,7 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         checks={
             "signing_keys": signing_keys,
             "storage_elements": storage_elements,
+            "admission_rules": admission_rules,
             "receipt_key": receipt_key,
         },
     )

@@ -8,6 +8,7 @@ from artstore.core.clock import Clock
 from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.ingester.services.intake import Intake
 from artstore.ingester.services.resumable import Resumable
+from artstore.ingester.services.rules import CachedRules
 from artstore.ingester.settings import IngesterSettings
 
 
@@ -17,6 +18,7 @@ class Ingester:
     clock: Clock
     intake: Intake
     resumable: Resumable
+    rules: CachedRules
     receipts: ReceiptIssuer
 
     @property

@@ -95,13 +95,16 @@ async def test_uploads_go_on_while_the_admin_module_is_away(world: World) -> Non
     assert status == 201
 
 
+CHECKS = ("signing_keys", "storage_elements", "admission_rules", "receipt_key")
+
+
 async def test_ready_when_keys_and_an_element_are_known(world: World) -> None:
     async with world.session.get(
         f"{world.ingester.url}/health/ready", server_hostname="ingester.artstore.internal"
     ) as response:
         assert await response.json() == {
             "status": "ready",
-            "checks": {"signing_keys": "ok", "storage_elements": "ok"},
+            "checks": dict.fromkeys(CHECKS, "ok"),
         }
     for element in world.elements:
         element.writable = False
@@ -111,7 +114,7 @@ async def test_ready_when_keys_and_an_element_are_known(world: World) -> None:
     ) as response:
         assert response.status == 503
         assert (await response.json(content_type=None))["checks"] == {
-            "signing_keys": "ok",
+            **dict.fromkeys(CHECKS, "ok"),
             "storage_elements": "unavailable",
         }
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 from tests.support.fake_element import record_of
 from tests.support.fake_shelf import UPLOADER
+from tests.support.rules import admitting_intake
 
-from artstore.core.clock import SystemClock
 from artstore.core.errors import (
     ArtStoreError,
     DigestMismatch,
@@ -24,7 +24,7 @@ from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.ingester.services.content import SMALL_BYTES, Flowing, take
 from artstore.ingester.services.flow import NotReached
-from artstore.ingester.services.intake import Intake, Stored
+from artstore.ingester.services.intake import Stored
 from artstore.ingester.services.placement import ElementReport, Placement
 
 SMALL = b"x"
@@ -85,7 +85,7 @@ async def store(
         yield content
 
     writer = ScriptedWriter(script)
-    intake = Intake(Placement(directory or Directory()), writer, SystemClock())
+    intake = await admitting_intake(Placement(directory or Directory()), writer)
     draft = FileDraft(original_filename="a", uploaded_by=UPLOADER, size=len(content))
     try:
         return await intake.store(draft, chunks()), writer

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from artstore.core.model.file import FILE_BYTES_MAX, ContentType, FileDraft, FileRecord, Model
+from artstore.core.model.file import FILE_BYTES_MAX, FileDraft, FileRecord, Model
 from artstore.core.model.ids import FileIdField
 
 PART_TYPE: Final = "application/offset+octet-stream"
@@ -29,9 +29,3 @@ class OpenUploadState(NewOpenUpload):
     @property
     def is_whole(self) -> bool:
         return self.offset == self.size
-
-
-class Completion(Model):
-    """What was found out about the content, now that all of it is there."""
-
-    content_type: ContentType | None = None

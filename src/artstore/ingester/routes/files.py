@@ -74,8 +74,7 @@ def _read_raw(
     request: Request, ingester: Ingester, caller: Caller, content_type: str | None, fields: Fields
 ) -> _Upload:
     size = content_length(request)
-    limit_bytes = ingester.settings.upload_bytes_max
-    fits = size is None or size <= limit_bytes
+    fits = size is None or size <= ingester.settings.upload_bytes_max
     draft = draft_file(
         fields,
         caller=caller,
@@ -85,7 +84,8 @@ def _read_raw(
         expected_sha256=declared_sha256(_digest_headers(request.headers.items())),
         origin=origin_of(request, caller, ingester.service),
     )
-    if not fits:
+    limit_bytes = _bytes_max(ingester, draft)
+    if size is not None and size > limit_bytes:
         raise too_large(limit_bytes)
     return _Upload(draft, _body(request, ingester, limit_bytes), size or 0)
 
@@ -113,7 +113,14 @@ async def _read_form(
         expected_sha256=declared_sha256(_digest_headers(head.headers)),
         origin=origin_of(request, caller, ingester.service),
     )
-    return _Upload(draft, _limited(reader.content(), file_bytes_max), size_bytes or 0)
+    content = _limited(reader.content(), _bytes_max(ingester, draft))
+    return _Upload(draft, content, size_bytes or 0)
+
+
+def _bytes_max(ingester: Ingester, draft: FileDraft) -> int:
+    of_collection = ingester.rules.of(draft.collection).size_bytes_max
+    of_all = ingester.settings.upload_bytes_max
+    return of_all if of_collection is None else min(of_all, of_collection)
 
 
 def _with_name_of(head: PartHead, fields: Fields) -> Fields:
@@ -153,6 +160,7 @@ def _created(stored: Stored, receipt: str | None) -> Response:
             "collection": record.collection,
             "original_filename": record.original_filename,
             "content_type": record.content_type,
+            "declared_content_type": record.declared_content_type,
             "uploaded_at": record.uploaded_at,
             "receipt": receipt,
         },

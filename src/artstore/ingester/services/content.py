@@ -1,10 +1,11 @@
 """The bytes of an upload on their way: what is small is held, what is large flows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from artstore.core.model.batch import FILE_OVERHEAD_BYTES
+from artstore.core.model.completion import Completion
 from artstore.core.model.ids import FileId
 
 SMALL_BYTES: Final = 64 * 1024
@@ -33,12 +34,20 @@ class SmallFile(NamedTuple):
         return FILE_OVERHEAD_BYTES + len(self.draft_json) + len(self.content)
 
 
+async def nothing_found() -> Completion:
+    return Completion()
+
+
 @dataclass(frozen=True, slots=True)
 class Flowing:
-    """`size` is `None` when the sender does not say it."""
+    """`size` is `None` when the sender does not say it.
+
+    `complete` is asked when all chunks are gone; what it raises keeps the file from being one.
+    """
 
     chunks: AsyncIterator[bytes]
     size: int | None
+    complete: Callable[[], Awaitable[Completion]] = nothing_found
 
 
 async def take(chunks: AsyncIterator[bytes], size: int | None) -> Small | Flowing:

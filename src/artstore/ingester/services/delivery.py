@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from artstore.core.errors import ArtStoreError, InternalError, Unavailable
 from artstore.core.http import Transport, failure_in
+from artstore.core.model.admission import AdmissionRules
 from artstore.core.model.batch import BATCH_TYPE, pack_file
+from artstore.core.model.completion import COMPLETION_BYTES, pack_completion
 from artstore.core.model.element import ElementInfo, RegisteredElement
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
@@ -60,6 +62,13 @@ class Elements:
         answer = await self._get_json(f"{entry.url}/api/v1/info", "storage")
         try:
             return ElementInfo.model_validate(answer)
+        except ValidationError as error:
+            raise InternalError from error
+
+    async def admission_rules(self) -> AdmissionRules:
+        answer = await self._get_json(f"{self._admin_url}/api/v1/admission-rules", "admin")
+        try:
+            return AdmissionRules.model_validate(answer)
         except ValidationError as error:
             raise InternalError from error
 
@@ -134,8 +143,11 @@ class Elements:
             ArtStoreError: The element's refusal, or the failure of `content` itself.
                 The element kept nothing.
         """
-        flow = Flow(frame_head(draft), content.chunks, self._timeout_s)
-        size_bytes = None if content.size is None else flow.head_bytes + content.size
+        framed = _framed(content)
+        flow = Flow(streamed_head(draft), framed, self._timeout_s)
+        size_bytes = None
+        if content.size is not None:
+            size_bytes = flow.head_bytes + content.size + COMPLETION_BYTES
         async with flow.sent():
             return await self._put(element, file_id, flow.chunks(), size_bytes)
 
@@ -200,3 +212,16 @@ def frame_head(draft: FileDraft) -> bytes:
     """What stands before the content: the length of the draft's JSON, and the JSON."""
     head = encode_draft(draft)
     return _LENGTH.pack(len(head)) + head
+
+
+def streamed_head(draft: FileDraft) -> bytes:
+    """The same, of a content that a completion follows."""
+    head = b'{"completion_follows":true,' + encode_draft(draft)[1:]
+    return _LENGTH.pack(len(head)) + head
+
+
+async def _framed(content: Flowing) -> AsyncIterator[bytes]:
+    """The completion is held back until everything is known: without it, no file comes of it."""
+    async for chunk in content.chunks:
+        yield chunk
+    yield pack_completion(await content.complete())

@@ -5,7 +5,7 @@ was read stays in force until the next one is read.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -19,6 +19,7 @@ from artstore.core.model.element import (
 )
 from artstore.core.model.ids import ElementId
 from artstore.ingester.services.placement import ElementReport
+from artstore.ingester.services.refreshing import keep_fresh
 
 INFO_TIMEOUT_S: Final = 2.0
 
@@ -58,18 +59,11 @@ class CachedDirectory:
     async def follow(self) -> None:
         """Keep the view fresh until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(self.refresh_registry, self._registry_pause_s))
-            group.create_task(self._repeat(self.refresh_elements, self._element_pause_s))
-
-    async def _repeat(
-        self, refresh: Callable[[], Awaitable[None]], pause_s: Callable[[], float]
-    ) -> None:
-        while True:
-            try:
-                await refresh()
-            except Exception as error:  # noqa: BLE001  the loop must outlive whatever it meets
-                self._log.error("view of elements not refreshed", exc_info=error)
-            await asyncio.sleep(pause_s())
+            for refresh, pause_s in (
+                (self.refresh_registry, self._registry_pause_s),
+                (self.refresh_elements, self._element_pause_s),
+            ):
+                group.create_task(keep_fresh("view of elements", refresh, pause_s))
 
     def _registry_pause_s(self) -> float:
         # Until the first answer nothing can be stored: ask often.

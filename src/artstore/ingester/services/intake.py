@@ -26,12 +26,14 @@ from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId, FileIdSource
 from artstore.ingester.services.content import Flowing, Small, take
 from artstore.ingester.services.flow import NotReached
+from artstore.ingester.services.inspection import Inspector
 from artstore.ingester.services.placement import (
     RETRY_AFTER_S,
     ElementReport,
     Placement,
     mode_for,
 )
+from artstore.ingester.services.rules import CachedRules
 
 PASS_ON: Final = (NoRoom, ModeForbids, FileExists)
 """Refusals that say nothing about the file: another element may take it."""
@@ -58,7 +60,17 @@ class Stored:
 
 
 class Intake:
-    def __init__(self, placement: Placement, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        writer: Writer,
+        clock: Clock,
+        *,
+        rules: CachedRules,
+        inspector: Inspector,
+    ) -> None:
+        self._rules = rules
+        self._inspector = inspector
         self._placement = placement
         self._writer = writer
         self._clock = clock
@@ -79,16 +91,22 @@ class Intake:
             NoRoom: No element has room for it.
             Unavailable: No element took it; trying again may help.
             DigestMismatch, SizeMismatch, InvalidMetadata: The element refused it.
+            QuotaExceeded, TypeMismatch, TypeNotAllowed: A rule of its collection forbids it.
         """
         size_bytes = size_guess if draft.size is None else draft.size
-        candidates = self._placement.candidates(size_bytes, mode_for(draft.retention))
-        content = await take(chunks, draft.size)
-        stored = (
-            await self._store_small(candidates, draft, content)
-            if isinstance(content, Small)
-            else await self._store_flowing(candidates, draft, content)
-        )
-        record = stored.record
+        rules = self._rules.of(draft.collection)
+        subject = draft.uploaded_by.subject
+        with self._rules.room_for(draft.collection, subject, size_bytes) as room:
+            candidates = self._placement.candidates(size_bytes, mode_for(draft.retention))
+            content = await take(chunks, draft.size)
+            if isinstance(content, Small):
+                draft = await self._inspector.look_at(draft, content.content, rules)
+                stored = await self._store_small(candidates, draft, content)
+            else:
+                content = self._inspector.watch(draft, content, rules)
+                stored = await self._store_flowing(candidates, draft, content)
+            record = stored.record
+            room.taken_bytes = record.size
         note(file_id=record.file_id, element=stored.element_id, size=record.size)
         return stored
 

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from artstore.core.errors import InternalError
 from artstore.core.http import Transport
+from artstore.core.model.completion import Completion
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.model.open_upload import (
     PART_TYPE,
     ChecksumAlgorithm,
-    Completion,
     NewOpenUpload,
     OpenUploadState,
 )

@@ -17,9 +17,10 @@ from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, BodyStalled, Unavailable, UnknownUpload
 from artstore.core.logging import get_logger, note
 from artstore.core.model.account import Caller, Right
+from artstore.core.model.completion import Completion
 from artstore.core.model.file import FileDraft
 from artstore.core.model.ids import ElementId, FileId, FileIdSource, is_file_id
-from artstore.core.model.open_upload import Completion, NewOpenUpload, OpenUploadState
+from artstore.core.model.open_upload import NewOpenUpload, OpenUploadState
 from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.intake import PASS_ON, nobody_took_it
 from artstore.ingester.services.open_uploads import OpenUploadCalls, UploadPart

@@ -28,7 +28,7 @@ from artstore.core.model.retention import parse_retention
 FIELDS_MAX: Final = 512
 """Twice what a file with the most tags needs."""
 
-SINGLE_FIELDS: Final = frozenset({"filename", "collection", "retention", "metadata"})
+SINGLE_FIELDS: Final = frozenset({"filename", "collection", "retention", "metadata", "sha256"})
 REPEATED_FIELDS: Final = frozenset({"tag"})
 
 # curl and HTML forms send it when nobody chose a type: it says nothing of the file.
@@ -50,7 +50,12 @@ _TYPES: Final = MappingProxyType(
 
 # Fields of the draft that the sender knows under another name.
 _SENT_AS: Final = MappingProxyType(
-    {"original_filename": "filename", "tags": "tag", "declared_content_type": "content_type"}
+    {
+        "original_filename": "filename",
+        "tags": "tag",
+        "declared_content_type": "content_type",
+        "expected_sha256": "sha256",
+    }
 )
 
 Fields = list[tuple[str, str]]
@@ -114,7 +119,7 @@ def draft_file(
         "declared_content_type": declared,
         "content_type": declared or guess_content_type(single["filename"]),
         "size": size,
-        "expected_sha256": expected_sha256,
+        "expected_sha256": _one_digest(expected_sha256, single.get("sha256")),
         "uploaded_by": Uploader(subject=caller.subject, name=caller.name, via="api"),
         "origin": origin,
     }
@@ -124,6 +129,14 @@ def draft_file(
         raise _named(error) from None
     caller.check(Right.WRITE, draft.collection, now)
     return draft
+
+
+def _one_digest(in_header: str | None, in_field: str | None) -> str | None:
+    if in_field is None:
+        return in_header
+    if in_header not in (None, in_field.lower()):
+        raise InvalidRequest("the declared digests contradict each other", field="sha256")
+    return in_field.lower()
 
 
 def _sort_fields(fields: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:

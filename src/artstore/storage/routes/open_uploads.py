@@ -9,12 +9,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from artstore.core.errors import InvalidRequest, UnsupportedMediaType
+from artstore.core.model.completion import Completion
 from artstore.core.model.file import ATTR_BYTES_MAX
 from artstore.core.model.ids import FileId, parse_file_id
 from artstore.core.model.open_upload import (
     PART_TYPE,
     ChecksumAlgorithm,
-    Completion,
     NewOpenUpload,
 )
 from artstore.core.web.authentication import check_peer

@@ -1,6 +1,8 @@
-"""The body of an upload: 4 bytes of length (big-endian), a `FileDraft` in JSON, the content."""
+"""The body of an upload: 4 bytes of length (big-endian), a `StreamedDraft` in JSON, the content,
+and a completion if the draft announces one."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
@@ -9,6 +11,12 @@ from starlette.requests import ClientDisconnect
 
 from artstore.core.errors import BodyTooLarge, InvalidMetadata, InvalidRequest, SizeMismatch
 from artstore.core.model.batch import HEAD_BYTES_MAX, BatchDraft
+from artstore.core.model.completion import (
+    COMPLETION_BYTES,
+    Completion,
+    StreamedDraft,
+    unpack_completion,
+)
 from artstore.core.model.file import FILE_BYTES_MAX, FileDraft
 
 D = TypeVar("D", bound=FileDraft)
@@ -29,8 +37,11 @@ class Frame:
         self._buffered = b""
         self.content_size: int | None = None
         """Known after `draft`, if anybody declared it."""
+        self.completion = Completion()
+        """Known after `blocks`."""
+        self._completion_follows = False
 
-    async def draft(self) -> FileDraft:
+    async def draft(self) -> StreamedDraft:
         """Raises:
         InvalidMetadata, InvalidRequest, SizeMismatch: The head is not what it should be.
         """
@@ -40,20 +51,31 @@ class Frame:
             raise InvalidRequest("the head of the frame is too long", field="head")
         draft = parse_draft(await self._take(head_length))
         self.content_size = draft.size
+        self._completion_follows = draft.completion_follows
         if self._length is not None:
-            self.content_size = self._length - _LENGTH_BYTES - head_length
+            rest = self._length - _LENGTH_BYTES - head_length
+            self.content_size = rest - _completion_bytes(draft)
             check_size(draft, self.content_size)
         return draft
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """The content in blocks of about `BLOCK_BYTES`."""
         total = 0
-        async for block in in_blocks(self._chunks, self._buffered):
+        tail = _Tail(COMPLETION_BYTES if self._completion_follows else 0)
+        async for block in in_blocks(tail.before(self._rest())):
             total += len(block)
             if total > FILE_BYTES_MAX:
                 raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
             yield block
         self._check_length(total)
+        if self._completion_follows:
+            self.completion = unpack_completion(tail.bytes)
+
+    async def _rest(self) -> AsyncIterator[bytes]:
+        if self._buffered:
+            yield self._buffered
+        async for chunk in self._chunks:
+            yield chunk
 
     def _check_length(self, size: int) -> None:
         if self.content_size not in (None, size):
@@ -73,10 +95,35 @@ class Frame:
         return data[:size]
 
 
-async def in_blocks(chunks: AsyncIterator[bytes], beginning: bytes = b"") -> AsyncIterator[bytes]:
-    """`beginning` and what follows, in blocks of about `BLOCK_BYTES`. Fails as `next_chunk`, and
+class _Tail:
+    """Keeps the last bytes of a stream back, without copying the others."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.bytes = b""
+        """Known at the end of the stream."""
+
+    async def before(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        held: deque[bytes] = deque()
+        held_bytes = 0
+        async for chunk in chunks:
+            held.append(chunk)
+            held_bytes += len(chunk)
+            while held and held_bytes - len(held[0]) >= self._size:
+                held_bytes -= len(held[0])
+                yield held.popleft()
+        rest = b"".join(held)
+        start = max(0, len(rest) - self._size)
+        self.bytes = rest[start:]
+        if start:
+            yield rest[:start]
+
+
+async def in_blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same in blocks of about `BLOCK_BYTES`. Fails as `next_chunk`, and
     hands out first what came before."""
-    gathered, size = [beginning], len(beginning)
+    gathered: list[bytes] = []
+    size = 0
     failure: ClientDisconnect | None = None
     chunk: bytes | None = b""
     while chunk is not None:
@@ -108,8 +155,11 @@ def split_frame(body: bytes) -> tuple[FileDraft, bytes]:
     if content_start > len(body):
         raise InvalidRequest("the body ends within its head", field="head")
     draft = parse_draft(body[_LENGTH_BYTES:content_start])
-    content = body[content_start:]
-    check_size(draft, len(content))
+    content_end = len(body) - _completion_bytes(draft)
+    check_size(draft, content_end - content_start)
+    content = body[content_start:content_end]
+    if draft.completion_follows:
+        return unpack_completion(body[content_end:]).fill_in(draft), content
     return draft, content
 
 
@@ -119,6 +169,7 @@ class InMemory:
     def __init__(self, content: bytes) -> None:
         self._content = content
         self.content_size = len(content)
+        self.completion = Completion()
 
     async def blocks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._content), BLOCK_BYTES):
@@ -133,9 +184,13 @@ def check_size(draft: FileDraft, size: int) -> None:
         raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
 
 
-def parse_draft(head: bytes) -> FileDraft:
+def _completion_bytes(draft: StreamedDraft) -> int:
+    return COMPLETION_BYTES if draft.completion_follows else 0
+
+
+def parse_draft(head: bytes) -> StreamedDraft:
     """Raises `InvalidMetadata`, naming the field and never its content."""
-    return _parse(FileDraft, head)
+    return _parse(StreamedDraft, head)
 
 
 def parse_batch_draft(head: bytes) -> BatchDraft:

@@ -100,6 +100,7 @@ class Intake:
             return upload
         try:
             await self._threads.write_blocks(upload.write, frame.blocks())
+            draft = frame.completion.fill_in(draft)
             sha256 = await self._threads.run(upload.finish)
             record = new_record(file_id, draft, upload.size, sha256, self._clock.now())
         except BaseException:

@@ -9,10 +9,11 @@ from typing import Final
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, DigestMismatch, UnknownFile, UnknownUpload
 from artstore.core.logging import get_logger
+from artstore.core.model.completion import Completion
 from artstore.core.model.event import Cause
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
-from artstore.core.model.open_upload import Completion, NewOpenUpload, OpenUploadState
+from artstore.core.model.open_upload import NewOpenUpload, OpenUploadState
 from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.open_uploads import Checksum, OpenUpload, Part
@@ -158,8 +159,7 @@ class OpenUploads:
             raise
 
     def _store(self, upload: OpenUpload, sha256: str, completion: Completion) -> Stored:
-        found = completion.model_dump(exclude_none=True)
-        draft = upload.draft.model_copy(update={"size": upload.size, **found})
+        draft = completion.fill_in(upload.draft.model_copy(update={"size": upload.size}))
         record = new_record(upload.file_id, draft, upload.size, sha256, self._clock.now())
         incoming = self._engine.adopt_upload(
             upload.file_id, upload.size, sha256, draft.original_filename

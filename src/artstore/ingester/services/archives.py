@@ -1,0 +1,64 @@
+"""What a zip says of itself: its end, read from the last bytes of the file alone.
+
+The names tell what kind of document it is, the sizes whether a scanner can have seen all of it.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+TAIL_BYTES: Final = 256 << 10
+"""So much of the end of a zip is kept while it passes: some 3000 entries."""
+
+_END: Final = struct.Struct("<4s4H2LH")
+_END_MAGIC: Final = b"PK\x05\x06"
+_COMMENT_BYTES_MAX: Final = 0xFFFF
+_ENTRY: Final = struct.Struct("<4s6H3L5H2L")
+_ENTRY_MAGIC: Final = b"PK\x01\x02"
+_ENCRYPTED: Final = 0x1
+_IN_ZIP64: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class ZipEntry:
+    name: bytes
+    packed_bytes: int
+    unpacked_bytes: int
+    is_encrypted: bool
+
+
+def read_directory(tail: bytes) -> list[ZipEntry] | None:
+    """The entries of the zip that ends with `tail`, as its central directory lists them.
+
+    `None`: it is not whole, lies before `tail`, or is a zip64 with sizes that stand elsewhere.
+    What cannot be read is never taken for harmless.
+    """
+    at = tail.rfind(_END_MAGIC, max(0, len(tail) - _END.size - _COMMENT_BYTES_MAX))
+    if at < 0 or at + _END.size > len(tail):
+        return None
+    _, disk, first_disk, here, total, size, _, comment = _END.unpack_from(tail, at)
+    start = at - size
+    if disk or first_disk or here != total or start < 0 or at + _END.size + comment != len(tail):
+        return None
+    entries: list[ZipEntry] = []
+    position = start
+    for _ in range(total):
+        if position + _ENTRY.size > at:
+            return None
+        entry, position = _read_entry(tail, position)
+        if entry is None:
+            return None
+        entries.append(entry)
+    return entries if position == at else None
+
+
+def _read_entry(tail: bytes, position: int) -> tuple[ZipEntry | None, int]:
+    fields = _ENTRY.unpack_from(tail, position)
+    magic, flags, packed, unpacked = fields[0], fields[3], fields[8], fields[9]
+    name_length, extra_length, comment_length = fields[10:13]
+    name_at = position + _ENTRY.size
+    following = name_at + name_length + extra_length + comment_length
+    if magic != _ENTRY_MAGIC or _IN_ZIP64 in (packed, unpacked):
+        return None, following
+    name = tail[name_at : name_at + name_length]
+    return ZipEntry(name, packed, unpacked, bool(flags & _ENCRYPTED)), following

@@ -1,0 +1,152 @@
+"""A cached view of what collections ask of files, and of quotas.
+
+Uploads never wait for it, and it outlives an outage of the admin module: the last rules that were
+read stay in force. Before the first reading nothing is admitted: a rule that nobody knows cannot
+be kept.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Protocol
+
+from artstore.core.clock import Clock
+from artstore.core.errors import ArtStoreError, QuotaExceeded, Unavailable
+from artstore.core.logging import get_logger
+from artstore.core.model.admission import Admission, AdmissionRules, Quota, Usage
+from artstore.ingester.services.refreshing import keep_fresh
+
+UNKNOWN_PAUSE_S: Final = 0.5
+COUNTED_LATE_BY: Final = timedelta(seconds=10)
+"""The count reads the catalogue, which is behind the elements, by a clock that is not ours."""
+DEFAULT_RULES: Final = Admission()
+
+
+class RulesSource(Protocol):
+    """Raises an `ArtStoreError` when nobody answers."""
+
+    async def admission_rules(self) -> AdmissionRules: ...
+
+
+@dataclass
+class _Limited:
+    """Something with a quota, and what this ingester knows of how full it is."""
+
+    of: str
+    quota: Quota
+    usage: Usage | None
+    admitted: list[tuple[float, int]] = field(default_factory=list)
+    """Since the count: when, seconds since 1970, and how many bytes."""
+    under_way: list[int] = field(default_factory=list)
+
+    def check(self, size_bytes: int) -> None:
+        used_bytes, used_files = self._used()
+        limit_bytes, limit_files = self.quota.quota_bytes, self.quota.quota_files
+        if limit_files is not None and used_files + 1 > limit_files:
+            raise QuotaExceeded(
+                f"the {self.of} may hold {limit_files} files",
+                quota_of=self.of,
+                limit_files=limit_files,
+            )
+        if limit_bytes is not None and used_bytes + size_bytes > limit_bytes:
+            raise QuotaExceeded(
+                f"the {self.of} may hold {limit_bytes} bytes",
+                quota_of=self.of,
+                limit_bytes=limit_bytes,
+            )
+
+    def _used(self) -> tuple[int, int]:
+        here = [size for _, size in self.admitted] + self.under_way
+        counted = (self.usage.used_bytes, self.usage.used_files) if self.usage else (0, 0)
+        return counted[0] + sum(here), counted[1] + len(here)
+
+    def refresh(self, quota: Quota, usage: Usage | None) -> None:
+        self.quota, self.usage = quota, usage
+        if usage is not None:
+            seen_s = (usage.counted_at - COUNTED_LATE_BY).timestamp()
+            self.admitted = [each for each in self.admitted if each[0] > seen_s]
+
+
+class CachedRules:
+    def __init__(self, source: RulesSource, clock: Clock, refresh_s: float) -> None:
+        self._source = source
+        self._clock = clock
+        self._refresh_s = refresh_s
+        self._rules: AdmissionRules | None = None
+        self._collections: dict[str, Admission] = {}
+        self._limited: dict[tuple[str, str], _Limited] = {}
+        self._log = get_logger()
+
+    async def follow(self) -> None:
+        """Keep the view fresh until cancelled."""
+        await keep_fresh(
+            "rules of admission",
+            self.refresh,
+            lambda: UNKNOWN_PAUSE_S if self._rules is None else self._refresh_s,
+        )
+
+    async def refresh(self) -> None:
+        try:
+            rules = await self._source.admission_rules()
+        except ArtStoreError as error:
+            self._log.warning("rules of admission not read", code=error.code)
+            return
+        if rules != self._rules:
+            self._rules = rules
+            self._collections = {each.collection: each.admission for each in rules.collections}
+            self._refresh_limits(rules)
+
+    async def check(self) -> None:
+        """For readiness. Raises `Unavailable`: nothing can be admitted yet."""
+        self._known()
+
+    def of(self, collection: str) -> Admission:
+        """Raises `Unavailable`: the rules are not known yet."""
+        self._known()
+        return self._collections.get(collection, DEFAULT_RULES)
+
+    @contextmanager
+    def room_for(self, collection: str, subject: str, size_bytes: int) -> Iterator["Room"]:
+        """Room in both quotas, held until the end of the block; what came in is told to `Room`.
+
+        Raises:
+            QuotaExceeded: There is none.
+        """
+        keys = ("collection", collection), ("account", subject)
+        limited = [self._limited[key] for key in keys if key in self._limited]
+        for each in limited:
+            each.check(size_bytes)
+        for each in limited:
+            each.under_way.append(size_bytes)
+        room = Room()
+        try:
+            yield room
+        finally:
+            for each in limited:
+                each.under_way.remove(size_bytes)
+                if room.taken_bytes is not None:
+                    each.admitted.append((self._clock.now().timestamp(), room.taken_bytes))
+
+    def _known(self) -> None:
+        if self._rules is None:
+            raise Unavailable("the rules of admission are not known yet")
+
+    def _refresh_limits(self, rules: AdmissionRules) -> None:
+        found: dict[tuple[str, str], tuple[Quota, Usage | None]] = {
+            ("collection", each.collection): (each.admission, each.usage)
+            for each in rules.collections
+            if each.admission.quota_bytes is not None or each.admission.quota_files is not None
+        }
+        found |= {("account", each.subject): (each, each.usage) for each in rules.accounts}
+        for key in self._limited.keys() - found.keys():
+            del self._limited[key]
+        for key, (quota, usage) in found.items():
+            limited = self._limited.setdefault(key, _Limited(key[0], quota, usage))
+            limited.refresh(quota, usage)
+
+
+@dataclass
+class Room:
+    taken_bytes: int | None = None
+    """Of the file that took it; `None`: none did."""

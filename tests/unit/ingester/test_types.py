@@ -1,0 +1,165 @@
+"""What content is by its bytes, and when its sender is contradicted."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from os import urandom
+
+import pytest
+
+from artstore.ingester.services.archives import TAIL_BYTES, read_directory
+from artstore.ingester.services.detection import Detector
+from artstore.ingester.services.signatures import HEAD_BYTES, PDF, TEXT, ZIP, Found, recognise
+from artstore.ingester.services.types import is_allowed, settle
+
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODT = "application/vnd.oasis.opendocument.text"
+RUSSIAN = "Договор № 17. Стороны договорились. " * 50
+
+
+def zipped(entries: Mapping[str, bytes | str], comment: bytes = b"") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = comment
+        for name, content in entries.items():
+            stored = zipfile.ZIP_STORED if name == "mimetype" else None
+            archive.writestr(name, content, stored)
+    return out.getvalue()
+
+
+def document(folder: str, **more: bytes) -> bytes:
+    names = {
+        "[Content_Types].xml": "<Types/>",
+        "_rels/.rels": "x" * 9000,
+        f"{folder}/a.xml": "<a/>",
+    }
+    return zipped({**names, **more})
+
+
+def odt() -> bytes:
+    return zipped({"mimetype": ODT, "content.xml": "<a/>", "META-INF/manifest.xml": "<m/>"})
+
+
+def seen(content: bytes) -> Found | None:
+    return recognise(content[:HEAD_BYTES], content[-TAIL_BYTES:])
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"%PDF-1.7\n" + urandom(3000) + b"\nstartxref\n9\n%%EOF\n", PDF),
+        (document("word"), DOCX),
+        (document("xl"), XLSX),
+        (document("xl", **{"xl/vbaProject.bin": b"x"}),
+         "application/vnd.ms-excel.sheet.macroenabled.12"),
+        (odt(), ODT),
+        (zipped({"a.txt": "a"}), ZIP),
+        (zipped({"a.txt": "a"}, comment=b"c" * 65535), ZIP),
+        (zipped({"META-INF/MANIFEST.MF": "a"}), "application/java-archive"),
+        (b"\x89PNG\r\n\x1a\n" + urandom(100), "image/png"),
+        (b"MZ" + urandom(500), "application/vnd.microsoft.portable-executable"),
+        (RUSSIAN.encode(), TEXT),
+        (RUSSIAN.encode("cp1251"), TEXT),
+        (RUSSIAN.encode("utf-16"), TEXT),
+        (b"\xef\xbb\xbf \n<!DOCTYPE html><p>", "text/html"),
+        (b"<?xml version='1.0'?><svg xmlns='x'/>", "image/svg+xml"),
+        (b"<?xml version='1.0'?><a/>", "application/xml"),
+    ],
+)  # fmt: skip
+def test_content_is_recognised_by_its_bytes(content: bytes, found: str) -> None:
+    assert seen(content) == Found(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"%PDF-1.7 without an end", PDF),
+        (document("word")[:-30], ZIP),
+        (document("word") + b"\0" * 40, ZIP),
+        (b"PK\x03\x04" + urandom(500), ZIP),
+        (zipped({"mimetype": ODT, "content.xml": "<a/>"}), ODT),
+    ],
+)
+def test_what_begins_like_a_document_and_is_none_is_not_sound(
+    content: bytes, content_type: str
+) -> None:
+    assert seen(content) == Found(content_type, is_sound=False)
+
+
+@pytest.mark.parametrize(
+    ("declared", "content", "served", "is_mismatch"),
+    [
+        ("application/pdf", b"%PDF-1.7 ... %%EOF", "application/pdf", False),
+        ("application/x-pdf", b"%PDF-1.7 ... %%EOF", "application/x-pdf", False),
+        ("application/pdf", b"%PDF-1.7 cut", "application/pdf", True),
+        ("application/pdf", b"MZ\x90\0", "application/vnd.microsoft.portable-executable", True),
+        ("application/pdf", RUSSIAN.encode(), TEXT, True),
+        ("image/png", b"<html><script>", "text/html", True),
+        ("image/png", b"GIF89a", "image/gif", True),
+        ("image/png", b"\0\1\2\3", "application/octet-stream", True),
+        ("text/csv; charset=utf-8", RUSSIAN.encode(), "text/csv; charset=utf-8", False),
+        ("application/json", b'{"a": 1}', "application/json", False),
+        ("text/plain", b"\0\1\2\3", "application/octet-stream", True),
+        (DOCX, document("word"), DOCX, False),
+        (DOCX, document("xl"), XLSX, True),
+        (DOCX, zipped({"a": "b"}), ZIP, True),
+        (DOCX, document("word")[:-30], ZIP, True),
+        ("application/zip", document("word"), DOCX, False),
+        ("application/vnd.thing+zip", zipped({"a": "b"}), "application/vnd.thing+zip", False),
+        ("application/msword", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/msword", False),
+        ("application/x-thing", b"\0\1\2\3", "application/x-thing", False),
+        ("application/x-thing", b"\x7fELF", "application/x-executable", True),
+        ("application/pdf", b"", "application/pdf", False),
+    ],
+)
+def test_a_sender_is_contradicted_only_where_the_bytes_say_so(
+    declared: str, content: bytes, served: str, is_mismatch: bool
+) -> None:
+    found = seen(content) or Found("application/octet-stream")
+
+    assert settle(declared, "text/plain", found) == (served, is_mismatch)
+
+
+def test_a_name_is_believed_only_as_far_as_the_bytes_allow() -> None:
+    assert settle(None, "text/csv", Found(TEXT)).content_type == "text/csv"
+    assert settle(None, PDF, Found(TEXT)) == (TEXT, False)
+    assert settle(None, "application/octet-stream", Found("image/png")) == ("image/png", False)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "content_type", "allowed"),
+    [
+        ((), "anything/at-all", True),
+        (("application/pdf", "image/*"), "image/png", True),
+        (("application/pdf", "image/*"), "Application/PDF; x=1", True),
+        (("application/pdf",), "application/pdfx", False),
+        (("image/jpeg",), "image/jpg", True),
+        (("*/*",), "a/b", False),
+    ],
+)
+def test_the_list_of_allowed_types(
+    patterns: tuple[str, ...], content_type: str, allowed: bool
+) -> None:
+    assert is_allowed(content_type, patterns) is allowed
+
+
+async def test_libmagic_knows_the_rest_and_is_not_sure() -> None:
+    detector = Detector()
+    midi = b"MThd\x00\x00\x00\x06\x00\x01\x00\x02\x00\x60MTrk" + b"\x00" * 50
+
+    assert await detector.detect(midi, midi) == Found("audio/midi", is_certain=False)
+    assert (await detector.detect(b"\0\1\2\3", b"")).content_type == "application/octet-stream"
+    detector.close()
+
+
+def test_a_directory_that_is_not_whole_is_not_read() -> None:
+    content = zipped({f"{number}": "x" for number in range(20)})
+    assert read_directory(content) is not None
+    for cut in range(1, len(content)):
+        assert read_directory(content[:-cut]) is None
+    # Every other byte of the directory's end wrong in turn: refused or read, never a crash.
+    for position in range(len(content) - 60, len(content)):
+        broken = bytearray(content)
+        broken[position] ^= 0xFF
+        read_directory(bytes(broken))
