@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
-# A process for each core; more than four would wait for each other's servers.
-SHARED_OUT := -n logical --maxprocesses 4
+# A process for each core and one more, since tests wait a lot; each starts servers of its own.
+SHARED_OUT := -n $(shell echo $$(($$(nproc) + 1))) --maxprocesses 4
+# How far `make test-crash` looks: states after simulated power cuts, and real cuts of each file system.
+STATES ?= 50000
+CUTS ?= 30
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-crash test-tamper test-identity test-monitoring check format bench lock ui clean
@@ -22,8 +25,8 @@ down: $(VENV)/.run  ## stop what `make up ARGS=--detach` started
 test: $(VENV)/.dev  ## all tests of everyday work, against real servers
 	@$(BIN)/pytest $(SHARED_OUT) --durations=25 $(ARGS)
 
-test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave
-	@ARTSTORE_CRASH_STATES=50000 ARTSTORE_CRASH_ALL=1 ARTSTORE_POWER_CUTS=30 \
+test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave; STATES=200000 CUTS=300: longer
+	@ARTSTORE_CRASH_STATES=$(STATES) ARTSTORE_CRASH_ALL=1 ARTSTORE_POWER_CUTS=$(CUTS) \
 	  $(BIN)/pytest -rs tests/crash $(ARGS)
 
 test-tamper: $(VENV)/.dev  ## every manipulation of the audit log, not one in nine

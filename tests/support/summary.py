@@ -9,9 +9,9 @@ Tell = Callable[[str], None]
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Tell:
+def tell(request: pytest.FixtureRequest) -> Tell:
     """Part of the test's report, which also reaches us from a worker process."""
-    return lambda line: record_property(PROPERTY, line)
+    return lambda line: request.node.user_properties.append((PROPERTY, line))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

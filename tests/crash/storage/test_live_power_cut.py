@@ -3,7 +3,8 @@
 Method: uploads of all sizes, batches, changes and deletions at once on a loop-mounted ext4 or
 XFS; the power of that file system is cut at some moment; after a check of the file system the
 element starts again, and everything that was ever acknowledged is asked for.
-`ARTSTORE_POWER_CUTS` says how many cuts each file system gets (default 5).
+`ARTSTORE_POWER_CUTS` says how many cuts each file system gets (default 5; with
+`make test-crash CUTS=300` so many).
 An element that does not flush its log must be caught by the same search.
 """
 
