@@ -19,6 +19,7 @@ from tests.support.issuer import ISSUER, Issuer
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
 
+from artstore.core.audit.receipts import KeySet
 from artstore.core.model.element import ElementEntry
 from artstore.core.tls import client_context, server_name
 
@@ -50,6 +51,7 @@ class Tus:
     ingesters: list[ModuleProcess]
     element: ModuleProcess
     root: Path
+    pki: Pki
     headers: dict[str, str] = field(default_factory=dict)
 
     async def call(
@@ -128,7 +130,7 @@ async def shared_tus(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Asyn
             ]
             connector = aiohttp.TCPConnector(ssl=client_context(pki.files("edge")), limit=0)
             async with aiohttp.ClientSession(connector=connector) as session:
-                tus = Tus(session, issuer, ingesters, element, root)
+                tus = Tus(session, issuer, ingesters, element, root, pki)
                 tus.headers["Authorization"] = f"Bearer {issuer.token()}"
                 async with asyncio.timeout(20):
                     for at in (0, 1):
@@ -371,3 +373,27 @@ async def test_a_large_upload_costs_no_memory(tus: Tus) -> None:
     grown = [process.rss_bytes - start for process, start in zip(processes, before, strict=True)]
     assert max(grown) < 64 * MIB
     assert psutil.pid_exists(tus.element.pid)
+
+
+async def test_the_upload_that_is_whole_has_a_receipt_and_says_where_it_came_from(tus: Tus) -> None:
+    content = b"in two parts"
+    path = await tus.begin(len(content))
+    assert "ArtStore-Receipt" not in (await tus.append(path, 0, content[:5])).headers
+    answer = await tus.append(path, 5, content[5:], at=1)
+
+    keys = KeySet({key.kid: key for key in tus.issuer.receipt_keys})
+    receipt = keys.verify(answer.headers["ArtStore-Receipt"])
+    assert (receipt.file_id, receipt.size) == (path.rpartition("/")[2][:36], len(content))
+    assert receipt.sha256 == hashlib.sha256(content).hexdigest()
+
+    element = client_context(tus.pki.files("admin"))
+    async with tus.session.get(
+        f"{tus.element.url}/api/v1/changes?after=0&wait=0",
+        ssl=element,
+        server_hostname=server_name("storage"),
+    ) as response:
+        lines = [json.loads(line) async for line in response.content]
+    (line,) = [line for line in lines if line["record"]["file_id"] == receipt.file_id]
+    assert line["origin"]["services"] == ["edge/edge-1", "ingester/ingester-1"]
+    assert line["origin"]["token_id"]
+    assert "origin" not in line["record"]

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from artstore.core.errors import ArtStoreError, MethodNotAllowed, UnsupportedMediaType
 from artstore.core.model.account import Caller, Scope
 from artstore.core.model.open_upload import PART_TYPE
+from artstore.core.web.asking import origin_of
 from artstore.core.web.authentication import authenticate, check_scope
 from artstore.ingester.dependencies import Ingester, ingester_of
 from artstore.ingester.routes.body import RequestBody, too_large
@@ -81,6 +82,7 @@ async def create(request: Request) -> Response:
             content_type=metadata.content_type,
             size=size,
             expected_sha256=metadata.expected_sha256,
+            origin=origin_of(request, caller, ingester.service),
         )
         part = _part(request, ingester, 0) if _has_part(request) else None
         progress = await ingester.resumable.create(draft, size)
