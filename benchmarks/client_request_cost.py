@@ -26,7 +26,7 @@ import uvicorn
 from artstore.core.clock import SystemClock
 from artstore.core.private_files import private_folder
 from artstore.core.tls import PeerIdentity, TlsFiles
-from artstore.local.pki import CertificateStore
+from artstore.local.certificate_store import CertificateStore
 
 PORT = 18499
 URL = f"https://127.0.0.1:{PORT}/api/v1/files?filename=document-%d.txt&collection=default"

@@ -156,10 +156,20 @@ CASES: dict[str, Case] = {
     ),
     "AuditBacklog": _one("artstore_audit_backlog_events", "100001x60", "100000x60"),
     "AuditReportsLost": _one("artstore_audit_spool_lost_events_total", "0 1x59", "1x60", 1),
-    # promtool's clock begins at 1970: a day and 20 or 40 minutes are the ends.
+    # promtool's clock begins at 1970: 20 or 40 minutes beyond the limit are the ends.
     "CertificateEndsSoon": Case(
-        {"artstore_certificate_expiry_timestamp_seconds": "87600x60"},
-        {"artstore_certificate_expiry_timestamp_seconds": "90000x60"},
+        {'artstore_certificate_expiry_timestamp_seconds{kind="certificate"}': "87600x60"},
+        {'artstore_certificate_expiry_timestamp_seconds{kind="certificate"}': "90000x60"},
+        true_from_min=21,
+    ),
+    "RevocationsEndSoon": Case(
+        {'artstore_certificate_expiry_timestamp_seconds{kind="revocations"}': "433200x60"},
+        {'artstore_certificate_expiry_timestamp_seconds{kind="revocations"}': "435600x60"},
+        true_from_min=21,
+    ),
+    "AuthorityEndsSoon": Case(
+        {'artstore_certificate_expiry_timestamp_seconds{kind="authority"}': "7777200x60"},
+        {'artstore_certificate_expiry_timestamp_seconds{kind="authority"}': "7779600x60"},
         true_from_min=21,
     ),
     "ErrorBudgetBurnsFast": _budget(14.4, 1),

@@ -48,6 +48,7 @@ def module_process(
         "TLS_CERTIFICATE_FILE": tls.certificate,
         "TLS_KEY_FILE": tls.key,
         "TLS_CA_FILE": tls.ca,
+        "TLS_CRL_FILE": tls.crl,
         **settings,
     }
     environment = [f"ARTSTORE_{name}={value}" for name, value in variables.items()]

@@ -9,12 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import ReasonFlags
 from tests.support.processes import short_folder
 
 from artstore.core.clock import SystemClock
 from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import PeerIdentity, TlsFiles
-from artstore.local.pki import CertificateStore, issue
+from artstore.local import authority_replacement
+from artstore.local.certificate_store import CertificateStore
+from artstore.local.pki import issue
 
 
 class Pki:
@@ -52,6 +55,17 @@ class Pki:
         """The right names, signed by another authority; trusts the right one."""
         files = self._issue(self._other, module, instance)
         return TlsFiles(files.certificate, files.key, self.ca_file)
+
+    def revoke(self, instance: str) -> None:
+        now = self._clock.now()
+        self._store.revoke(self._store.find(instance, now), ReasonFlags.key_compromise, now)
+
+    def replace_authority(self) -> None:
+        """All three steps at once; who holds an older certificate is left behind."""
+        now = self._clock.now()
+        authority_replacement.begin(self._store, now)
+        authority_replacement.switch(self._store, now)
+        authority_replacement.finish(self._store, now, force=True)
 
     def _issue(self, store: CertificateStore, module: str, instance: str | None) -> TlsFiles:
         identity = PeerIdentity(module, instance or f"{module}-1")

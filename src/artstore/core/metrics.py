@@ -44,7 +44,8 @@ BUILD_INFO = Gauge(
 )
 CERTIFICATE_EXPIRY = Gauge(
     "artstore_certificate_expiry_timestamp_seconds",
-    "When the certificate of this process ends, seconds since 1970.",
+    "When what this process trusts by ends, seconds since 1970.",
+    ["kind"],
     registry=REGISTRY,
 )
 DB_POOL_CONNECTIONS = Gauge(

@@ -32,6 +32,9 @@ class ModuleSettings(BaseSettings):
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None
     tls_ca_file: Path | None = None
+    tls_crl_file: Path | None = None
+    """What the authorities of `tls_ca_file` revoked: one list of each that issues. Followed like
+    the others; when it ends without a newer one, no certificate counts any more."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     otlp_endpoint: str | None = None
     """Base URL of an OTLP/HTTP collector. Without one no span leaves the process."""
@@ -61,7 +64,9 @@ class ModuleSettings(BaseSettings):
         """`None` only in development."""
         if not (self.tls_certificate_file and self.tls_key_file and self.tls_ca_file):
             return None
-        return TlsFiles(self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
+        return TlsFiles(
+            self.tls_certificate_file, self.tls_key_file, self.tls_ca_file, self.tls_crl_file
+        )
 
 
 class ValkeyReaderSettings(ModuleSettings):

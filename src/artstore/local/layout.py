@@ -15,10 +15,10 @@ from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import PeerIdentity
 from artstore.local import programs
 from artstore.local.account import choose_account
+from artstore.local.certificate_store import CertificateStore
 from artstore.local.edge import ORIGINS_VARIABLE, Edge, parse_origins
 from artstore.local.home import Home
 from artstore.local.modules import ELEMENTS, Module, modules
-from artstore.local.pki import CertificateStore
 from artstore.local.ports import LISTEN_ADDRESS, Ports
 from artstore.local.postgres import OWNER_ROLE, QUERY_ROLE, SUPERUSER, Login, Postgres
 from artstore.local.secret_files import (
@@ -131,8 +131,7 @@ class Layout:
         data stay, certificates are renewed when due, configuration is written anew."""
         self.home.create()
         self.secrets.create()
-        for identity in self.identities:
-            self.certificates.renew(identity, now)
+        self.certificates.renew_due(now, self.identities)
         self.ports.remember(self.home.ports_file)
         self.valkey.configure(self.secrets.read(VALKEY), self.secrets.read(VALKEY_READER))
         self.edge.configure()

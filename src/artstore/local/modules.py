@@ -104,6 +104,7 @@ def module_environment(
         "tls_certificate_file": tls.certificate,
         "tls_key_file": tls.key,
         "tls_ca_file": tls.ca,
+        "tls_crl_file": tls.crl,
     }
     own = {f"ARTSTORE_{name.upper()}": str(value) for name, value in {**common, **settings}.items()}
     return {**base_environment(), **own}

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from artstore.core.clock import Clock
@@ -21,7 +22,7 @@ from artstore.local.supervisor import Supervisor, end_orphans
 START_LIMIT_S: Final = 90.0
 """Longest time from the first process to readiness; a slow disk needs most of it once."""
 ORPHAN_GRACE_S: Final = 15.0
-RENEWAL_CHECK_INTERVAL: Final = timedelta(minutes=10)
+RENEWAL_CHECK_INTERVAL: Final = timedelta(seconds=2)
 
 
 def run(layout: Layout, clock: Clock, when_ready: Callable[[], None]) -> None:
@@ -90,20 +91,35 @@ async def _first(starting: asyncio.Task[None], stop: asyncio.Event) -> None:
 async def _keep_certificates_fresh(
     layout: Layout, clock: Clock, supervisor: Supervisor, events: EventLog
 ) -> None:
-    """Renew what is due. Modules see a new certificate by themselves, Caddy is told."""
+    """Renew what is due. Modules see a new certificate by themselves, Caddy is told; whoever
+    changed its files, `artstore pki` included."""
+    edge_state = _state_of(layout)
+    renew, identities = layout.certificates.renew_due, layout.identities
     while True:
         await asyncio.sleep(RENEWAL_CHECK_INTERVAL.total_seconds())
-        for identity in layout.identities:
-            try:
-                renewed = layout.certificates.renew(identity, clock.now())
-            except OSError as error:
-                # A third of its life is left for the disk to find room again.
-                events.warning("certificate not renewed", identity=identity.uri, cause=error)
-                continue
-            if renewed:
+        try:
+            for identity in await asyncio.to_thread(renew, clock.now(), identities):
                 events.info("certificate renewed", identity=identity.uri)
-                if identity == EDGE:
-                    supervisor.signal("edge", edge.RELOAD)
+        except (OSError, StackFailure) as error:
+            # A third of its life is left for the disk to find room again.
+            events.warning("certificates not renewed", cause=error)
+        if (state := _state_of(layout)) != edge_state:
+            edge_state = state
+            supervisor.signal("edge", edge.RELOAD)
+
+
+def _state_of(layout: Layout) -> list[tuple[int, int] | None]:
+    """Of the files that Caddy has read. It knows no lists of revocations."""
+    files = layout.certificates.files(EDGE.instance)
+    return [_facts(path) for path in (files.certificate, files.key, files.ca)]
+
+
+def _facts(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_mtime_ns, facts.st_ino
 
 
 def _listen_for_signals(stop: asyncio.Event, supervisor: Supervisor) -> None:

@@ -8,7 +8,7 @@ signature on what they bring.
 import asyncio
 import re
 import ssl
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,17 +17,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from artstore.core.certificates import LiveFiles, following
 from artstore.core.clock import SystemClock
 from artstore.core.logging import configure_logging, get_logger
 from artstore.core.settings import ConfigurationError
 from artstore.core.tlog.errors import InvalidNote, LogStopped
 from artstore.core.tlog.folder import FolderStore
 from artstore.core.tlog.notes.note import NOTE_BYTES_MAX
+from artstore.core.tls import public_context
 from artstore.witness.settings import LogsFile, WitnessSettings, read_keys, read_logs
 from artstore.witness.witness import Refused, Witness
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BODY_BYTES_MAX = NOTE_BYTES_MAX + (4 << 10)
 """A note and 63 hashes."""
@@ -131,9 +130,7 @@ def serve(settings: WitnessSettings) -> None:
 
 
 def _server_config(app: Starlette, settings: WitnessSettings) -> uvicorn.Config:
-    factory: Callable[[Any, Any], ssl.SSLContext] | None = None
-    if settings.tls_certificate_file is not None:
-        factory = lambda _config, _default: _tls_context(settings)  # noqa: E731
+    tls = _tls_context(settings)
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -147,13 +144,14 @@ def _server_config(app: Starlette, settings: WitnessSettings) -> uvicorn.Config:
         limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
-        ssl_context_factory=factory,
+        ssl_context_factory=(lambda _config, _default: tls) if tls else None,
     )
 
 
-def _tls_context(settings: WitnessSettings) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    assert settings.tls_certificate_file is not None
-    context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file)
-    return context
+def _tls_context(settings: WitnessSettings) -> ssl.SSLContext | None:
+    """Follows its files: a renewed certificate is shown without a restart."""
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    if certificate is None or key is None:
+        return None
+    make = partial(public_context, certificate, key)
+    return following(LiveFiles((certificate, key), make, SystemClock()).current)

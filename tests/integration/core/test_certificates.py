@@ -8,14 +8,16 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ReasonFlags
 from tests.support.pki import Pki
 
-from artstore.core.certificates import RELOAD_CHECK_S, LiveContext, live_server_context
+from artstore.core.certificates import RELOAD_CHECK_S, LiveContext, LiveServer
 from artstore.core.clock import SystemClock
 from artstore.core.metrics import REGISTRY
 from artstore.core.tls import (
@@ -26,7 +28,11 @@ from artstore.core.tls import (
     server_context,
     server_name,
 )
-from artstore.local.pki import create_authority, issue
+from artstore.local import authority_replacement
+from artstore.local.certificate_store import CertificateStore
+from artstore.local.pki import CRL_LIFE, create_authority, issue
+
+EXPIRY = "artstore_certificate_expiry_timestamp_seconds"
 
 
 class SteppedClock(SystemClock):
@@ -114,7 +120,7 @@ def after_the_check(clock: SteppedClock) -> Callable[[], None]:
 def test_a_renewed_certificate_is_shown_from_the_next_handshake_on(
     pki: Pki, place: Place, clock: SteppedClock, after_the_check: Callable[[], None]
 ) -> None:
-    server = live_server_context(place.files, clock)
+    server = LiveServer(place.files, clock).context
     client = client_context(pki.files("ingester"))
     assert handshake(server, client)[0] == "spiffe://artstore/storage/edit-1"
 
@@ -132,7 +138,7 @@ def test_an_authority_that_was_removed_opens_no_door(
     after_the_check: Callable[[], None],
     tmp_path: Path,
 ) -> None:
-    server = live_server_context(place.files, clock)
+    server = LiveServer(place.files, clock).context
     former = client_context(pki.files("ingester"))
     former.check_hostname = False
     former.verify_mode = ssl.CERT_NONE
@@ -180,13 +186,115 @@ def test_the_end_of_a_certificate_is_a_metric(
     pki: Pki, place: Place, clock: SteppedClock, after_the_check: Callable[[], None]
 ) -> None:
     live = LiveContext(place.files, server_context, clock)
-    before = REGISTRY.get_sample_value("artstore_certificate_expiry_timestamp_seconds")
+    before = REGISTRY.get_sample_value(EXPIRY, {"kind": "certificate"})
 
     place.take(pki.expired("storage", "edit-3"))
     after_the_check()
     live.current()
 
-    after = REGISTRY.get_sample_value("artstore_certificate_expiry_timestamp_seconds")
+    after = REGISTRY.get_sample_value(EXPIRY, {"kind": "certificate"})
     assert before is not None
     assert after is not None
     assert after < clock.now().timestamp() < before
+
+
+class Issuing:
+    """An authority of this test alone, and a service and a caller by it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = CertificateStore(folder / "own")
+        self.now = SystemClock().now()
+        self.store.create(self.now)
+        self.service = self.files("storage", "edit-1")
+        self.caller = self.files("ingester", "ingester-1")
+
+    def revoke(self, instance: str) -> None:
+        found = self.store.find(instance, self.now)
+        assert self.store.revoke(found, ReasonFlags.key_compromise, self.now) == found
+
+    def files(self, module: str, instance: str) -> TlsFiles:
+        self.store.renew(PeerIdentity(module, instance), self.now)
+        return self.store.files(instance)
+
+
+@pytest.fixture
+def issuing(tmp_path: Path) -> Issuing:
+    return Issuing(tmp_path)
+
+
+REFUSED = r"(?i)revoked|refused|reset|broken pipe|verify failed|unknown ca|eof occurred"
+
+
+def test_what_was_revoked_opens_no_door(
+    issuing: Issuing, clock: SteppedClock, after_the_check: Callable[[], None]
+) -> None:
+    server = LiveServer(issuing.service, clock)
+    caller = client_context(issuing.caller)
+    assert handshake(server.context, caller)[1] == "spiffe://artstore/ingester/ingester-1"
+
+    issuing.revoke("ingester-1")
+    after_the_check()
+
+    with pytest.raises(OSError, match=REFUSED):
+        handshake(server.context, caller)
+
+
+def test_a_caller_refuses_a_server_that_was_revoked(
+    issuing: Issuing, clock: SteppedClock, after_the_check: Callable[[], None]
+) -> None:
+    server = server_context(replace(issuing.service, crl=None))
+    caller = LiveContext(issuing.caller, client_context, clock)
+    assert handshake(server, caller.current())[0] == "spiffe://artstore/storage/edit-1"
+
+    issuing.revoke("edit-1")
+    after_the_check()
+
+    with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+        handshake(server, caller.current())
+
+
+def test_without_a_list_that_is_good_nobody_is_trusted(issuing: Issuing) -> None:
+    """Whoever holds back the newest list must not keep a stolen certificate alive."""
+    late = issuing.now - CRL_LIFE - timedelta(days=1)
+    old = CertificateStore(issuing.store.folder.with_name("old"))
+    old.create(late)
+    (store, server) = (old, PeerIdentity("storage", "edit-1"))
+    store.renew(server, issuing.now)
+
+    with pytest.raises(OSError, match=REFUSED):
+        handshake(server_context(old.files("edit-1")), client_context(old.files("edit-1")))
+
+
+def test_callers_of_both_authorities_get_through_while_one_replaces_the_other(
+    issuing: Issuing, clock: SteppedClock, after_the_check: Callable[[], None], tmp_path: Path
+) -> None:
+    server = LiveServer(issuing.service, clock)
+    early = Place(tmp_path, issuing.caller).files
+    early = replace(early, crl=None)
+
+    authority_replacement.begin(issuing.store, issuing.now)
+    shutil.copyfile(issuing.store.authority_file, early.ca)
+    authority_replacement.switch(issuing.store, issuing.now)
+    after_the_check()
+    for caller in (early, issuing.caller):
+        assert handshake(server.context, client_context(caller))[1] is not None
+
+    authority_replacement.finish(issuing.store, issuing.now)
+    after_the_check()
+    assert handshake(server.context, client_context(issuing.caller))[1] is not None
+    with pytest.raises(OSError, match=REFUSED):
+        handshake(server.context, client_context(early))
+
+
+def test_authority_and_revocations_have_their_ends_told(
+    issuing: Issuing, clock: SteppedClock
+) -> None:
+    LiveContext(issuing.caller, client_context, clock)
+
+    def told(kind: str) -> float | None:
+        return REGISTRY.get_sample_value(EXPIRY, {"kind": kind})
+
+    (authority,), (crl,) = issuing.store.trusted(), issuing.store.revocations()
+    assert told("authority") == authority.not_valid_after_utc.timestamp()
+    assert crl.next_update_utc is not None
+    assert told("revocations") == crl.next_update_utc.timestamp()

@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def served(pki: Pki, instance: str, **settings: object) -> Iterator[Service]:
         "ARTSTORE_TLS_KEY_FILE": str(tls.key),
         "ARTSTORE_TLS_CA_FILE": str(tls.ca),
         **{f"ARTSTORE_{name}": str(value) for name, value in settings.items()},
+        "ARTSTORE_TLS_CRL_FILE": str(tls.crl),
     }
     command = ["env", *(f"{name}={value}" for name, value in environment.items())]
     with (
@@ -180,6 +181,60 @@ def test_tls_1_2_is_refused(service: Service, pki: Pki) -> None:
 
     with pytest.raises(ssl.SSLError):
         raw(service, context, closing("GET", "/health/live"))
+
+
+def test_a_standing_connection_ends_when_its_certificate_is_revoked(tmp_path: Path) -> None:
+    own = Pki(tmp_path)
+    with served(own, "storage-1") as service, talking(service, own) as ask:
+        assert ask() == 200
+        own.revoke("ingester-1")
+        wait_until(lambda: ask() == 403, "the revocation")
+        with pytest.raises(OSError, match="closed"):
+            ask()
+
+
+def test_a_standing_connection_ends_when_its_authority_is_trusted_no_more(tmp_path: Path) -> None:
+    own = Pki(tmp_path)
+    with served(own, "storage-1") as service, talking(service, own) as ask:
+        assert ask() == 200
+        own.replace_authority()
+        wait_until(lambda: ask() == 403, "the end of trust")
+
+
+def test_other_connections_stand_when_one_certificate_is_revoked(tmp_path: Path) -> None:
+    own = Pki(tmp_path)
+    own.files("ingester", "ingester-2")
+    with (
+        served(own, "storage-1") as service,
+        talking(service, own) as revoked,
+        talking(service, own, "ingester-2") as standing,
+    ):
+        assert (revoked(), standing()) == (200, 200)
+        own.revoke("ingester-1")
+        wait_until(lambda: revoked() == 403, "the revocation")
+        assert standing() == 200
+
+
+@contextlib.contextmanager
+def talking(
+    service: Service, pki: Pki, instance: str = "ingester-1"
+) -> Iterator[Callable[[], int]]:
+    """One connection. Calling it asks once more, and says the status."""
+    context = tls_context(pki, pki.files("ingester", instance))
+    request = b"GET /api/v1/numbers/7 HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", service.port), 5) as plain,
+        context.wrap_socket(plain, server_hostname="storage.artstore.internal") as tls,
+    ):
+
+        def ask() -> int:
+            tls.sendall(request)
+            answer = tls.recv(65536)
+            if not answer:
+                raise ConnectionResetError("closed")
+            return int(answer.split()[1])
+
+        yield ask
 
 
 def test_no_session_can_be_resumed(service: Service, pki: Pki) -> None:

@@ -19,7 +19,8 @@ from tests.support.processes import running, short_folder, wait_until
 
 from artstore.core.tls import PeerIdentity
 from artstore.local import edge as local_edge
-from artstore.local import pki, programs
+from artstore.local import programs
+from artstore.local.certificate_store import CertificateStore
 from artstore.local.failures import StackFailure
 from artstore.local.ports import Ports, free_ports
 
@@ -80,7 +81,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 class Site:
     ports: Ports
     folder: Path
-    store: pki.CertificateStore
+    store: CertificateStore
     modules: Mapping[str, EchoModule]
     pid: int
 
@@ -113,7 +114,7 @@ class Site:
 def site() -> Iterator[Site]:
     with ExitStack() as stack:
         folder = stack.enter_context(short_folder())
-        store, ports = pki.CertificateStore(folder), free_ports()
+        store, ports = CertificateStore(folder), free_ports()
         modules = {name: EchoModule(name) for name in MODULES}
         for name, module in modules.items():
             # "query" is served with the certificate of another module, only in one test.
@@ -124,7 +125,7 @@ def site() -> Iterator[Site]:
         yield Site(ports, folder, store, modules, process.pid)
 
 
-def run_edge(folder: Path, ports: Ports, store: pki.CertificateStore) -> Any:
+def run_edge(folder: Path, ports: Ports, store: CertificateStore) -> Any:
     server = local_edge.Edge(
         programs.caddy(),
         folder / "Caddyfile",
@@ -447,7 +448,7 @@ def served_certificate(site: Site) -> bytes | None:
 
 def test_a_module_that_is_away_is_503_with_retry_after() -> None:
     with short_folder() as folder:
-        store, ports = pki.CertificateStore(folder), free_ports()
+        store, ports = CertificateStore(folder), free_ports()
         store.renew(PeerIdentity("edge", "edge-1"), datetime.now(UTC))
         with run_edge(folder, ports, store) as process:
             site = Site(ports, folder, store, {}, process.pid)
@@ -461,7 +462,7 @@ def test_a_module_that_is_away_is_503_with_retry_after() -> None:
 def test_another_modules_certificate_is_not_taken_for_the_right_one() -> None:
     """A module that is broken into cannot stand in for another."""
     with short_folder() as folder:
-        store, ports, module = pki.CertificateStore(folder), free_ports(), EchoModule("query")
+        store, ports, module = CertificateStore(folder), free_ports(), EchoModule("query")
         for name in ("edge", "ingester"):
             store.renew(PeerIdentity(name, f"{name}-1"), datetime.now(UTC))
         with (

@@ -61,7 +61,7 @@ def test_a_start_after_two_weeks_renews_what_has_expired_and_keeps_the_authority
     layout.write(NOW + timedelta(days=14))
     after = contents(layout.home.pki)
     same = {name for name in before if before[name] == after[name]}
-    assert same == {"ca.crt", "ca.key"}
+    assert same == {"ca.crt", "ca.key", "crl.pem", ".lock"}
 
 
 def test_no_secret_is_in_the_configuration(layout: Layout) -> None:

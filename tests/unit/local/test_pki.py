@@ -20,6 +20,7 @@ from tests.support.pki import Pki
 
 from artstore.core.tls import PeerIdentity, client_context, identity_of, server_context
 from artstore.local import pki
+from artstore.local.certificate_store import CertificateStore
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 IDENTITY = PeerIdentity("storage", "edit-1")
@@ -101,7 +102,7 @@ _, LEAF = leaf()
 
 
 def test_a_good_certificate_is_left_alone(tmp_path: Path) -> None:
-    store = pki.CertificateStore(tmp_path)
+    store = CertificateStore(tmp_path)
     assert store.renew(IDENTITY, NOW)
     before = store.files("edit-1").certificate.read_bytes()
 
@@ -111,7 +112,7 @@ def test_a_good_certificate_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_due_certificate_gets_a_new_key_from_the_same_authority(tmp_path: Path) -> None:
-    store = pki.CertificateStore(tmp_path)
+    store = CertificateStore(tmp_path)
     store.renew(IDENTITY, NOW)
     before = store.files("edit-1").key.read_bytes()
     authority = store.authority_file.read_bytes()
@@ -123,7 +124,7 @@ def test_a_due_certificate_gets_a_new_key_from_the_same_authority(tmp_path: Path
 
 
 def test_certificates_of_a_lost_authority_are_replaced(tmp_path: Path) -> None:
-    store = pki.CertificateStore(tmp_path)
+    store = CertificateStore(tmp_path)
     store.renew(IDENTITY, NOW)
     store.authority_file.unlink()
 
@@ -138,7 +139,7 @@ def test_certificates_of_a_lost_authority_are_replaced(tmp_path: Path) -> None:
 def test_a_certificate_beside_a_key_that_is_not_its_own_is_replaced(
     tmp_path: Path, damage: str
 ) -> None:
-    store = pki.CertificateStore(tmp_path)
+    store = CertificateStore(tmp_path)
     store.renew(IDENTITY, NOW)
     key_file = store.files("edit-1").key
     if damage == "missing":
@@ -155,7 +156,7 @@ def test_a_certificate_beside_a_key_that_is_not_its_own_is_replaced(
 def test_a_full_disk_leaves_key_and_certificate_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = pki.CertificateStore(tmp_path)
+    store = CertificateStore(tmp_path)
     store.renew(IDENTITY, NOW)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     flushed = os.fsync
@@ -176,7 +177,7 @@ def test_a_full_disk_leaves_key_and_certificate_as_they_were(
 
 
 def test_keys_are_for_their_owner_only_and_match(tmp_path: Path) -> None:
-    store = pki.CertificateStore(tmp_path)
+    store = CertificateStore(tmp_path)
     store.renew(IDENTITY, NOW)
 
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from artstore.core import private_files
 from artstore.core.clock import SystemClock
-from artstore.local import edge, files, pki, run
+from artstore.local import certificate_store, edge, pki, run
 from artstore.local.home import Home
 from artstore.local.layout import Layout
 from artstore.local.logs import EventLog, RotatingLog
@@ -72,13 +73,13 @@ async def test_a_disk_that_is_full_puts_renewal_off_and_does_not_end_it(
     layout.write(clock.now())
     clock.late = timedelta(days=5)
     tried = asyncio.Event()
-    write = files.write_private_together
+    write = private_files.write_private_together
 
     def full(contents: object) -> None:
         tried.set()
         raise OSError(ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pki, "write_private_together", full)
+    monkeypatch.setattr(certificate_store, "write_private_together", full)
     events = EventLog(RotatingLog(layout.home.log / "supervisor.log"), clock)
     task = asyncio.create_task(
         run._keep_certificates_fresh(layout, clock, recorder, events)  # type: ignore[arg-type]
@@ -86,7 +87,7 @@ async def test_a_disk_that_is_full_puts_renewal_off_and_does_not_end_it(
     await asyncio.wait_for(tried.wait(), 30)
     assert recorder.asked == []
 
-    monkeypatch.setattr(pki, "write_private_together", write)
+    monkeypatch.setattr(certificate_store, "write_private_together", write)
     await asyncio.wait_for(recorder.told.wait(), 30)
     task.cancel()
     events.close()

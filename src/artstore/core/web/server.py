@@ -4,36 +4,35 @@ import asyncio
 import fcntl
 import gc
 import resource
-import ssl
 import struct
 import termios
+import time
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from artstore.core.certificates import live_server_context
+from artstore.core.certificates import LiveServer, Trust
 from artstore.core.clock import SystemClock
 from artstore.core.errors import MalformedHttp
 from artstore.core.logging import get_logger
 from artstore.core.settings import ModuleSettings
-from artstore.core.tls import PeerIdentity, peer_identity
+from artstore.core.tls import PeerIdentity, ShownChain, peer_identity
 from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KEEP_ALIVE_S = 75
 """Longer than any of our clients keeps an idle connection (`core.http`, the edge): the side
 that sends closes first, so no request meets a connection that is just being closed."""
 
 CONNECTION_AGE_MAX_S = 3600
-"""Older connections end with their next answer: a peer shows its certificate once for each,
-and one that was revoked, or whose authority was removed, must not talk on for ever."""
+"""Older connections end with their next answer. A peer shows its certificate once for each:
+this bounds how long one serves that meanwhile has another name, or a shorter life."""
+TICKS_BETWEEN_LOOKS = 20
+"""uvicorn ticks ten times a second. Connections that stand must hear of a revocation, too."""
 
 FAREWELL_S = 1.0
 """How long TLS waits for the other side to close too. A peer that hangs would keep its idle
@@ -108,17 +107,43 @@ def _is_all_received(transport: asyncio.Transport) -> bool:
     return struct.unpack("i", unacknowledged) == (0,)
 
 
+class ServerConfig(uvicorn.Config):
+    live: LiveServer | None = None
+
+
 class PeerProtocol(HttpToolsProtocol):
     """Tells the application who is at the other end of the connection."""
 
     _peer: PeerIdentity | None = None
-    _made_at_s = 0.0
+    _shown: ShownChain | None = None
+    _trust: Trust | None = None
+    _live: LiveServer | None = None
+    _ends_at_s = 0.0
+    """On the clock of the event loop. Answers from then on are the last of the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_JoiningTransport(transport))  # type: ignore[arg-type]
+        self._ends_at_s = self.loop.time() + CONNECTION_AGE_MAX_S
         tls = transport.get_extra_info("ssl_object")
-        self._peer = peer_identity(tls) if tls else None
-        self._made_at_s = self.loop.time()
+        if tls and isinstance(self.config, ServerConfig):
+            self._live = self.config.live
+            self._meet(ShownChain.of(tls), peer_identity(tls))
+
+    def _meet(self, shown: ShownChain | None, peer: PeerIdentity | None) -> None:
+        if shown is None or shown.is_authority:
+            # Who can sign others has no business as one of them: OpenSSL would let it pass.
+            return
+        self._peer, self._shown = peer, shown
+        self._ends_at_s = min(self._ends_at_s, self.loop.time() + shown.ends_at_s - time.time())
+        # The handshake began a moment ago, perhaps under an older trust: judge it by this one.
+        self._trust = None
+
+    def _judge_again(self, trust: Trust) -> None:
+        self._trust = trust
+        if self._shown is not None and not trust.holds(self._shown):
+            get_logger().warning("certificate counts no more", peer=self._peer and self._peer.uri)
+            self._peer = self._shown = None
+            self._ends_at_s = 0.0
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -126,11 +151,13 @@ class PeerProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._live is not None and self._trust is not self._live.trust:
+            self._judge_again(self._live.trust)
         self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.loop.time() - self._made_at_s > CONNECTION_AGE_MAX_S:
+        if self.loop.time() > self._ends_at_s:
             self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
@@ -157,9 +184,15 @@ def serve(app: FastAPI, settings: ModuleSettings) -> None:
 class _Server(uvicorn.Server):
     """Tells the application that it is to stop: whoever waits in a long poll answers then."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: ServerConfig, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
+        self._live = config.live
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._live is not None and counter % TICKS_BETWEEN_LOOKS == 0:
+            self._live.current()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._app.state.stopping = True
@@ -180,12 +213,9 @@ def _collect_garbage_less() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
 
 
-def server_config(app: FastAPI, settings: ModuleSettings) -> uvicorn.Config:
-    tls = settings.tls
-    factory: Callable[[Any, Any], ssl.SSLContext] | None = None
-    if tls is not None:
-        factory = lambda _config, _default: live_server_context(tls, SystemClock())  # noqa: E731
-    return uvicorn.Config(
+def server_config(app: FastAPI, settings: ModuleSettings) -> ServerConfig:
+    live = LiveServer(settings.tls, SystemClock()) if settings.tls else None
+    config = ServerConfig(
         app,
         host=settings.host,
         port=settings.port,
@@ -199,5 +229,7 @@ def server_config(app: FastAPI, settings: ModuleSettings) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
-        ssl_context_factory=factory,
+        ssl_context_factory=(lambda _config, _default: live.context) if live else None,
     )
+    config.live = live
+    return config

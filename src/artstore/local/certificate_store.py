@@ -1,0 +1,410 @@
+"""Certificates as files of one folder, and of others that are filled for other machines.
+
+`ca.crt` is what everybody trusts: the authority that signs, and during a replacement another
+one. `crl.pem` has a list of each of them. `ca.key` decides which one signs. Each file is replaced
+in one step and each operation may be repeated, so a crash leaves nothing to clean up.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from artstore.core.certificates import read_crls
+from artstore.core.private_files import (
+    PRIVATE_FILE,
+    private_folder,
+    write_private,
+    write_private_together,
+)
+from artstore.core.tls import PeerIdentity, TlsFiles
+from artstore.local.certificate_register import Issued, read_register, register_text
+from artstore.local.failures import StackFailure
+from artstore.local.pki import (
+    AUTHORITY_LIFE,
+    RENEWAL_SHARE,
+    THIS_MACHINE,
+    Authority,
+    Leaf,
+    Names,
+    create_authority,
+    issue,
+    issuer_key_id,
+    key_pem,
+    renewal_due,
+    revoked_entry,
+    sign_revocations,
+)
+
+CERTIFICATE_FILE: Final = "tls.crt"
+KEY_FILE: Final = "tls.key"
+AUTHORITY_FILE: Final = "ca.crt"
+CRL_FILE: Final = "crl.pem"
+"""In a folder for another machine; cert-manager and Vault's agent name the first three so."""
+
+
+class NoAuthority(StackFailure):
+    """There is none in this folder; the message says how to make one."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A certificate for a process elsewhere."""
+
+    identity: PeerIdentity
+    names: Names
+    life: timedelta
+    folder: Path
+
+
+class CertificateStore:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority_file = folder / AUTHORITY_FILE
+        self.crl_file = folder / CRL_FILE
+        self._register_file = folder / "issued.jsonl"
+
+    # The authority
+
+    def create(self, now: datetime, life: timedelta = AUTHORITY_LIFE) -> Authority:
+        """Raises `StackFailure` where there is one already."""
+        private_folder(self.folder)
+        with self._locked():
+            if self.authority_file.exists():
+                raise StackFailure(f"{self.folder} has an authority already: artstore pki list")
+            return self._create(now, life)
+
+    def authority(self, now: datetime) -> Authority:
+        """The one that signs, made at the first call."""
+        with self._locked():
+            return self._authority(now)
+
+    def trusted(self) -> list[x509.Certificate]:
+        """All that `ca.crt` holds; the one that signs comes first, except in a crash.
+
+        Raises:
+            NoAuthority: Nothing was made here yet.
+        """
+        try:
+            return x509.load_pem_x509_certificates(self.authority_file.read_bytes())
+        except FileNotFoundError:
+            raise NoAuthority(
+                f"{self.folder} has no authority. Make one: artstore pki init --folder "
+                f"{self.folder}; or name another folder"
+            ) from None
+
+    # Certificates
+
+    def files(self, instance: str) -> TlsFiles:
+        return TlsFiles(
+            self.folder / f"{instance}.crt",
+            self.folder / f"{instance}.key",
+            self.authority_file,
+            self.crl_file,
+        )
+
+    def certificate(self, instance: str) -> x509.Certificate | None:
+        """The present certificate, `None` before the first."""
+        return _certificate_in(self.files(instance).certificate)
+
+    def renew(self, identity: PeerIdentity, now: datetime) -> bool:
+        """Issue a certificate if there is none, or if it is due. Says whether it did."""
+        with self._locked():
+            return self._renew(identity, now)
+
+    def issue_into(self, order: Order, now: datetime) -> Issued:
+        """Fill a folder for another machine: certificate, key, authorities, revocations."""
+        with self._locked():
+            return self._issue_into(order, now)
+
+    def renew_due(
+        self, now: datetime, identities: Iterable[PeerIdentity] = ()
+    ) -> list[PeerIdentity]:
+        """Whatever is due of all that was issued, here and in folders for other machines, and the
+        revocations. `identities` get one here even if they have none yet. Says what it renewed.
+
+        What was revoked in a folder stays so: who wants another one there issues it.
+        """
+        with self._locked():
+            self._authority(now)
+            self._keep_revocations_fresh(now)
+            issued = self.issued()
+            own = (each.identity for each in issued if each.folder is None)
+            here = dict.fromkeys((*identities, *filter(self._is_here, own)))
+            renewed = [each for each in here if self._renew(each, now)]
+            for each in self._newest_in_folders():
+                if self._is_wanted(each, now):
+                    self._issue_into(_again(each), now)
+                    renewed.append(each.identity)
+            return renewed
+
+    def issued(self) -> list[Issued]:
+        return read_register(self._register_file)
+
+    # Revocation
+
+    def revocations(self) -> list[x509.CertificateRevocationList]:
+        return read_crls(self.crl_file) if self.crl_file.exists() else []
+
+    def is_revoked(self, serial: int) -> bool:
+        return any(
+            crl.get_revoked_certificate_by_serial_number(serial) for crl in self.revocations()
+        )
+
+    def find(self, wanted: str, now: datetime) -> list[Issued]:
+        """All certificates of an instance, or one by its serial in hexadecimal.
+
+        Raises:
+            StackFailure: Nothing that has not ended goes by that name.
+        """
+        meant = [
+            each
+            for each in self.issued()
+            if each.ends > now and wanted in (each.identity.instance, each.serial_text)
+        ]
+        if not meant:
+            raise StackFailure(
+                f"nothing that is valid goes by {wanted!r}. artstore pki list shows all"
+            )
+        return meant
+
+    def replace_here(self, issued: Iterable[Issued], now: datetime) -> bool:
+        """Another certificate for each that processes of this machine use. Says whether any does.
+
+        Before `revoke`, and as long before as they take to follow, no request fails.
+        """
+        with self._locked():
+            used = [each for each in issued if self._is_used_here(each)]
+            for each in used:
+                self._issue_here(each.identity, now)
+            return bool(used)
+
+    def revoke(
+        self, issued: Iterable[Issued], reason: x509.ReasonFlags, now: datetime
+    ) -> list[Issued]:
+        """Those that were not revoked yet."""
+        with self._locked():
+            self._authority(now)
+            fresh = [each for each in issued if not self.is_revoked(each.serial)]
+            for each in fresh:
+                self._write_revocations(now, each, reason)
+            self._spread()
+            return fresh
+
+    # Replacing the authority: see `local.authority_replacement`
+
+    def put_authorities(
+        self, bundle: Iterable[x509.Certificate], keys: Mapping[str, bytes | None], now: datetime
+    ) -> None:
+        """Trust `bundle` from now on. `keys`: files to write first, or to remove afterwards."""
+        with self._locked():
+            for name, pem in keys.items():
+                if pem is not None:
+                    write_private(self.folder / name, pem)
+            pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in bundle)
+            write_private(self.authority_file, pem)
+            for name in (name for name, pem in keys.items() if pem is None):
+                (self.folder / name).unlink(missing_ok=True)
+            self._write_revocations(now)
+            self._spread()
+
+    def key(self, name: str) -> ec.EllipticCurvePrivateKey | None:
+        """One of the authorities' keys, `None` where there is none."""
+        path = self.folder / name
+        if not path.exists():
+            return None
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise StackFailure(f"{path} holds no elliptic-curve key")
+        return key
+
+    def authorities(self) -> list[Authority]:
+        """Those of the bundle whose key is here."""
+        keys = [self.key(path.name) for path in sorted(self.folder.glob("ca*.key"))]
+        return [
+            Authority(certificate, key)
+            for certificate in self.trusted()
+            for key in [_key_of(certificate, keys)]
+            if key is not None
+        ]
+
+    # Inside the lock
+
+    def _authority(self, now: datetime) -> Authority:
+        # The certificate is written last: where it is, the key is too.
+        if not self.authority_file.exists():
+            return self._create(now, AUTHORITY_LIFE)
+        signer = self.key("ca.key")
+        found = [each for each in self.trusted() if signer and _is_of(each, signer)]
+        if signer is None or not found:
+            raise StackFailure(
+                f"{self.folder}/ca.key is missing, or not the key of a certificate in ca.crt. Put "
+                f"back the copy of both that belong together"
+            )
+        if not self.crl_file.exists():
+            self._write_revocations(now)
+        return Authority(found[0], signer)
+
+    def _create(self, now: datetime, life: timedelta) -> Authority:
+        created = create_authority(now, life)
+        write_private(self.folder / "ca.key", key_pem(created.key))
+        self.crl_file.unlink(missing_ok=True)
+        certificate = created.certificate.public_bytes(serialization.Encoding.PEM)
+        write_private(self.authority_file, certificate)
+        self._write_revocations(now)
+        return created
+
+    def _renew(self, identity: PeerIdentity, now: datetime) -> bool:
+        authority = self._authority(now)
+        files = self.files(identity.instance)
+        if self._is_good(files, authority, now):
+            return False
+        self._issue_here(identity, now)
+        return True
+
+    def _issue_here(self, identity: PeerIdentity, now: datetime) -> None:
+        leaf = issue(self._authority(now), identity, now)
+        issued = Issued.of(leaf, identity, THIS_MACHINE, None)
+        self._keep(leaf, issued, self.files(identity.instance), now)
+
+    def _is_used_here(self, issued: Issued) -> bool:
+        present = self.certificate(issued.identity.instance)
+        return present is not None and present.serial_number == issued.serial
+
+    def _is_here(self, identity: PeerIdentity) -> bool:
+        return self.files(identity.instance).certificate.exists()
+
+    def _is_good(self, files: TlsFiles, authority: Authority, now: datetime) -> bool:
+        """Of the authority that signs, with its own key beside it, not revoked, and far enough
+        from its end."""
+        present = _certificate_in(files.certificate)
+        return (
+            present is not None
+            and issuer_key_id(present) == authority.key_id
+            and _holds_key_of(present, files.key)
+            and now < renewal_due(present, now)
+            and not self.is_revoked(present.serial_number)
+        )
+
+    def _keep(self, leaf: Leaf, issued: Issued, files: TlsFiles, now: datetime) -> None:
+        register = register_text([*self.issued(), issued], now)
+        own = {self._register_file: register.encode()}
+        pair = {files.key: leaf.key_pem, files.certificate: leaf.certificate_pem}
+        if issued.folder is None:
+            write_private_together(own | pair)
+        else:
+            # Known before it exists: it can be revoked whatever happens next.
+            write_private_together(own)
+            write_private_together(pair)
+
+    def _issue_into(self, order: Order, now: datetime) -> Issued:
+        authority = self._authority(now)
+        folder = private_folder(order.folder)
+        leaf = issue(authority, order.identity, now, order.life, order.names)
+        issued = Issued.of(leaf, order.identity, order.names, folder)
+        self._fill(folder)
+        pair = TlsFiles(folder / CERTIFICATE_FILE, folder / KEY_FILE, folder / AUTHORITY_FILE)
+        self._keep(leaf, issued, pair, now)
+        return issued
+
+    def _fill(self, folder: Path) -> None:
+        write_private_together(
+            {
+                folder / AUTHORITY_FILE: self.authority_file.read_bytes(),
+                folder / CRL_FILE: self.crl_file.read_bytes(),
+            }
+        )
+
+    def _spread(self) -> None:
+        """Authorities and revocations into the folders for other machines."""
+        for each in self._newest_in_folders():
+            if each.folder is not None and each.folder.is_dir():
+                self._fill(each.folder)
+
+    def _newest_in_folders(self) -> list[Issued]:
+        newest = {each.folder: each for each in self.issued() if each.folder is not None}
+        return list(newest.values())
+
+    def _is_wanted(self, issued: Issued, now: datetime) -> bool:
+        """Due, and neither revoked nor thrown away."""
+        assert issued.folder is not None
+        if not issued.folder.is_dir() or self.is_revoked(issued.serial):
+            return False
+        due = now >= issued.begins + issued.life * RENEWAL_SHARE
+        return due or issued.authority != self._authority(now).key_id
+
+    def _keep_revocations_fresh(self, now: datetime) -> None:
+        lists = self.revocations()
+        if len(lists) != len(self.trusted()) or any(_is_due(each, now) for each in lists):
+            self._write_revocations(now)
+            self._spread()
+
+    def _write_revocations(
+        self,
+        now: datetime,
+        revoked: Issued | None = None,
+        reason: x509.ReasonFlags = x509.ReasonFlags.unspecified,
+    ) -> None:
+        known = {each.issuer: list(each) for each in self.revocations()}
+        texts = []
+        for authority in self.authorities():
+            entries = known.get(authority.certificate.subject, [])
+            if revoked is not None and revoked.authority == authority.key_id:
+                entries = [*entries, revoked_entry(revoked.serial, now, reason)]
+            crl = sign_revocations(authority, entries, now)
+            texts.append(crl.public_bytes(serialization.Encoding.PEM))
+        write_private(self.crl_file, b"".join(texts))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One at a time: the supervisor renews while somebody types a command."""
+        opener = partial(os.open, mode=PRIVATE_FILE)
+        with open(self.folder / ".lock", "w", opener=opener) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _again(issued: Issued) -> Order:
+    assert issued.folder is not None
+    return Order(issued.identity, issued.names, issued.life, issued.folder)
+
+
+def _is_due(crl: x509.CertificateRevocationList, now: datetime) -> bool:
+    begins, ends = crl.last_update_utc, crl.next_update_utc
+    # The clock went back: the list of its future is no use to anyone until then.
+    return ends is None or now < begins or now >= begins + (ends - begins) * RENEWAL_SHARE
+
+
+def _certificate_in(file: Path) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(file.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _key_of(
+    certificate: x509.Certificate, keys: Iterable[ec.EllipticCurvePrivateKey | None]
+) -> ec.EllipticCurvePrivateKey | None:
+    return next((key for key in keys if key is not None and _is_of(certificate, key)), None)
+
+
+def _is_of(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
+    return certificate.public_key() == key.public_key()
+
+
+def _holds_key_of(certificate: x509.Certificate, key_file: Path) -> bool:
+    """A crash between two renames can leave a certificate beside another one's key."""
+    try:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    except (FileNotFoundError, ValueError):
+        return False
+    return key.public_key() == certificate.public_key()
