@@ -10,6 +10,7 @@ from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
 from artstore.storage.engine.identity import ElementFile, ModeChange
 from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.open_uploads import OpenUpload
 from artstore.storage.engine.scrub.ledger import OpenFinding
 from artstore.storage.engine.scrub.progress import Progress
 from artstore.storage.engine.sidecar import parse, seal
@@ -103,3 +104,14 @@ def test_every_finding_is_described() -> None:
     for document in (FORMATS / "log.md", FORMATS.parent / "operations" / "scrub.md"):
         text = document.read_text("utf-8")
         assert [kind for kind in FindingKind if f"`{kind}`" not in text] == []
+
+
+def test_the_state_of_an_upload_in_parts_is_the_one_described() -> None:
+    text = (FORMATS / "open-upload.md").read_text("utf-8")
+    match = re.search(r"```json\n(\{.*?\})\n```", text, re.DOTALL)
+    assert match is not None
+    upload = OpenUpload.model_validate_json(match[1])
+
+    assert (upload.offset, upload.draft.original_filename) == (1 << 20, "Протокол.mp4")
+    written = json.loads(upload.model_dump_json())
+    assert {*json.loads(match[1])} == {*written}
