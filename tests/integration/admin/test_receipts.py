@@ -1,6 +1,5 @@
 """Keys of receipts are in the audit log and published for good; a lost receipt is given again."""
 
-import secrets
 from typing import Any
 
 import httpx2
@@ -8,11 +7,14 @@ import pytest
 from tests.integration.admin.feed_element import FeedElement
 from tests.integration.admin.following import eventually
 from tests.integration.admin.test_files import OLD_ID
+from tests.integration.admin.test_grants import GRANTS
+from tests.integration.admin.test_grants import account as account_fixture
 from tests.support.admin import ISSUER, Admin
 from tests.support.auditor import Auditor
 
 from artstore.core.audit.receipts import KeySet, SigningKey
 
+account = account_fixture
 KEYS = "/api/v1/receipt-keys"
 PUBLISHED = "/.well-known/receipt-keys.json"
 
@@ -80,12 +82,26 @@ async def test_a_lost_receipt_is_given_again(admin: Admin, fake: FeedElement) ->
     assert (receipt.size, receipt.sha256) == (record.size, record.sha256)
 
 
-def test_who_may_not_read_gets_no_receipt(admin: Admin) -> None:
-    name = f"account-{secrets.token_hex(4)}"
-    path = f"/api/v1/receipts/{OLD_ID}"
+async def test_who_may_not_read_gets_no_receipt(
+    admin: Admin, account: dict[str, Any], fake: FeedElement
+) -> None:
+    record = fake.create("letter.txt")
+    path = f"/api/v1/receipts/{record.file_id}"
     with admin.as_account() as client:
-        made = client.post("/api/v1/service-accounts", json={"client_id": name, "role": "user"})
-        assert client.get(path).status_code == 404
-    with admin.client() as client:
-        assert client.get(path).status_code == 401
-    assert made.status_code == 201
+
+        async def given() -> bool:
+            return client.get(path).status_code == 200
+
+        await eventually(given, "the receipt")
+        assert client.get(f"/api/v1/receipts/{OLD_ID}").status_code == 404
+        for collection, rights, status in (
+            ("elsewhere", ["read"], 404),
+            (record.collection, ["write"], 403),
+            (record.collection, ["read"], 200),
+        ):
+            grant = f"{GRANTS}/{account['subject']}/{collection}"
+            client.put(grant, json={"rights": rights}).raise_for_status()
+            with admin.as_account(account["client_id"], account["client_secret"]) as restricted:
+                assert restricted.get(path).status_code == status
+    with admin.client() as stranger:
+        assert stranger.get(path).status_code == 401
