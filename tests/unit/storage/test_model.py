@@ -1,14 +1,26 @@
-"""Goal: a whole element behaves like a dictionary, also over restarts, kills and power cuts.
+"""Goal: a whole element behaves like a dictionary, also over restarts, kills and power cuts,
+and whatever else it does meanwhile: scrubs, repairs, copies from another element.
 
 Method: hypothesis makes up histories; after each step everything is compared.
 """
 
 import random
+from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+from tests.support.scrubbing import kinds, overwrite, repair, scrub
 from tests.support.simulated_fs import SimulatedFs
 from tests.support.stepped_element import (
     Element,
@@ -16,10 +28,14 @@ from tests.support.stepped_element import (
     Ids,
     Oracle,
     check_element,
+    make_record,
     read_state,
 )
 
+from artstore.core.errors import FileDamaged, RetentionForbids
+from artstore.core.model.file import Deletion, FileRecord
 from artstore.core.model.ids import FileId
+from artstore.core.model.retention import Retention
 
 contents = st.integers(0, 4000).map(lambda size: random.Random(size).randbytes(size))
 names = st.sampled_from(["letter.pdf", "letter.txt", "письмо", "a.b.c", "../x.sh", "film.mp4"])
@@ -27,6 +43,7 @@ names = st.sampled_from(["letter.pdf", "letter.txt", "письмо", "a.b.c", ".
 
 class ElementMachine(RuleBasedStateMachine):
     present = Bundle("present")
+    kept = Bundle("kept")
 
     @initialize()
     def begin(self) -> None:
@@ -49,6 +66,35 @@ class ElementMachine(RuleBasedStateMachine):
         file_id = self.ids.new()
         self.element.upload(file_id, content, name)
         return file_id
+
+    @rule(target=present, batch=st.lists(contents, min_size=1, max_size=5))
+    def put_batch(self, batch: list[bytes]) -> MultipleResults[FileId]:
+        files = [(self.ids.new(), content, "letter.pdf") for content in batch]
+        self.element.batch(*files)
+        return multiple(*(file_id for file_id, _, _ in files))
+
+    @rule(target=kept, content=contents, days=st.integers(100, 900), revision=st.integers(1, 5))
+    def copy_what_must_be_kept(self, content: bytes, days: int, revision: int) -> FileId:
+        until = self.clock.now() + timedelta(days=days)
+        retention = Retention(policy="kept", mode="compliance", retain_until=until)
+        record = make_record(self.ids.new(), content, self.clock, retention=retention)
+        self.element.copy(record.model_copy(update={"revision": revision}), content)
+        return record.file_id
+
+    @rule(file_id=kept)
+    def delete_too_early(self, file_id: FileId) -> None:
+        record = self.element.engine.record(file_id)
+        assume(record.retention.forbids_deletion_at(self.clock.now()))
+        with pytest.raises(RetentionForbids):
+            self.element.engine.delete(file_id, by="clerk", reason="wish", trace=None)
+        tombstone = record.model_copy(
+            update={
+                "revision": record.revision + 1,
+                "deleted": Deletion(at=self.clock.now(), by="clerk", reason="wish"),
+            }
+        )
+        with pytest.raises(RetentionForbids):
+            self.element.engine.take_over(tombstone, None)
 
     @rule(content=contents.filter(bool))
     def abort(self, content: bytes) -> None:
@@ -73,6 +119,23 @@ class ElementMachine(RuleBasedStateMachine):
     @rule()
     def checkpoint(self) -> None:
         self.element.engine.checkpoint()
+
+    @rule()
+    def scrub(self) -> None:
+        assert kinds(scrub(self.element.engine)) == []
+
+    @rule(file_id=present, bit=st.integers(0, 1 << 20))
+    def damage_and_repair(self, file_id: FileId, bit: int) -> None:
+        record_json, content = self.element.state(file_id)
+        assume(content)
+        path = self.element.engine._layout.content(FileRecord.from_json(record_json))
+        spoilt = bytearray(content or b"")
+        spoilt[bit // 8 % len(spoilt)] ^= 1 << bit % 8
+        overwrite(self.fs, path, bytes(spoilt))
+        with pytest.raises(FileDamaged):
+            read_state(self.element.engine, file_id)
+        assert kinds(scrub(self.element.engine)) == [("damaged", file_id)]
+        repair(self.element, file_id, content or b"")
 
     @rule()
     def restart(self) -> None:
