@@ -11,7 +11,10 @@ STATES ?= 50000
 CUTS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-crash test-tamper test-identity test-monitoring check format bench lock ui clean
+# The long searches, of which `make test` has a sample.
+LONG := test-crash test-tamper test-identity test-monitoring
+
+.PHONY: help up down test test-long $(LONG) check format bench lock ui clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -25,18 +28,20 @@ down: $(VENV)/.run  ## stop what `make up ARGS=--detach` started
 test: $(VENV)/.dev  ## all tests of everyday work, against real servers
 	@$(BIN)/pytest $(SHARED_OUT) --durations=25 $(ARGS)
 
+test-long: $(LONG)  ## everything that takes long; -j2 runs two at a time
+
 test-crash: $(VENV)/.dev  ## the long search for states that a crash could leave; STATES=200000 CUTS=300: longer
 	@ARTSTORE_CRASH_STATES=$(STATES) ARTSTORE_CRASH_ALL=1 ARTSTORE_POWER_CUTS=$(CUTS) \
 	  $(BIN)/pytest -rs tests/crash $(ARGS)
 
 test-tamper: $(VENV)/.dev  ## every manipulation of the audit log, not one in nine
-	@ARTSTORE_TAMPER_ALL=1 $(BIN)/pytest tests/security/tamper $(ARGS)
+	@ARTSTORE_TAMPER_ALL=1 $(BIN)/pytest -rs tests/security/tamper $(ARGS)
 
 test-identity: $(VENV)/.dev  ## revocation with every combination of outages
-	@ARTSTORE_FULL_MATRIX=1 $(BIN)/pytest tests/security/identity $(ARGS)
+	@ARTSTORE_FULL_MATRIX=1 $(BIN)/pytest -rs tests/security/identity $(ARGS)
 
 test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
-	@$(BIN)/pytest -m slow tests/monitoring $(ARGS)
+	@$(BIN)/pytest -rs -m slow tests/monitoring $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint, types, import rules
 	@$(BIN)/ruff format --check .
