@@ -25,6 +25,7 @@ from artstore.admin.repository import audit_events
 from artstore.admin.repository.audit_events import EventFilter, EventRow
 from artstore.core.database import Database
 from artstore.core.model.ids import FileIdSource
+from artstore.core.secrets.chain import fixed_login
 from benchmarks.catalogue_merge import database as temporary_database
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -129,7 +130,9 @@ class Plans:
 
 
 async def ask_all(database: TestDatabase, number: int, *, plans: bool) -> None:
-    pool = Database(database.admin_url, database.admin_password, application_name="benchmark")
+    pool = Database(
+        database.admin_url, fixed_login(database.admin_password), application_name="benchmark"
+    )
     with psycopg.connect(database.url) as connection:
         row = connection.execute(
             "SELECT file_id FROM audit.events WHERE file_id IS NOT NULL LIMIT 1"
@@ -165,7 +168,9 @@ async def ask_all(database: TestDatabase, number: int, *, plans: bool) -> None:
 
 
 def _pool(database: TestDatabase) -> Database:
-    return Database(database.admin_url, database.admin_password, application_name="plans")
+    return Database(
+        database.admin_url, fixed_login(database.admin_password), application_name="plans"
+    )
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from artstore.core.http import Transport
 from artstore.core.model.element import ElementEntry
 from artstore.core.model.file import Digest, FileRecord, Uploader
 from artstore.core.model.ids import FileIdSource
+from artstore.core.secrets.chain import fixed_login
 
 WORDS = [
     *("договор", "отчёт", "акт", "письмо", "счёт", "приложение", "протокол", "копия", "смета"),
@@ -67,7 +68,7 @@ def make_record(number: int) -> FileRecord:
 
 async def merge_alone(database: TestDatabase, records: list[FileRecord], batch: int) -> None:
     rows = [row_of(record, "bench", 1) for record in records]
-    connection = await connect(database.admin_url, database.admin_password)
+    connection = await connect(database.admin_url, fixed_login(database.admin_password))
     started = time.perf_counter()
     for first in range(0, len(rows), batch):
         async with connection.transaction():
@@ -116,7 +117,9 @@ async def element(pki: Pki, records: list[FileRecord]) -> AsyncIterator[str]:
 
 
 async def whole_follower(database: TestDatabase, pki: Pki, records: list[FileRecord]) -> None:
-    pool = Database(database.admin_url, database.admin_password, application_name="bench")
+    pool = Database(
+        database.admin_url, fixed_login(database.admin_password), application_name="bench"
+    )
     transport = Transport(pki.files("admin"))
 
     async def registry() -> list[StorageElement]:
@@ -128,7 +131,7 @@ async def whole_follower(database: TestDatabase, pki: Pki, records: list[FileRec
 
     followers = Followers(
         registry,
-        lambda: connect(database.admin_url, database.admin_password),
+        lambda: connect(database.admin_url, fixed_login(database.admin_password)),
         Source(ElementClient(transport), 1),
         SystemClock(),
         Trail(SystemClock()),
@@ -157,7 +160,7 @@ def database() -> Iterator[TestDatabase]:
     start = postgres_server.__wrapped__  # type: ignore[attr-defined]
     with contextlib.contextmanager(start)() as server:
         made = server.database("bench")
-        migrate(made.admin_url, made.admin_password)
+        migrate(made.admin_url, fixed_login(made.admin_password))
         yield made
 
 

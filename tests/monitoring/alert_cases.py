@@ -172,6 +172,28 @@ CASES: dict[str, Case] = {
         {'artstore_certificate_expiry_timestamp_seconds{kind="authority"}': "7779600x60"},
         true_from_min=21,
     ),
+    "SecretUnreadable": Case(
+        {"artstore_secret_readable{secret='valkey_password'}": "0x60"},
+        {
+            "artstore_secret_readable{secret='valkey_password'}": "1x60",
+            "artstore_secret_source_up{source='openbao'}": "1x60",
+        },
+    ),
+    # A quarter of an hour and 20 or 90 minutes are the ends.
+    "SecretLeaseEndsSoon": Case(
+        {"artstore_secret_expiry_timestamp_seconds{secret='database_password'}": "2100x60"},
+        {"artstore_secret_expiry_timestamp_seconds{secret='database_password'}": "6300x60"},
+        true_from_min=21,
+    ),
+    # Changed a hundred days before the beginning, and one of them after it.
+    "CredentialOverdue": Case(
+        {"artstore_secret_changed_timestamp_seconds{secret='valkey_password'}": "-8640000x90"},
+        {
+            "artstore_secret_changed_timestamp_seconds{secret='valkey_password'}": "-8550000x90",
+            "artstore_secret_changed_timestamp_seconds{secret='key_encryption_key'}": "-9000000x90",
+        },
+        true_from_min=1,
+    ),
     "ErrorBudgetBurnsFast": _budget(14.4, 1),
     "ErrorBudgetBurns": _budget(6, 5),
     "ErrorBudgetBurnsSlowly": _budget(3, 5),

@@ -30,6 +30,7 @@ from artstore.admin.services.identity.sealing import Seal
 from artstore.core.clock import SystemClock
 from artstore.core.database import Database
 from artstore.core.model.audit import AuditEvent, AuditKind, commitment
+from artstore.core.secrets.chain import fixed_login
 from artstore.core.tlog.folder import FolderStore
 from artstore.core.tlog.log import CHECKPOINT
 from artstore.core.tlog.notes.keys import VerifierKey
@@ -56,7 +57,7 @@ def writer(
     witnesses: Sequence[WitnessAddress] = (),
 ) -> AuditLogWriter:
     return AuditLogWriter(
-        lambda: connect(url, password),
+        lambda: connect(url, fixed_login(password)),
         lambda: FolderStore.at(folder),
         IDENTITY,
         Witnesses(database, FolderStore(folder), witnesses, CLOCK, TRAIL),
@@ -79,7 +80,7 @@ class AuditUnderTest:
         return [sys.executable, "-m", "tests.support.audit_writing", *urls, str(self.folder)]
 
     async def connect(self) -> Connection:
-        return await connect(self.database.admin_url, self.database.admin_password)
+        return await connect(self.database.admin_url, fixed_login(self.database.admin_password))
 
     async def tell(self, rows: Sequence[EventRow]) -> None:
         async with await self.connect() as connection, connection.transaction():
@@ -145,7 +146,7 @@ async def _main(url: str, password: str, folder: str) -> None:
     job.BACKOFF_MIN_S = 0.05  # type: ignore[misc]
     job.BATCH_EVENTS_MAX = 300  # type: ignore[misc]
     random.seed(os.getpid())
-    database = Database(url, password, application_name="audit-writer", pool_size=2)
+    database = Database(url, fixed_login(password), application_name="audit-writer", pool_size=2)
     await writer(url, password, Path(folder), database).run()
 
 

@@ -15,6 +15,7 @@ from artstore.admin.jobs.run import Later, Run
 from artstore.admin.jobs.worker import JobWorker
 from artstore.admin.repository.positions import connect
 from artstore.core.database import Database
+from artstore.core.secrets.chain import fixed_login
 
 KIND: Final = "test.steps"
 STEPS: Final = 12
@@ -42,7 +43,7 @@ def worker(database: Database, url: str, name: str, pause_s: float) -> JobWorker
     password = os.environ[PASSWORD]
     return JobWorker(
         database,
-        lambda: connect(url, password),
+        lambda: connect(url, fixed_login(password)),
         {KIND: Steps(database, name, pause_s)},
         name=name,
         lease_s=1.5,
@@ -50,7 +51,7 @@ def worker(database: Database, url: str, name: str, pause_s: float) -> JobWorker
 
 
 async def main(url: str, name: str) -> None:
-    database = Database(url, os.environ[PASSWORD], application_name=name)
+    database = Database(url, fixed_login(os.environ[PASSWORD]), application_name=name)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await worker(database, url, name, 0.1).run()

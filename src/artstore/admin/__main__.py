@@ -1,31 +1,27 @@
 """`python -m artstore.admin [serve [--plan FILE]]`, and `python -m artstore.admin prepare`."""
 
 import argparse
-import sys
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from artstore.admin.app import create_app
 from artstore.admin.prepare import prepare
 from artstore.admin.settings import AdminSettings
 from artstore.core.errors import ArtStoreError
+from artstore.core.secrets.starting import end_with, start
 from artstore.core.settings import ConfigurationError
 from artstore.core.web.server import serve
 
 
-def main() -> int:
+def main() -> None:
     arguments = _parser().parse_args()
     try:
-        settings = AdminSettings()
+        settings, secrets = start(AdminSettings, "admin")
         if arguments.command == "prepare" or arguments.plan is not None:
-            prepare(settings, arguments.plan)
+            prepare(settings, secrets, arguments.plan)
         if arguments.command != "prepare":
-            serve(create_app(settings), settings)
-    except (ConfigurationError, ValidationError, ArtStoreError) as error:
-        print(f"artstore admin: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+            serve(create_app(settings, secrets), settings)
+    except (ConfigurationError, ArtStoreError) as error:
+        end_with("admin", error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,4 +40,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -85,7 +85,8 @@ from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.core.recording.reports import Deliver
 from artstore.core.revocation import RevocationMirror
 from artstore.core.revocation_sources import follow_valkey, revocation_client
-from artstore.core.settings import ConfigurationError, read_secret
+from artstore.core.secrets.chain import Secrets
+from artstore.core.settings import ConfigurationError
 from artstore.core.tlog.store import LogStore
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
@@ -114,20 +115,25 @@ ROUTERS = (
 )
 
 
-def create_app(settings: AdminSettings) -> FastAPI:
+DATABASE_PASSWORD = "database_password"  # noqa: S105  the name of a secret
+VALKEY_PASSWORD = "valkey_password"  # noqa: S105
+
+
+def create_app(settings: AdminSettings, secrets: Secrets) -> FastAPI:
     """The application. It opens connections when it starts, not here."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings, SystemClock()) as parts:
+        async with open_resources(settings, secrets, SystemClock()) as parts:
             await _check_database(parts)
             await parts.rotation.prepare()
             await parts.revocations.spread()
-            audit_writer = _audit_writer(parts, seal_of(settings))
+            audit_writer = _audit_writer(parts, seal_of(secrets))
             app.state.resources = parts
             app.state.tokens = parts.verifier
             async with (
                 reporting(app, settings, _into_the_outbox(parts), parts.trail),
+                _running(parts.database.renew_idle()),
                 _running(parts.valkey.watch()),
                 _running(parts.revocations.run()),
                 _running(_revocations_in_valkey(parts)),
@@ -159,19 +165,21 @@ def create_app(settings: AdminSettings) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: AdminSettings, secrets: Secrets, clock: Clock
+) -> AsyncIterator[Resources]:
     """
     Raises:
         ConfigurationError: A secret file is missing or unfit.
     """
-    seal = seal_of(settings)
+    seal = seal_of(secrets)
     witnesses = read_witnesses(settings.audit_witnesses_file)
     if settings.audit_witness_quorum > len({witness.name for witness in witnesses}):
         raise ConfigurationError("the quorum of the audit is larger than its list of witnesses")
     async with contextlib.AsyncExitStack() as stack:
-        database = open_database(settings)
+        database = open_database(settings, secrets)
         stack.push_async_callback(database.close)
-        valkey = _open_valkey(settings, clock)
+        valkey = _open_valkey(settings, secrets, clock)
         stack.push_async_callback(valkey.close)
         transport = Transport(settings.tls)
         stack.push_async_callback(transport.close)
@@ -207,6 +215,7 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
             outside = OutsideSignIn(provider, tools, people, seal)
         yield Resources(
             settings=settings,
+            secrets=secrets,
             clock=clock,
             database=database,
             valkey=valkey,
@@ -248,29 +257,29 @@ async def open_resources(settings: AdminSettings, clock: Clock) -> AsyncIterator
         )
 
 
-def seal_of(settings: AdminSettings) -> Seal:
-    return Seal(read_secret(settings.key_encryption_key_file))
+def seal_of(secrets: Secrets) -> Seal:
+    return Seal(secrets.read("key_encryption_key"))
 
 
-def open_database(settings: AdminSettings) -> Database:
+def open_database(settings: AdminSettings, secrets: Secrets) -> Database:
     return Database(
         settings.database_url,
-        read_secret(settings.database_password_file),
+        secrets.login_source(DATABASE_PASSWORD),
         application_name=settings.instance,
         pool_size=settings.database_pool_size,
     )
 
 
-def _open_valkey(settings: AdminSettings, clock: Clock) -> Valkey:
-    password = read_secret(settings.valkey_password_file)
-    return Valkey(settings.valkey_url, settings.valkey_username, password, clock)
+def _open_valkey(settings: AdminSettings, secrets: Secrets, clock: Clock) -> Valkey:
+    login = secrets.login_source(VALKEY_PASSWORD)
+    return Valkey(settings.valkey_url, settings.valkey_username, login, clock)
 
 
 async def _revocations_in_valkey(parts: Resources) -> None:
     """What other instances revoke, also while this one does not reach the database."""
     settings = parts.settings
-    password = read_secret(settings.valkey_password_file)
-    client = revocation_client(settings.valkey_url, settings.valkey_username, password)
+    login = parts.secrets.login_source(VALKEY_PASSWORD)
+    client = revocation_client(settings.valkey_url, settings.valkey_username, login)
     try:
         await follow_valkey(parts.revocations.mirror, client)
     finally:
@@ -279,7 +288,7 @@ async def _revocations_in_valkey(parts: Resources) -> None:
 
 def _followers(parts: Resources) -> Followers:
     settings = parts.settings
-    password = read_secret(settings.database_password_file)
+    login = parts.secrets.login_source(DATABASE_PASSWORD)
 
     async def read_registry() -> list[StorageElement]:
         async with parts.database.session() as session:
@@ -287,7 +296,7 @@ def _followers(parts: Resources) -> Followers:
 
     return Followers(
         read_registry,
-        lambda: connect(settings.database_url, password),
+        lambda: connect(settings.database_url, login),
         Source(parts.element_client, settings.feed_wait_s),
         parts.clock,
         parts.trail,
@@ -296,10 +305,10 @@ def _followers(parts: Resources) -> Followers:
 
 def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
     settings = parts.settings
-    password = read_secret(settings.database_password_file)
+    login = parts.secrets.login_source(DATABASE_PASSWORD)
     store = log_store(settings)
     return AuditLogWriter(
-        lambda: connect(settings.database_url, password),
+        lambda: connect(settings.database_url, login),
         lambda: made_log_store(settings),
         LogIdentity(urlsplit(settings.issuer).hostname or settings.instance, seal),
         Witnesses(
@@ -358,10 +367,10 @@ def _copy_jobs(parts: Resources) -> CopyJobs:
 
 def _job_worker(parts: Resources, copying: CopyJobs) -> JobWorker:
     settings = parts.settings
-    password = read_secret(settings.database_password_file)
+    login = parts.secrets.login_source(DATABASE_PASSWORD)
     return JobWorker(
         parts.database,
-        lambda: connect(settings.database_url, password),
+        lambda: connect(settings.database_url, login),
         copying.handlers(),
         name=settings.instance,
         lease_s=settings.job_lease_s,

@@ -43,6 +43,7 @@ from artstore.core.database import Database
 from artstore.core.errors import StepUpRequired
 from artstore.core.model.account import Caller, Scope
 from artstore.core.recording.receipts import ReceiptIssuer
+from artstore.core.secrets.chain import Secrets
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import authenticate, require_scope
@@ -57,6 +58,7 @@ class Resources:
     """Everything that lives as long as the process."""
 
     settings: AdminSettings
+    secrets: Secrets
     clock: Clock
     database: Database
     valkey: Valkey

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from artstore.admin.app import open_database
+from artstore.admin.app import DATABASE_PASSWORD, open_database
 from artstore.admin.schema import migrate
 from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.bootstrap import Bootstrap, Plan, read_plan
@@ -11,10 +11,10 @@ from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import SystemClock
 from artstore.core.logging import configure_logging
-from artstore.core.settings import read_secret
+from artstore.core.secrets.chain import Secrets
 
 
-def prepare(settings: AdminSettings, plan_file: Path | None) -> None:
+def prepare(settings: AdminSettings, secrets: Secrets, plan_file: Path | None) -> None:
     """May be repeated, also by several instances at once.
 
     Raises:
@@ -23,13 +23,13 @@ def prepare(settings: AdminSettings, plan_file: Path | None) -> None:
     """
     configure_logging("admin", settings.instance, settings.log_level)
     plan = read_plan(plan_file) if plan_file else None
-    migrate(settings.database_url, read_secret(settings.database_password_file))
+    migrate(settings.database_url, secrets.login_source(DATABASE_PASSWORD))
     if plan is not None:
-        asyncio.run(_bootstrap(settings, plan))
+        asyncio.run(_bootstrap(settings, secrets, plan))
 
 
-async def _bootstrap(settings: AdminSettings, plan: Plan) -> None:
-    database = open_database(settings)
+async def _bootstrap(settings: AdminSettings, secrets: Secrets, plan: Plan) -> None:
+    database = open_database(settings, secrets)
     hasher = SecretHasher()
     try:
         async with database.session() as session:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from artstore.admin.tables import SCHEMA, VERSION_TABLE
 from artstore.core import catalogue
 from artstore.core.errors import Unavailable
+from artstore.core.secrets.chain import LoginSource
 from artstore.core.settings import ConfigurationError
 
 MIGRATION_LOCK = 0x4172_7453_746F_7265
@@ -23,7 +24,7 @@ _GRANTS = (
 )
 
 
-def migrate(url: str, password: str) -> None:
+def migrate(url: str, login_source: LoginSource) -> None:
     """Bring the schema to its head and let the readers' group read the catalogue.
 
     May be repeated and run by several processes at once. All steps are one transaction:
@@ -32,7 +33,9 @@ def migrate(url: str, password: str) -> None:
     Raises:
         ConfigurationError: The readers' group is missing and may not be created.
     """
-    engine = create_engine(make_url(url).set(password=password))
+    place, login = make_url(url), login_source()
+    username = login.username or place.username
+    engine = create_engine(place.set(username=username, password=login.password))
     try:
         _migrate(engine)
     finally:

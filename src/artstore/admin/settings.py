@@ -1,13 +1,18 @@
 """Settings of the admin module. Secrets are named by the file that holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from artstore.core.model.account import UserRole
-from artstore.core.settings import ModuleSettings
+from artstore.core.settings import (
+    ModuleSettings,
+    http_faults,
+    postgres_faults,
+    valkey_faults,
+)
 
 _BUCKET = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$"
 
@@ -17,16 +22,16 @@ _PROVIDER = r"^https://[^\s?#]+$"
 class AdminSettings(ModuleSettings):
     database_url: str
     """`postgresql+psycopg://user@host/name`, without a password."""
-    database_password_file: Path
+    database_password_file: Path | None = None
     database_pool_size: int = Field(default=10, ge=2, le=100)
     """Connections for requests. Each followed element holds one more of its own."""
     valkey_url: str
     """`unix:///path` or `redis://host:port/0`, without credentials."""
     valkey_username: str
-    valkey_password_file: Path
+    valkey_password_file: Path | None = None
     issuer: str = Field(pattern=r"^https?://[^\s/]+$")
     """The public origin. Stands in every token, so all modules must agree on it."""
-    key_encryption_key_file: Path
+    key_encryption_key_file: Path | None = None
     """32 random bytes in base64url. Encrypts the signing keys in the database."""
     access_token_lifetime_s: int = Field(default=1800, ge=60, le=3600)
     second_factor_roles: frozenset[UserRole] = frozenset(UserRole)
@@ -94,3 +99,12 @@ class AdminSettings(ModuleSettings):
         if any(buckets) and self.audit_s3_credentials_file is None:
             raise ValueError("a bucket for the audit log needs audit_s3_credentials_file")
         return self
+
+    def secret_names(self) -> tuple[str, ...]:
+        return ("database_password", "valkey_password", "key_encryption_key")
+
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        yield from postgres_faults(self.database_url)
+        yield from valkey_faults(self.valkey_url)
+        yield from http_faults(self.audit_s3_endpoint, "ARTSTORE_AUDIT_S3_ENDPOINT")

@@ -1,12 +1,13 @@
 """PostgreSQL: the pool, and a session that is one transaction."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import Any
 
 from sqlalchemy import event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -18,20 +19,25 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from artstore.core.errors import Unavailable
 from artstore.core.metrics import DB_POOL_CONNECTIONS, DB_QUERY_DURATION
+from artstore.core.secrets.chain import LoginSource
 
 POOL_WAIT_S = 5.0
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 60_000
+LOGIN_CHECK_S = 2.0
 
 
 class Database:
-    """One per process. The password comes apart from the URL, so no log can show it."""
+    """One per process. The login comes apart from the URL: no log can show it, and it may change.
+    New connections use the login of their moment, and one that was made with a former login is
+    made anew before its next use."""
 
     def __init__(
-        self, url: str, password: str, *, application_name: str, pool_size: int = 10
+        self, url: str, login: LoginSource, *, application_name: str, pool_size: int = 10
     ) -> None:
+        self._login = login
         self.engine: AsyncEngine = create_async_engine(
-            make_url(url).set(password=password),
+            make_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_S,
@@ -48,6 +54,7 @@ class Database:
         timeout of ours would get a request back that has begun."""
         self._watch_pool()
         self._watch_queries()
+        self._follow_login()
 
     @contextlib.asynccontextmanager
     async def session(self, *, watching: bool = False) -> AsyncIterator[AsyncSession]:
@@ -75,8 +82,40 @@ class Database:
         async with self.session() as session:
             await session.execute(text("SELECT 1"))
 
+    async def renew_idle(self) -> None:
+        """Until cancelled: connections that nobody uses let go of a former login, too."""
+        pool = self.engine.sync_engine.pool
+        assert isinstance(pool, AsyncAdaptedQueuePool)
+        seen = self._login()
+        while True:
+            await asyncio.sleep(LOGIN_CHECK_S)
+            if self._login() == seen:
+                continue
+            seen = self._login()
+            # First in, first out: one after the other comes by and is looked at.
+            for _ in range(pool.checkedin()):
+                with contextlib.suppress(DBAPIError, PoolTimeoutError):
+                    async with self.engine.connect():
+                        pass
+
     async def close(self) -> None:
         await self.engine.dispose()
+
+    def _follow_login(self) -> None:
+        engine = self.engine.sync_engine
+
+        @event.listens_for(engine, "do_connect")
+        def _log_in(_dialect: Any, record: Any, _args: Any, parameters: dict[str, Any]) -> None:
+            login = self._login()
+            if login.username:
+                parameters["user"] = login.username
+            parameters["password"] = login.password
+            record.info["login"] = login
+
+        @event.listens_for(engine, "checkout")
+        def _look_at(_connection: Any, record: Any, _proxy: Any) -> None:
+            if record.info.get("login") != self._login():
+                raise DisconnectionError("made with a former login")
 
     def _watch_pool(self) -> None:
         pool = self.engine.sync_engine.pool

@@ -48,6 +48,30 @@ CERTIFICATE_EXPIRY = Gauge(
     ["kind"],
     registry=REGISTRY,
 )
+SECRET_CHANGED = Gauge(
+    "artstore_secret_changed_timestamp_seconds",
+    "When a secret that this process knows of was changed last, seconds since 1970.",
+    ["secret"],
+    registry=REGISTRY,
+)
+SECRET_READABLE = Gauge(
+    "artstore_secret_readable",
+    "0 when a secret cannot be read any more: the process goes on with the last good one.",
+    ["secret"],
+    registry=REGISTRY,
+)
+SECRET_SOURCE_UP = Gauge(
+    "artstore_secret_source_up",
+    "0 when a source of secrets does not answer or refuses: what it gave before is kept.",
+    ["source"],
+    registry=REGISTRY,
+)
+SECRET_EXPIRY = Gauge(
+    "artstore_secret_expiry_timestamp_seconds",
+    "When something leased from OpenBao ends unless it is renewed, seconds since 1970.",
+    ["secret"],
+    registry=REGISTRY,
+)
 DB_POOL_CONNECTIONS = Gauge(
     "artstore_db_pool_connections",
     "Connections of the database pool by state.",

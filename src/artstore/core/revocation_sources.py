@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.http import Transport
 from artstore.core.logging import get_logger
 from artstore.core.revocation import Revocation, RevocationMirror, RevocationNews
-from artstore.core.settings import ValkeyReaderSettings, read_secret
+from artstore.core.secrets.chain import LoginSource, Secrets
+from artstore.core.settings import ValkeyReaderSettings
+from artstore.core.valkey import valkey_client
 
 STREAM: Final = "artstore:revocations"
 """An entry for each revocation, `<seq>-0`, with its JSON under `FIELD`. A stream and not a
@@ -77,16 +77,9 @@ async def follow_valkey(mirror: RevocationMirror, client: Redis) -> None:
     await _repeat("valkey", listen)
 
 
-def revocation_client(url: str, username: str, password: str) -> Redis:
+def revocation_client(url: str, username: str, login: LoginSource) -> Redis:
     """A connection for `follow_valkey` alone: its reads block."""
-    return Redis.from_url(
-        url,
-        username=username,
-        password=password,
-        socket_timeout=BLOCK_MS / 1000 + ANSWER_MARGIN_S,
-        socket_connect_timeout=ANSWER_MARGIN_S,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return valkey_client(url, username, login, timeout_s=BLOCK_MS / 1000 + ANSWER_MARGIN_S)
 
 
 @contextlib.asynccontextmanager
@@ -95,13 +88,14 @@ async def following(
     transport: Transport,
     admin_url: str,
     valkey: ValkeyReaderSettings,
+    secrets: Secrets,
 ) -> AsyncIterator[None]:
     """Keeps the mirror of a module fresh for the length of the block."""
     async with contextlib.AsyncExitStack() as stack:
         tasks = [asyncio.create_task(follow_admin(mirror, transport, admin_url))]
-        if valkey.valkey_url and valkey.valkey_username and valkey.valkey_password_file:
-            password = read_secret(valkey.valkey_password_file)
-            client = revocation_client(valkey.valkey_url, valkey.valkey_username, password)
+        if valkey.valkey_url and valkey.valkey_username:
+            login = secrets.login_source("valkey_password")
+            client = revocation_client(valkey.valkey_url, valkey.valkey_username, login)
             stack.push_async_callback(client.aclose)
             tasks.append(asyncio.create_task(follow_valkey(mirror, client)))
         try:

@@ -1,31 +1,49 @@
 """Settings of a module: read once from the environment, typed, frozen, handed down.
 
-Secrets never come from the environment. A setting names the file that holds one, and
-`read_secret` reads it. Only this file and the modules' own `settings.py` know variables.
+Secrets never come from the environment. A setting names the file that holds one, or
+`core.secrets` knows where else to look. Only this file and the modules' own `settings.py` know
+variables.
 """
 
+import ipaddress
+import os
 import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from artstore.core.tls import TlsFiles
 
+VARIABLE_PREFIX: Final = "ARTSTORE_"
+SECRET_SUFFIX: Final = "_FILE"  # noqa: S105  of a variable's name
+
 
 class ConfigurationError(Exception):
     """The process cannot start like this. The message says which setting is wrong and why."""
+
+    exit_code = 78
+    """`EX_CONFIG` of sysexits(3): starting again would not help."""
 
 
 class ModuleSettings(BaseSettings):
     """What every module needs. Variables are `ARTSTORE_` and the field in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="ARTSTORE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=VARIABLE_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     profile: Literal["production", "development"] = "production"
     debug: bool = False
-    """Interactive API pages; refused in production."""
+    """Interactive API pages, `/docs` and `/openapi.json`; refused in production."""
+    secrets_folder: Path | None = None
+    """Where secrets lie that no setting names: a file each, called as the secret is."""
+    cors_origins: str = ""
+    """What the edge allows, with spaces or commas between. Modules only look that nobody opened
+    it for everybody."""
     instance: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
@@ -48,15 +66,10 @@ class ModuleSettings(BaseSettings):
     """How long running requests may take to end after SIGTERM."""
 
     @model_validator(mode="after")
-    def _is_safe(self) -> Self:
+    def _is_whole_tls(self) -> Self:
         files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
         if any(files) and not all(files):
             raise ValueError("certificate, key and CA file belong together: set all three or none")
-        if self.profile == "production":
-            if not all(files):
-                raise ValueError("production needs TLS: set the certificate, key and CA files")
-            if self.debug:
-                raise ValueError("production refuses to start with debug on")
         return self
 
     @property
@@ -68,10 +81,29 @@ class ModuleSettings(BaseSettings):
             self.tls_certificate_file, self.tls_key_file, self.tls_ca_file, self.tls_crl_file
         )
 
+    def secret_names(self) -> tuple[str, ...]:
+        """Those that the module reads. Production wants them random."""
+        return ()
+
+    def secret_files(self) -> Mapping[str, Path]:
+        """Of secrets whose place a setting `<name>_file` tells."""
+        named = {name: getattr(self, f"{name}_file", None) for name in self.secret_names()}
+        return {name: path for name, path in named.items() if path is not None}
+
+    def faults(self) -> Iterator[str]:
+        """What production refuses to start with, a line each, and how to mend it."""
+        if self.tls is None:
+            yield "there is no TLS: set ARTSTORE_TLS_CERTIFICATE_FILE, _KEY_FILE and _CA_FILE"
+        if self.debug:
+            yield "debug is on, and with it /docs and /openapi.json: unset ARTSTORE_DEBUG"
+        if "*" in self.cors_origins:
+            yield "CORS is open for every origin: list them by name in ARTSTORE_CORS_ORIGINS"
+        yield from secrets_in_environment(os.environ)
+
 
 class ValkeyReaderSettings(ModuleSettings):
     """For modules that may hear of revocations from Valkey too, and so outlive the admin module.
-    All three, or none."""
+    URL and name, or neither."""
 
     valkey_url: str | None = None
     """`unix:///path` or `redis://host:port/0`, without credentials."""
@@ -80,24 +112,96 @@ class ValkeyReaderSettings(ModuleSettings):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        parts = (self.valkey_url, self.valkey_username, self.valkey_password_file)
-        if any(parts) and not all(parts):
-            raise ValueError("URL, user name and password file of Valkey belong together")
+        if (self.valkey_url is None) != (self.valkey_username is None):
+            raise ValueError("URL and user name of Valkey belong together")
         return self
+
+    def secret_names(self) -> tuple[str, ...]:
+        return ("valkey_password",) if self.valkey_url else ()
+
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        if self.valkey_url:
+            yield from valkey_faults(self.valkey_url)
 
 
 def read_secret(path: Path) -> str:
     """The secret in a file, without surrounding white space.
 
+    A group may read it only where the file is somebody else's: that is how Kubernetes hands a
+    secret to a process that is not root.
+
     Raises:
         ConfigurationError: The file is missing, empty, or others may read it.
     """
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        facts = path.stat()
+        is_ours = facts.st_uid == os.geteuid()
+        forbidden = stat.S_IRWXO | (stat.S_IRWXG if is_ours else stat.S_IWGRP)
+        if facts.st_mode & forbidden:
             raise ConfigurationError(f"{path}: others may read this secret; run: chmod 600 {path}")
         secret = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: the secret cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(f"{path}: the secret cannot be read ({reason})") from None
     if not secret:
         raise ConfigurationError(f"{path}: the secret is empty")
     return secret
+
+
+def secrets_in_environment(environment: Mapping[str, str]) -> Iterator[str]:
+    """A line for each. Whoever sees a process sees its environment, and children inherit it."""
+    endings = ("_PASSWORD", "_SECRET", "_SECRET_ID", "_SECRET_KEY", "_TOKEN", "_CREDENTIALS")
+    for name in sorted(environment):
+        secret = name.endswith(endings) or name.endswith(("_ACCESS_KEY", "_ENCRYPTION_KEY"))
+        if name.startswith(VARIABLE_PREFIX) and secret:
+            yield (
+                f"{name} holds a secret in the environment: unset it, "
+                f"and name a file in {name}{SECRET_SUFFIX}"
+            )
+
+
+def postgres_faults(url: str, variable: str = "ARTSTORE_DATABASE_URL") -> Iterator[str]:
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    if parts.password or "password" in query:
+        yield f"{variable} holds a password: move it into ARTSTORE_DATABASE_PASSWORD_FILE"
+    netloc = parts.netloc.rpartition("@")[2]
+    named = [netloc, *query.get("host", []), *query.get("hostaddr", [])]
+    hosts = [host for each in named for host in each.split(",")]
+    if not _on_this_machine(hosts) and query.get("sslmode") != ["verify-full"]:
+        yield (
+            f"{variable} reaches another machine without TLS that is checked: "
+            "add ?sslmode=verify-full&sslrootcert=FILE"
+        )
+
+
+def valkey_faults(url: str) -> Iterator[str]:
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    if parts.password or "password" in query:
+        yield "ARTSTORE_VALKEY_URL holds a password: move it into ARTSTORE_VALKEY_PASSWORD_FILE"
+    plain = parts.scheme == "redis" and not _on_this_machine([parts.netloc.rpartition("@")[2]])
+    if plain or query.get("ssl_cert_reqs", ["required"]) != ["required"]:
+        yield (
+            "ARTSTORE_VALKEY_URL reaches another machine without TLS that is checked: "
+            "begin it with rediss:// and add ?ssl_ca_certs=FILE"
+        )
+
+
+def http_faults(url: str | None, variable: str) -> Iterator[str]:
+    if url and url.startswith("http://") and not _on_this_machine([urlsplit(url).netloc]):
+        yield f"{variable} reaches another machine without TLS: begin it with https://"
+
+
+def _on_this_machine(hosts: Iterable[str]) -> bool:
+    """`hosts`: with or without port; none and paths mean a UNIX socket."""
+    return all(_is_loopback(host) for host in hosts if host and not host.startswith("/"))
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+    try:
+        return ipaddress.ip_address(name if name else host).is_loopback
+    except ValueError:
+        return name == "localhost"

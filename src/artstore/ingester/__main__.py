@@ -1,9 +1,6 @@
 """`python -m artstore.ingester`: one process, one instance."""
 
-import sys
-
-from pydantic import ValidationError
-
+from artstore.core.secrets.starting import end_with, start
 from artstore.core.settings import ConfigurationError
 from artstore.core.web.server import serve
 from artstore.ingester.app import create_app
@@ -12,10 +9,10 @@ from artstore.ingester.settings import IngesterSettings
 
 def main() -> None:
     try:
-        settings = IngesterSettings()
-        app = create_app(settings)
-    except (ConfigurationError, ValidationError) as error:
-        sys.exit(f"artstore ingester: {error}")
+        settings, secrets = start(IngesterSettings, "ingester")
+        app = create_app(settings, secrets)
+    except ConfigurationError as error:
+        end_with("ingester", error)
     serve(app, settings)
 
 

@@ -14,6 +14,7 @@ from artstore.core.recording.delivery import deliver_to
 from artstore.core.recording.receipts import ReceiptIssuer, register_with
 from artstore.core.revocation import RevocationMirror
 from artstore.core.revocation_sources import following
+from artstore.core.secrets.chain import Secrets
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
 from artstore.core.web.reporting import reporting
@@ -33,7 +34,7 @@ from artstore.ingester.services.rules import CachedRules
 from artstore.ingester.settings import IngesterSettings
 
 
-def create_app(settings: IngesterSettings) -> FastAPI:
+def create_app(settings: IngesterSettings, secrets: Secrets) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         clock = SystemClock()
@@ -72,7 +73,7 @@ def create_app(settings: IngesterSettings) -> FastAPI:
         ]
         try:
             async with (
-                following(revocations, transport, settings.admin_url, settings),
+                following(revocations, transport, settings.admin_url, settings, secrets),
                 reporting(app, settings, deliver, events),
             ):
                 yield

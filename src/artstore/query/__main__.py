@@ -1,9 +1,6 @@
 """`python -m artstore.query`: one process, one instance."""
 
-import sys
-
-from pydantic import ValidationError
-
+from artstore.core.secrets.starting import end_with, start
 from artstore.core.settings import ConfigurationError
 from artstore.core.web.server import serve
 from artstore.query.app import create_app
@@ -12,10 +9,10 @@ from artstore.query.settings import QuerySettings
 
 def main() -> None:
     try:
-        settings = QuerySettings()
-        app = create_app(settings)
-    except (ConfigurationError, ValidationError) as error:
-        sys.exit(f"artstore query: {error}")
+        settings, secrets = start(QuerySettings, "query")
+        app = create_app(settings, secrets)
+    except ConfigurationError as error:
+        end_with("query", error)
     serve(app, settings)
 
 

@@ -1,5 +1,6 @@
 """The query module, put together: the one place that builds things and knows them all."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -12,7 +13,7 @@ from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.delivery import deliver_to
 from artstore.core.revocation import RevocationMirror
 from artstore.core.revocation_sources import following
-from artstore.core.settings import read_secret
+from artstore.core.secrets.chain import Secrets
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.application import create_application
 from artstore.core.web.reporting import reporting
@@ -25,10 +26,10 @@ from artstore.query.services.search import Search
 from artstore.query.settings import QuerySettings
 
 
-def create_app(settings: QuerySettings) -> FastAPI:
+def create_app(settings: QuerySettings, secrets: Secrets) -> FastAPI:
     database = Database(
         settings.database_url,
-        read_secret(settings.database_password_file),
+        secrets.login_source("database_password"),
         application_name=settings.instance,
         pool_size=settings.database_pool_size,
     )
@@ -43,9 +44,10 @@ def create_app(settings: QuerySettings) -> FastAPI:
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
         events = EventMaker(clock, f"query/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)
+        renewing = asyncio.create_task(database.renew_idle())
         try:
             async with (
-                following(revocations, transport, settings.admin_url, settings),
+                following(revocations, transport, settings.admin_url, settings, secrets),
                 reporting(app, settings, deliver, events) as reports,
             ):
                 app.state.query = Query(
@@ -58,6 +60,8 @@ def create_app(settings: QuerySettings) -> FastAPI:
                 )
                 yield
         finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
             await transport.close()
             await database.close()
 

@@ -1,17 +1,18 @@
 """Settings of the query module. Variables are `ARTSTORE_` and the field in capitals."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
 
-from artstore.core.settings import ValkeyReaderSettings
+from artstore.core.settings import ValkeyReaderSettings, postgres_faults
 
 
 class QuerySettings(ValkeyReaderSettings):
     port: int = Field(default=8030, ge=0, le=65535)
     database_url: str
     """Of a role that may only read the catalogue; without the password."""
-    database_password_file: Path
+    database_password_file: Path | None = None
     database_pool_size: int = Field(default=10, ge=1)
     admin_url: str
     """Where the signing keys come from."""
@@ -19,3 +20,10 @@ class QuerySettings(ValkeyReaderSettings):
     """Who must have signed a token: its `iss`."""
     download_idle_timeout_s: float = Field(default=120.0, gt=0)
     """Longest time a client may take to accept a chunk; a slow one takes as long as it likes."""
+
+    def secret_names(self) -> tuple[str, ...]:
+        return ("database_password", *super().secret_names())
+
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        yield from postgres_faults(self.database_url)

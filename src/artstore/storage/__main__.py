@@ -4,9 +4,8 @@ import gc
 import resource
 import sys
 
-from pydantic import ValidationError
-
 from artstore.core.clock import SystemClock
+from artstore.core.secrets.starting import end_with, start
 from artstore.core.settings import ConfigurationError
 from artstore.core.web.server import serve
 from artstore.storage.app import backend_of, create_app, engine_options
@@ -17,12 +16,12 @@ from artstore.storage.settings import StorageSettings
 
 def main() -> None:
     try:
-        settings = StorageSettings()
-    except ValidationError as error:
-        sys.exit(f"The settings of the storage element are not right. {error}")
+        settings, secrets = start(StorageSettings, "storage")
+    except ConfigurationError as error:
+        end_with("storage", error)
     _allow_many_files()
     try:
-        backend = backend_of(settings, SystemClock())
+        backend = backend_of(settings, secrets, SystemClock())
         engine = Engine.open(engine_options(settings), backend=backend)
     except (ElementRefused, ConfigurationError) as refusal:
         sys.exit(f"The storage element {settings.element_id} does not start. {refusal}")

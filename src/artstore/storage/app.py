@@ -10,7 +10,7 @@ from artstore.core.clock import Clock, SystemClock
 from artstore.core.http import Transport
 from artstore.core.recording.deeds import EventMaker
 from artstore.core.recording.delivery import deliver_to
-from artstore.core.settings import read_secret
+from artstore.core.secrets.chain import Secrets
 from artstore.core.web.application import create_application
 from artstore.core.web.reporting import reporting
 from artstore.storage.engine.backends.base import Backend
@@ -59,7 +59,7 @@ def engine_options(settings: StorageSettings) -> EngineOptions:
     )
 
 
-def backend_of(settings: StorageSettings, clock: Clock) -> Backend | None:
+def backend_of(settings: StorageSettings, secrets: Secrets, clock: Clock) -> Backend | None:
     """`None`: the files lie under the root.
 
     Raises:
@@ -69,8 +69,6 @@ def backend_of(settings: StorageSettings, clock: Clock) -> Backend | None:
         return None
     assert settings.s3_endpoint
     assert settings.s3_bucket
-    assert settings.s3_access_key_file
-    assert settings.s3_secret_key_file
     required: list[Feature] = []
     if settings.s3_require_versioning:
         required.append("versioning")
@@ -81,9 +79,7 @@ def backend_of(settings: StorageSettings, clock: Clock) -> Backend | None:
         bucket=settings.s3_bucket,
         prefix=settings.s3_prefix,
         region=settings.s3_region,
-        credentials=Credentials(
-            read_secret(settings.s3_access_key_file), read_secret(settings.s3_secret_key_file)
-        ),
+        credentials=Credentials(secrets.read("s3_access_key"), secrets.read("s3_secret_key")),
         capacity_bytes=settings.s3_capacity_bytes,
         concurrency=settings.s3_concurrency,
         timeout_s=settings.s3_timeout_s,

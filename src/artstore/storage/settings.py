@@ -1,5 +1,6 @@
 """Settings of a storage element. Variables are `ARTSTORE_` and the field in capitals."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -66,10 +67,16 @@ class StorageSettings(ModuleSettings):
     def _store_is_named(self) -> Self:
         if self.backend == "local":
             return self
-        needed = ("s3_endpoint", "s3_bucket", "s3_access_key_file", "s3_secret_key_file")
+        needed = ("s3_endpoint", "s3_bucket")
         missing = [name for name in needed if getattr(self, name) is None]
         if missing:
             raise ValueError(f"the backend s3 needs {', '.join(missing)}")
-        if self.profile == "production" and not str(self.s3_endpoint).startswith("https://"):
-            raise ValueError("production needs an s3_endpoint with https")
         return self
+
+    def secret_names(self) -> tuple[str, ...]:
+        return ("s3_access_key", "s3_secret_key") if self.backend == "s3" else ()
+
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        if self.s3_endpoint and not self.s3_endpoint.startswith("https://"):
+            yield "ARTSTORE_S3_ENDPOINT is without TLS: begin it with https://"

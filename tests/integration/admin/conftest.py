@@ -13,6 +13,7 @@ from tests.support.processes import short_folder
 from tests.support.valkey import TestValkey
 
 from artstore.admin.schema import migrate
+from artstore.core.secrets.chain import fixed_login
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def admin(installation: Installation) -> Iterator[Admin]:
 @pytest.fixture(scope="session")
 def catalogue_database(make_database: MakeDatabase) -> TestDatabase:
     database = make_database("catalogue")
-    migrate(database.admin_url, database.admin_password)
+    migrate(database.admin_url, fixed_login(database.admin_password))
     return database
 
 

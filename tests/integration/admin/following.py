@@ -22,6 +22,7 @@ from artstore.core.clock import SystemClock
 from artstore.core.database import Database
 from artstore.core.http import Transport
 from artstore.core.model.element import ElementEntry
+from artstore.core.secrets.chain import fixed_login
 
 LIMIT_S = 20.0
 
@@ -45,7 +46,7 @@ class CatalogueUnderTest:
 
         followers = Followers(
             read_registry,
-            lambda: connect(self.database.admin_url, self.database.admin_password),
+            lambda: connect(self.database.admin_url, fixed_login(self.database.admin_password)),
             Source(self.client, wait_s),
             SystemClock(),
             Trail(SystemClock()),
@@ -94,7 +95,9 @@ async def eventually(
 
 @contextlib.asynccontextmanager
 async def catalogue_in(database: TestDatabase, pki: Pki) -> AsyncIterator[CatalogueUnderTest]:
-    pool = Database(database.admin_url, database.admin_password, application_name="test")
+    pool = Database(
+        database.admin_url, fixed_login(database.admin_password), application_name="test"
+    )
     transport = Transport(pki.files("admin"))
     try:
         yield CatalogueUnderTest(database, pool, ElementClient(transport))

@@ -18,6 +18,7 @@ from artstore.core.database import Database
 from artstore.core.errors import UnknownAuditEntry
 from artstore.core.model.audit import AuditKind
 from artstore.core.model.ids import FileId, FileIdSource
+from artstore.core.secrets.chain import fixed_login
 from artstore.core.tlog.folder import FolderStore
 from artstore.core.tlog.merkle.proofs import verify_consistency
 
@@ -28,7 +29,7 @@ database = database_fixture
 @pytest.fixture
 async def log(audit: AuditUnderTest) -> AsyncIterator[AuditLog]:
     url, password = audit.database.admin_url, audit.database.admin_password
-    pool = Database(url, password, application_name="test")
+    pool = Database(url, fixed_login(password), application_name="test")
     yield AuditLog(pool, FolderStore(audit.folder), [], 0)
     await pool.close()
 

@@ -13,6 +13,7 @@ from artstore.core.database import Database
 from artstore.core.errors import InvalidCredentials, TooManyRequests
 from artstore.core.model.audit import AuditEvent, AuditKind, Outcome
 from artstore.core.recording import tally
+from artstore.core.secrets.chain import fixed_login
 
 audit = audit_fixture
 database = database_fixture
@@ -22,7 +23,9 @@ REFUSED = Deed(AuditKind.FILE_DELETED, Outcome.REFUSED, problem="retention_forbi
 
 @pytest.fixture
 async def pool(audit: AuditUnderTest) -> AsyncIterator[Database]:
-    made = Database(audit.database.admin_url, audit.database.admin_password, application_name="t")
+    made = Database(
+        audit.database.admin_url, fixed_login(audit.database.admin_password), application_name="t"
+    )
     yield made
     await made.close()
 

@@ -23,6 +23,7 @@ from tests.support.postgres import TestDatabase
 from artstore.admin.repository import audit_events, audit_log
 from artstore.admin.schema import migrate
 from artstore.core.model.audit import AuditKind
+from artstore.core.secrets.chain import fixed_login
 from artstore.core.tlog.errors import DamagedLog, LogRolledBack
 from artstore.core.tlog.folder import FolderStore
 
@@ -32,7 +33,7 @@ KILLS = int(os.environ.get("ARTSTORE_AUDIT_KILLS", "4"))
 @pytest.fixture(scope="module")
 def database(make_database: MakeDatabase) -> TestDatabase:
     made = make_database("audit_log")
-    migrate(made.admin_url, made.admin_password)
+    migrate(made.admin_url, fixed_login(made.admin_password))
     return made
 
 

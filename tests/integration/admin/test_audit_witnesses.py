@@ -20,6 +20,7 @@ from artstore.admin.services.audit.witnesses import WitnessAddress, Witnesses, r
 from artstore.core.database import Database
 from artstore.core.metrics import REGISTRY
 from artstore.core.model.audit import AuditEvent
+from artstore.core.secrets.chain import fixed_login
 from artstore.core.settings import ConfigurationError
 from artstore.core.tlog.folder import FolderStore
 from artstore.core.tlog.notes.policy import TrustPolicy
@@ -30,7 +31,9 @@ database = database_fixture
 
 @pytest.fixture
 async def pool(audit: AuditUnderTest) -> AsyncIterator[Database]:
-    made = Database(audit.database.admin_url, audit.database.admin_password, application_name="t")
+    made = Database(
+        audit.database.admin_url, fixed_login(audit.database.admin_password), application_name="t"
+    )
     yield made
     await made.close()
 

@@ -112,7 +112,7 @@ def test_an_unfit_plan_is_refused_by_name_and_changes_nothing(
     assert callable(break_it)
     break_it(fresh)
     done = fresh.prepare()
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert re.search(expected, done.stderr)
     assert "Traceback" not in done.stderr
     with psycopg.connect(fresh.database.url) as connection:

@@ -22,6 +22,7 @@ from artstore.admin.repository.copies import note_findings
 from artstore.admin.repository.positions import connect
 from artstore.admin.services.catalogue.rows import row_of, write_rows
 from artstore.core.model.element import ElementEntry
+from artstore.core.secrets.chain import fixed_login
 
 RECORD = make_record("letter.txt", collection="twice")
 FILE = UUID(RECORD.file_id)
@@ -100,7 +101,10 @@ async def test_two_followers_at_the_same_moment(
     """Goal: neither sees the other's row, and none is lost. Method: the second merges while the
     first has not committed."""
     url, password = catalogue.database.admin_url, catalogue.database.admin_password
-    async with await connect(url, password) as first, await connect(url, password) as second:
+    async with (
+        await connect(url, fixed_login(password)) as first,
+        await connect(url, fixed_login(password)) as second,
+    ):
         async with first.transaction():
             await write_rows(first, [row(order[0])])
             waiting = asyncio.create_task(merge(second, row(order[1])))

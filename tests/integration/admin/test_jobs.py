@@ -21,6 +21,7 @@ from artstore.admin.repository import jobs
 from artstore.admin.repository.positions import connect
 from artstore.core.errors import Unavailable
 from artstore.core.model.job import Job, JobState
+from artstore.core.secrets.chain import fixed_login
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ class Board:
     ) -> AsyncIterator[None]:
         worker = JobWorker(
             self.catalogue.pool,
-            lambda: connect(self.database.admin_url, self.database.admin_password),
+            lambda: connect(self.database.admin_url, fixed_login(self.database.admin_password)),
             handlers,
             name=name,
             lease_s=lease_s,

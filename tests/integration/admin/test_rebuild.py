@@ -13,6 +13,7 @@ from artstore.admin.repository.positions import Positions, Superseded, connect
 from artstore.admin.services.audit.trail import Trail, Who
 from artstore.admin.services.catalogue.status import Catalogue
 from artstore.core.clock import SystemClock
+from artstore.core.secrets.chain import fixed_login
 
 
 def status_of(catalogue: CatalogueUnderTest) -> Catalogue:
@@ -115,7 +116,9 @@ async def test_a_rebuild_goes_on_after_a_crash_in_its_middle(
 async def test_a_follower_that_missed_the_order_cannot_write(
     catalogue: CatalogueUnderTest, element: FeedElement
 ) -> None:
-    connection = await connect(catalogue.database.admin_url, catalogue.database.admin_password)
+    connection = await connect(
+        catalogue.database.admin_url, fixed_login(catalogue.database.admin_password)
+    )
     async with connection:
         positions = Positions(connection, element.element_id)
         known = await positions.read()

@@ -16,6 +16,7 @@ from artstore.admin.schema import check_schema, head_revision, migrate
 from artstore.admin.tables import ALL_METADATA, VERSION_TABLE
 from artstore.core.database import Database
 from artstore.core.errors import Unavailable
+from artstore.core.secrets.chain import fixed_login
 
 SCHEMAS = ("identity", "catalogue", "audit", "policy", "jobs")
 
@@ -23,7 +24,7 @@ SCHEMAS = ("identity", "catalogue", "audit", "policy", "jobs")
 @pytest.fixture
 def migrated(make_database: MakeDatabase) -> TestDatabase:
     database = make_database("schema")
-    migrate(database.admin_url, database.admin_password)
+    migrate(database.admin_url, fixed_login(database.admin_password))
     return database
 
 
@@ -92,7 +93,7 @@ def test_several_instances_may_migrate_at_once(make_database: MakeDatabase) -> N
 
     def run() -> None:
         try:
-            migrate(database.admin_url, database.admin_password)
+            migrate(database.admin_url, fixed_login(database.admin_password))
         except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
             failures.append(error)
 
@@ -123,12 +124,14 @@ def test_the_query_role_reads_the_catalogue_and_nothing_else(
 
 async def test_a_database_without_the_schema_is_not_ready(make_database: MakeDatabase) -> None:
     database = make_database("schema_empty")
-    pool = Database(database.admin_url, database.admin_password, application_name="test")
+    pool = Database(
+        database.admin_url, fixed_login(database.admin_password), application_name="test"
+    )
     try:
         with pytest.raises(Unavailable, match="prepare"):
             async with pool.session() as session:
                 await check_schema(session)
-        migrate(database.admin_url, database.admin_password)
+        migrate(database.admin_url, fixed_login(database.admin_password))
         async with pool.session() as session:
             await check_schema(session)
     finally:

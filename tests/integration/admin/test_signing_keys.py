@@ -30,6 +30,7 @@ from artstore.core.database import Database
 from artstore.core.errors import NotReady
 from artstore.core.model.account import Scope
 from artstore.core.revocation import RevocationMirror
+from artstore.core.secrets.chain import fixed_login
 from artstore.core.settings import ConfigurationError
 from artstore.core.tokens import TokenVerifier
 
@@ -41,7 +42,7 @@ class Instance:
 
     def __init__(self, database: Database, seal: Seal, clock: Clock | None = None) -> None:
         clock = clock or SystemClock()
-        away = Valkey("unix:///nonexistent", "x", "x", clock)
+        away = Valkey("unix:///nonexistent", "x", fixed_login("x"), clock)
         self.revocations = Revocations(database, away, RevocationMirror(clock), clock)
         self.ring = KeyRing(database, seal, clock, self.revocations.mirror.revokes_key)
         self.rotation = KeyRotation(
@@ -67,14 +68,16 @@ def smaller_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def database(make_database: MakeDatabase) -> TestDatabase:
     made = make_database("keys")
-    migrate(made.admin_url, made.admin_password)
+    migrate(made.admin_url, fixed_login(made.admin_password))
     execute(made, "TRUNCATE identity.signing_keys")
     return made
 
 
 @pytest.fixture
 async def pool(database: TestDatabase) -> AsyncIterator[Database]:
-    opened = Database(database.admin_url, database.admin_password, application_name="test")
+    opened = Database(
+        database.admin_url, fixed_login(database.admin_password), application_name="test"
+    )
     yield opened
     await opened.close()
 
@@ -175,7 +178,9 @@ async def test_good_keys_stay_good_while_the_database_is_away(
     before = await one.ring.jwks()
     monkeypatch.setattr(signing_keys, "RELOAD_AFTER_S", -1)
     away = Database(
-        "postgresql+psycopg://nobody@/nothing?host=/nonexistent", "x", application_name="test"
+        "postgresql+psycopg://nobody@/nothing?host=/nonexistent",
+        fixed_login("x"),
+        application_name="test",
     )
     monkeypatch.setattr(one.ring, "_database", away)
     assert await one.ring.jwks() == before

@@ -24,6 +24,7 @@ from artstore.admin.schema import migrate
 from artstore.core.catalogue import elements, files
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId, FileIdSource
+from artstore.core.secrets.chain import fixed_login
 from artstore.core.tls import client_context, server_name
 
 
@@ -93,7 +94,7 @@ async def shared_world(
     pki: Pki, make_database: Callable[[str], TestDatabase]
 ) -> AsyncIterator[World]:
     database = await asyncio.to_thread(make_database, "query_tests")
-    await asyncio.to_thread(migrate, database.admin_url, database.admin_password)
+    await asyncio.to_thread(migrate, database.admin_url, fixed_login(database.admin_password))
     engine = create_engine(make_url(database.admin_url).set(password=database.admin_password))
     async with (
         Issuer(pki) as issuer,

@@ -5,6 +5,7 @@ import json
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_urlsafe
 
 import pytest
 from tests.integration.query.conftest import World
@@ -128,7 +129,7 @@ async def test_without_the_database_everything_is_later(
     world: World, pki: Pki, tmp_path: Path
 ) -> None:
     password_file = tmp_path / "password"
-    password_file.write_text("x")
+    password_file.write_text(token_urlsafe(32))
     password_file.chmod(0o600)
     settings = {
         "ADMIN_URL": world.issuer.url,

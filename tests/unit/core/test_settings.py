@@ -13,17 +13,6 @@ def settings(**fields: object) -> ModuleSettings:
 TLS = {"tls_certificate_file": "a.crt", "tls_key_file": "a.key", "tls_ca_file": "ca.crt"}
 
 
-def test_production_is_the_default_and_needs_tls() -> None:
-    with pytest.raises(ValidationError, match="production needs TLS"):
-        settings()
-    assert settings(**TLS).tls is not None
-
-
-def test_production_refuses_debug() -> None:
-    with pytest.raises(ValidationError, match="debug"):
-        settings(debug=True, **TLS)
-
-
 def test_half_of_the_tls_files_is_a_mistake() -> None:
     with pytest.raises(ValidationError, match="all three or none"):
         settings(profile="development", tls_ca_file="ca.crt")

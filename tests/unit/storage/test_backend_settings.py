@@ -7,6 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from artstore.core.clock import SystemClock
+from artstore.core.secrets.chain import Secrets
+from artstore.core.secrets.sources import FileSecrets
 from artstore.core.settings import ConfigurationError
 from artstore.storage.app import backend_of
 from artstore.storage.settings import StorageSettings
@@ -34,7 +36,6 @@ def settings(folder: Path, **changes: Any) -> StorageSettings:
     [
         {"s3_endpoint": None},
         {"s3_bucket": None},
-        {"s3_secret_key_file": None},
         {"s3_endpoint": "https://s3.example.org/bucket"},
         {"s3_bucket": "No"},
         {"s3_prefix": "/slash"},
@@ -48,21 +49,16 @@ def test_refused(changes: dict[str, Any], tmp_path: Path) -> None:
         settings(tmp_path, **changes)
 
 
-def test_production_does_not_send_keys_in_the_clear(tmp_path: Path) -> None:
-    tls = {f"tls_{name}_file": tmp_path / name for name in ("certificate", "key", "ca")}
-    settings(tmp_path, profile="production", **tls)
-    with pytest.raises(ValidationError, match="https"):
-        settings(tmp_path, profile="production", s3_endpoint="http://s3.example.org", **tls)
-
-
 def test_local_needs_nothing(tmp_path: Path) -> None:
     local = settings(tmp_path, backend="local", s3_endpoint=None, s3_bucket=None)
-    assert backend_of(local, SystemClock()) is None
+    assert backend_of(local, Secrets([], SystemClock()), SystemClock()) is None
 
 
 def test_keys_that_others_may_read_are_refused(tmp_path: Path) -> None:
     for name in ("access_key", "secret_key"):
         (tmp_path / name).write_text("key")
         (tmp_path / name).chmod(0o644)
+    made = settings(tmp_path)
+    secrets = Secrets([FileSecrets(made.secret_files(), None)], SystemClock())
     with pytest.raises(ConfigurationError, match="others may read"):
-        backend_of(settings(tmp_path), SystemClock())
+        backend_of(made, secrets, SystemClock())

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from artstore.admin.repository.catalogue_files import Connection
+from artstore.core.secrets.chain import LoginSource
 
 APPLICATION_NAME: Final = "artstore-follower"
 CONNECT_TIMEOUT_S: Final = 3
@@ -136,14 +137,16 @@ def lock_key(element_id: str) -> int:
     return int.from_bytes(digest[:8], signed=True)
 
 
-async def connect(url: str, password: str) -> Connection:
+async def connect(url: str, login_source: LoginSource) -> Connection:
     """A connection of its own, outside of any pool: its life is the leadership.
 
     A lost commit costs nothing here: rows and position are lost together and come again.
     """
+    login = login_source()
     return await AsyncConnection.connect(
         url.replace("postgresql+psycopg://", "postgresql://", 1),
-        password=password,
+        user=login.username,
+        password=login.password,
         autocommit=True,
         application_name=APPLICATION_NAME,
         connect_timeout=CONNECT_TIMEOUT_S,

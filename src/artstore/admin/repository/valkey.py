@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from artstore.core.clock import Clock
 from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.metrics import REDIS_UP
+from artstore.core.secrets.chain import LoginSource
+from artstore.core.valkey import valkey_client
 
 TIMEOUT_S = 0.5
 """It answers in well under a millisecond; longer means it hangs, and sign-ins wait for it."""
@@ -23,15 +23,9 @@ OUTAGES = (RedisError, OSError, TimeoutError)
 class Valkey:
     """Remembers an outage, so that only the probe waits for a server that hangs."""
 
-    def __init__(self, url: str, username: str, password: str, clock: Clock) -> None:
-        self.client: Redis = Redis.from_url(
-            url,
-            username=username,
-            password=password,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            # A second try would double the wait of somebody who signs in.
-            retry=Retry(NoBackoff(), 0),
+    def __init__(self, url: str, username: str, login: LoginSource, clock: Clock) -> None:
+        self.client: Redis = valkey_client(
+            url, username, login, timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S
         )
         self._clock = clock
         self._up = True
