@@ -186,7 +186,7 @@ async def open_resources(
         hasher = SecretHasher()
         stack.callback(hasher.close)
         trail = Trail(clock, settings.instance)
-        receipt_keys = ReceiptKeys(database, trail)
+        receipt_keys = ReceiptKeys(database, trail, clock)
         mirror = RevocationMirror(clock, settings.revocation_age_max_s)
         revocations = Revocations(database, valkey, mirror, clock)
         keys = KeyRing(database, seal, clock, mirror.revokes_key)

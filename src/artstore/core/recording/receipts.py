@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from artstore.core.audit.receipts import PublicReceiptKey, SigningKey
 from artstore.core.clock import Clock
-from artstore.core.errors import ArtStoreError, InternalError, Unavailable
+from artstore.core.errors import InternalError, Unavailable
 from artstore.core.http import Transport
 from artstore.core.logging import get_logger
 from artstore.core.metrics import RECEIPTS_MISSING
@@ -25,7 +25,7 @@ RETRY_MAX_S: Final = 30.0
 LOOK_AGAIN_S: Final = 600.0
 
 Register = Callable[[str], Awaitable[PublicReceiptKey]]
-"""Makes a public key known for good. Raises `ArtStoreError` when that is not certain."""
+"""Makes a public key known for good. Raises when that is not certain."""
 
 
 class ReceiptIssuer:
@@ -62,7 +62,7 @@ class ReceiptIssuer:
                     await self._renew()
                 failures = 0
                 await asyncio.sleep(LOOK_AGAIN_S)
-            except ArtStoreError as error:
+            except Exception as error:  # noqa: BLE001  the edge of the job: it is tried again
                 get_logger().warning("no new key for deposit receipts", cause=repr(error))
                 await asyncio.sleep(min(RETRY_MIN_S * 2**failures, RETRY_MAX_S))
                 failures = min(failures + 1, 10)

@@ -2,9 +2,11 @@
 published for good.
 """
 
+from typing import Final
 from uuid import UUID
 
 from artstore.admin.repository import audit_events, receipt_keys
+from artstore.admin.repository.receipt_keys import ReceiptKeyRow
 from artstore.admin.services.audit.trail import Deed, Trail, Who, row_of
 from artstore.core.audit.receipts import (
     KEY_TYPE,
@@ -13,17 +15,24 @@ from artstore.core.audit.receipts import (
     key_details,
     thumbprint,
 )
+from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.errors import NotPermitted, UnknownFile
 from artstore.core.model.audit import AuditKind, Target
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 
+KEPT_S: Final = 1.0
+"""A key that another instance registered is published so much later."""
+
 
 class ReceiptKeys:
-    def __init__(self, database: Database, trail: Trail) -> None:
+    def __init__(self, database: Database, trail: Trail, clock: Clock) -> None:
         self._database = database
         self._trail = trail
+        self._clock = clock
+        self._published: list[PublicReceiptKey] = []
+        self._published_until_s = float("-inf")
 
     async def register(self, public_x: str, service: str) -> PublicReceiptKey:
         """Told again it is the same key.
@@ -35,7 +44,7 @@ class ReceiptKeys:
             NotPermitted: It is the key of another service.
             Unavailable: It cannot be written down that it was registered.
         """
-        now = self._trail.now()
+        now = self._clock.now()
         key = PublicReceiptKey(
             x=public_x,
             kid=thumbprint(public_x),
@@ -61,15 +70,22 @@ class ReceiptKeys:
         async with self._database.session() as session:
             if await receipt_keys.add(session, row):
                 await audit_events.add(session, event)
-                return key
-            known = await receipt_keys.find(session, key.kid)
+                known: ReceiptKeyRow | None = ReceiptKeyRow(key, event.event_id)
+            else:
+                known = await receipt_keys.find(session, key.kid)
+        self._published_until_s = float("-inf")
         if known is None or known.key.service != service:
             raise NotPermitted("this key belongs to another service")
         return known.key
 
     async def published(self) -> list[PublicReceiptKey]:
-        async with self._database.session() as session:
-            return await receipt_keys.every(session)
+        """Anybody may ask, so the database is not asked each time."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._published_until_s:
+            async with self._database.session() as session:
+                self._published = await receipt_keys.every(session)
+            self._published_until_s = now_s + KEPT_S
+        return self._published
 
     async def record(self, file_id: FileId) -> FileRecord:
         """What a receipt is given for; also when the file was deleted.
