@@ -40,7 +40,7 @@ from artstore.local.home import Home
 from artstore.local.modules import ELEMENTS
 from artstore.local.ports import free_ports
 from artstore.local.stack import Stack
-from benchmarks.ingester_small_files import cpu_s
+from benchmarks._stack import cpu_s
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
