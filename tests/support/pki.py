@@ -16,8 +16,9 @@ from artstore.core.clock import SystemClock
 from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import PeerIdentity, TlsFiles
 from artstore.local import authority_replacement
-from artstore.local.certificate_store import CertificateStore
-from artstore.local.pki import issue
+from artstore.local.certificate_inspection import files_in
+from artstore.local.certificate_store import CertificateStore, Order
+from artstore.local.pki import Names, issue
 
 
 class Pki:
@@ -32,8 +33,21 @@ class Pki:
     def ca_file(self) -> Path:
         return self._store.authority_file
 
+    @property
+    def other_ca_file(self) -> Path:
+        """Of an authority that nobody here trusts."""
+        self._other.authority(self._clock.now())
+        return self._other.authority_file
+
     def files(self, module: str, instance: str | None = None) -> TlsFiles:
         return self._issue(self._store, module, instance)
+
+    def named(self, module: str, instance: str, dns: str) -> TlsFiles:
+        """In a folder of its own, as for another machine, with a DNS name of its own."""
+        folder = self._folder / f"{instance}-{dns}"
+        order = Order(PeerIdentity(module, instance), Names((dns,)), timedelta(days=7), folder)
+        self._store.issue_into(order, self._clock.now())
+        return files_in(folder)
 
     def expired(self, module: str, instance: str | None = None) -> TlsFiles:
         """Of the right authority, but past its life."""

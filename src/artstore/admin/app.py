@@ -83,6 +83,7 @@ from artstore.core.database import Database
 from artstore.core.http import Transport
 from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.core.recording.reports import Deliver
+from artstore.core.remote import towards
 from artstore.core.revocation import RevocationMirror
 from artstore.core.revocation_sources import follow_valkey, revocation_client
 from artstore.core.secrets.chain import Secrets
@@ -263,7 +264,7 @@ def seal_of(secrets: Secrets) -> Seal:
 
 def open_database(settings: AdminSettings, secrets: Secrets) -> Database:
     return Database(
-        settings.database_url,
+        settings.database_address,
         secrets.login_source(DATABASE_PASSWORD),
         application_name=settings.instance,
         pool_size=settings.database_pool_size,
@@ -272,14 +273,16 @@ def open_database(settings: AdminSettings, secrets: Secrets) -> Database:
 
 def _open_valkey(settings: AdminSettings, secrets: Secrets, clock: Clock) -> Valkey:
     login = secrets.login_source(VALKEY_PASSWORD)
-    return Valkey(settings.valkey_url, settings.valkey_username, login, clock)
+    tls = towards(settings.tls, settings.valkey_ca_file)
+    return Valkey(settings.valkey_url, settings.valkey_username, login, tls, clock)
 
 
 async def _revocations_in_valkey(parts: Resources) -> None:
     """What other instances revoke, also while this one does not reach the database."""
     settings = parts.settings
     login = parts.secrets.login_source(VALKEY_PASSWORD)
-    client = revocation_client(settings.valkey_url, settings.valkey_username, login)
+    tls = towards(settings.tls, settings.valkey_ca_file)
+    client = revocation_client(settings.valkey_url, settings.valkey_username, login, tls)
     try:
         await follow_valkey(parts.revocations.mirror, client)
     finally:
@@ -296,7 +299,7 @@ def _followers(parts: Resources) -> Followers:
 
     return Followers(
         read_registry,
-        lambda: connect(settings.database_url, login),
+        lambda: connect(settings.database_address, login),
         Source(parts.element_client, settings.feed_wait_s),
         parts.clock,
         parts.trail,
@@ -308,7 +311,7 @@ def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
     login = parts.secrets.login_source(DATABASE_PASSWORD)
     store = log_store(settings)
     return AuditLogWriter(
-        lambda: connect(settings.database_url, login),
+        lambda: connect(settings.database_address, login),
         lambda: made_log_store(settings),
         LogIdentity(urlsplit(settings.issuer).hostname or settings.instance, seal),
         Witnesses(
@@ -370,7 +373,7 @@ def _job_worker(parts: Resources, copying: CopyJobs) -> JobWorker:
     login = parts.secrets.login_source(DATABASE_PASSWORD)
     return JobWorker(
         parts.database,
-        lambda: connect(settings.database_url, login),
+        lambda: connect(settings.database_address, login),
         copying.handlers(),
         name=settings.instance,
         lease_s=settings.job_lease_s,

@@ -23,7 +23,7 @@ def prepare(settings: AdminSettings, secrets: Secrets, plan_file: Path | None) -
     """
     configure_logging("admin", settings.instance, settings.log_level)
     plan = read_plan(plan_file) if plan_file else None
-    migrate(settings.database_url, secrets.login_source(DATABASE_PASSWORD))
+    migrate(settings.database_address, secrets.login_source(DATABASE_PASSWORD))
     if plan is not None:
         asyncio.run(_bootstrap(settings, secrets, plan))
 

@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 
 from artstore.core.model.account import UserRole
 from artstore.core.settings import (
-    ModuleSettings,
+    DatabaseSettings,
     http_faults,
-    postgres_faults,
     valkey_faults,
 )
 
@@ -19,16 +18,15 @@ _BUCKET = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$"
 _PROVIDER = r"^https://[^\s?#]+$"
 
 
-class AdminSettings(ModuleSettings):
-    database_url: str
-    """`postgresql+psycopg://user@host/name`, without a password."""
-    database_password_file: Path | None = None
+class AdminSettings(DatabaseSettings):
     database_pool_size: int = Field(default=10, ge=2, le=100)
     """Connections for requests. Each followed element holds one more of its own."""
     valkey_url: str
-    """`unix:///path` or `redis://host:port/0`, without credentials."""
+    """`unix:///path`, `rediss://host:port/0`, or `redis://` on this machine; no credentials."""
     valkey_username: str
     valkey_password_file: Path | None = None
+    valkey_ca_file: Path | None = None
+    """Authority of its certificate, if it is not the one of ours."""
     issuer: str = Field(pattern=r"^https?://[^\s/]+$")
     """The public origin. Stands in every token, so all modules must agree on it."""
     key_encryption_key_file: Path | None = None
@@ -105,6 +103,5 @@ class AdminSettings(ModuleSettings):
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
-        yield from postgres_faults(self.database_url)
         yield from valkey_faults(self.valkey_url)
         yield from http_faults(self.audit_s3_endpoint, "ARTSTORE_AUDIT_S3_ENDPOINT")

@@ -25,6 +25,8 @@ POOL_WAIT_S = 5.0
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 60_000
 LOGIN_CHECK_S = 2.0
+CONNECTION_AGE_MAX_S = 3600
+"""Across a network each shows a certificate, which ends; a new one shows the renewed."""
 
 
 class Database:
@@ -42,6 +44,7 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
+            pool_recycle=CONNECTION_AGE_MAX_S,
             connect_args={
                 "application_name": application_name,
                 "connect_timeout": CONNECT_TIMEOUT_S,

@@ -15,9 +15,11 @@ from redis.exceptions import RedisError
 from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.http import Transport
 from artstore.core.logging import get_logger
+from artstore.core.remote import towards
 from artstore.core.revocation import Revocation, RevocationMirror, RevocationNews
 from artstore.core.secrets.chain import LoginSource, Secrets
 from artstore.core.settings import ValkeyReaderSettings
+from artstore.core.tls import TlsFiles
 from artstore.core.valkey import valkey_client
 
 STREAM: Final = "artstore:revocations"
@@ -77,9 +79,9 @@ async def follow_valkey(mirror: RevocationMirror, client: Redis) -> None:
     await _repeat("valkey", listen)
 
 
-def revocation_client(url: str, username: str, login: LoginSource) -> Redis:
+def revocation_client(url: str, username: str, login: LoginSource, tls: TlsFiles | None) -> Redis:
     """A connection for `follow_valkey` alone: its reads block."""
-    return valkey_client(url, username, login, timeout_s=BLOCK_MS / 1000 + ANSWER_MARGIN_S)
+    return valkey_client(url, username, login, tls, timeout_s=BLOCK_MS / 1000 + ANSWER_MARGIN_S)
 
 
 @contextlib.asynccontextmanager
@@ -95,7 +97,8 @@ async def following(
         tasks = [asyncio.create_task(follow_admin(mirror, transport, admin_url))]
         if valkey.valkey_url and valkey.valkey_username:
             login = secrets.login_source("valkey_password")
-            client = revocation_client(valkey.valkey_url, valkey.valkey_username, login)
+            tls = towards(valkey.tls, valkey.valkey_ca_file)
+            client = revocation_client(valkey.valkey_url, valkey.valkey_username, login, tls)
             stack.push_async_callback(client.aclose)
             tasks.append(asyncio.create_task(follow_valkey(mirror, client)))
         try:

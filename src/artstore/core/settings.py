@@ -5,10 +5,9 @@ Secrets never come from the environment. A setting names the file that holds one
 variables.
 """
 
-import ipaddress
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from artstore.core.remote import VERIFIED, crosses_network, secured, towards
 from artstore.core.tls import TlsFiles
 
 VARIABLE_PREFIX: Final = "ARTSTORE_"
@@ -101,14 +101,33 @@ class ModuleSettings(BaseSettings):
         yield from secrets_in_environment(os.environ)
 
 
+class DatabaseSettings(ModuleSettings):
+    database_url: str
+    """`postgresql+psycopg://user@host/name`, without a password."""
+    database_password_file: Path | None = None
+    database_ca_file: Path | None = None
+    """Authority of the server's certificate, if it is not the one of ours."""
+
+    @property
+    def database_address(self) -> str:
+        """The URL to use: with TLS from both sides where the server is on another machine."""
+        return secured(self.database_url, towards(self.tls, self.database_ca_file))
+
+    def faults(self) -> Iterator[str]:
+        yield from super().faults()
+        yield from postgres_faults(self.database_url)
+
+
 class ValkeyReaderSettings(ModuleSettings):
     """For modules that may hear of revocations from Valkey too, and so outlive the admin module.
     URL and name, or neither."""
 
     valkey_url: str | None = None
-    """`unix:///path` or `redis://host:port/0`, without credentials."""
+    """`unix:///path`, `rediss://host:port/0`, or `redis://` on this machine; no credentials."""
     valkey_username: str | None = None
     valkey_password_file: Path | None = None
+    valkey_ca_file: Path | None = None
+    """Authority of its certificate, if it is not the one of ours."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -166,13 +185,10 @@ def postgres_faults(url: str, variable: str = "ARTSTORE_DATABASE_URL") -> Iterat
     query = parse_qs(parts.query)
     if parts.password or "password" in query:
         yield f"{variable} holds a password: move it into ARTSTORE_DATABASE_PASSWORD_FILE"
-    netloc = parts.netloc.rpartition("@")[2]
-    named = [netloc, *query.get("host", []), *query.get("hostaddr", [])]
-    hosts = [host for each in named for host in each.split(",")]
-    if not _on_this_machine(hosts) and query.get("sslmode") != ["verify-full"]:
+    if crosses_network(url) and query.get("sslmode", [VERIFIED]) != [VERIFIED]:
         yield (
-            f"{variable} reaches another machine without TLS that is checked: "
-            "add ?sslmode=verify-full&sslrootcert=FILE"
+            f"{variable} reaches another machine without TLS that is checked: leave out sslmode, "
+            f"so that it is sslmode={VERIFIED}"
         )
 
 
@@ -181,27 +197,14 @@ def valkey_faults(url: str) -> Iterator[str]:
     query = parse_qs(parts.query)
     if parts.password or "password" in query:
         yield "ARTSTORE_VALKEY_URL holds a password: move it into ARTSTORE_VALKEY_PASSWORD_FILE"
-    plain = parts.scheme == "redis" and not _on_this_machine([parts.netloc.rpartition("@")[2]])
-    if plain or query.get("ssl_cert_reqs", ["required"]) != ["required"]:
+    plain = parts.scheme == "redis" and crosses_network(url)
+    if plain or any(name.startswith("ssl_") for name in query):
         yield (
-            "ARTSTORE_VALKEY_URL reaches another machine without TLS that is checked: "
-            "begin it with rediss:// and add ?ssl_ca_certs=FILE"
+            "ARTSTORE_VALKEY_URL reaches another machine without TLS that is checked: begin it "
+            "with rediss:// and leave out ssl_ options; ARTSTORE_VALKEY_CA_FILE names an authority"
         )
 
 
 def http_faults(url: str | None, variable: str) -> Iterator[str]:
-    if url and url.startswith("http://") and not _on_this_machine([urlsplit(url).netloc]):
+    if url and url.startswith("http://") and crosses_network(url):
         yield f"{variable} reaches another machine without TLS: begin it with https://"
-
-
-def _on_this_machine(hosts: Iterable[str]) -> bool:
-    """`hosts`: with or without port; none and paths mean a UNIX socket."""
-    return all(_is_loopback(host) for host in hosts if host and not host.startswith("/"))
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
-    try:
-        return ipaddress.ip_address(name if name else host).is_loopback
-    except ValueError:
-        return name == "localhost"

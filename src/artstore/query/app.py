@@ -28,7 +28,7 @@ from artstore.query.settings import QuerySettings
 
 def create_app(settings: QuerySettings, secrets: Secrets) -> FastAPI:
     database = Database(
-        settings.database_url,
+        settings.database_address,
         secrets.login_source("database_password"),
         application_name=settings.instance,
         pool_size=settings.database_pool_size,

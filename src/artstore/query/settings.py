@@ -1,18 +1,12 @@
 """Settings of the query module. Variables are `ARTSTORE_` and the field in capitals."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 from pydantic import Field
 
-from artstore.core.settings import ValkeyReaderSettings, postgres_faults
+from artstore.core.settings import DatabaseSettings, ValkeyReaderSettings
 
 
-class QuerySettings(ValkeyReaderSettings):
+class QuerySettings(DatabaseSettings, ValkeyReaderSettings):
     port: int = Field(default=8030, ge=0, le=65535)
-    database_url: str
-    """Of a role that may only read the catalogue; without the password."""
-    database_password_file: Path | None = None
     database_pool_size: int = Field(default=10, ge=1)
     admin_url: str
     """Where the signing keys come from."""
@@ -23,7 +17,3 @@ class QuerySettings(ValkeyReaderSettings):
 
     def secret_names(self) -> tuple[str, ...]:
         return ("database_password", *super().secret_names())
-
-    def faults(self) -> Iterator[str]:
-        yield from super().faults()
-        yield from postgres_faults(self.database_url)

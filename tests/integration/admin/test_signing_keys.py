@@ -42,7 +42,7 @@ class Instance:
 
     def __init__(self, database: Database, seal: Seal, clock: Clock | None = None) -> None:
         clock = clock or SystemClock()
-        away = Valkey("unix:///nonexistent", "x", fixed_login("x"), clock)
+        away = Valkey("unix:///nonexistent", "x", fixed_login("x"), None, clock)
         self.revocations = Revocations(database, away, RevocationMirror(clock), clock)
         self.ring = KeyRing(database, seal, clock, self.revocations.mirror.revokes_key)
         self.rotation = KeyRotation(

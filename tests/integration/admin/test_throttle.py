@@ -89,7 +89,7 @@ async def under_test(
     urls = {"up": valkey_server.bare_url, "away": nobody_listens, "hanging": hanging.url}
     url = urls[request.param]
     clock = MovableClock()
-    valkey = Valkey(url, valkey_server.username, fixed_login(valkey_server.password), clock)
+    valkey = Valkey(url, valkey_server.username, fixed_login(valkey_server.password), None, clock)
     yield UnderTest(throttle_on(valkey, clock), clock, valkey)
     await valkey.close()
 
@@ -191,7 +191,9 @@ async def test_only_the_first_waits_for_a_valkey_that_hangs(
     valkey_server: TestValkey, hanging: Hanging
 ) -> None:
     clock = MovableClock()
-    valkey = Valkey(hanging.url, valkey_server.username, fixed_login(valkey_server.password), clock)
+    valkey = Valkey(
+        hanging.url, valkey_server.username, fixed_login(valkey_server.password), None, clock
+    )
     throttle = throttle_on(valkey, clock)
     await throttle.admit(Attempt("a", "10.0.0.1"))
     assert hanging.connections == 1

@@ -18,7 +18,7 @@ COMMON = {
     "TLS_CA_FILE": "/nowhere/ca",
 }
 SERVERS = {
-    "DATABASE_URL": "postgresql+psycopg://artstore@db.example/artstore",
+    "DATABASE_URL": "postgresql+psycopg://artstore@db.example/artstore?sslmode=require",
     "VALKEY_URL": "redis://cache.example:6379/0",
     "VALKEY_USERNAME": "reader",
     "ISSUER": "https://archive.example",

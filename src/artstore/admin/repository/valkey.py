@@ -11,6 +11,7 @@ from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.metrics import REDIS_UP
 from artstore.core.secrets.chain import LoginSource
+from artstore.core.tls import TlsFiles
 from artstore.core.valkey import valkey_client
 
 TIMEOUT_S = 0.5
@@ -23,9 +24,11 @@ OUTAGES = (RedisError, OSError, TimeoutError)
 class Valkey:
     """Remembers an outage, so that only the probe waits for a server that hangs."""
 
-    def __init__(self, url: str, username: str, login: LoginSource, clock: Clock) -> None:
+    def __init__(
+        self, url: str, username: str, login: LoginSource, tls: TlsFiles | None, clock: Clock
+    ) -> None:
         self.client: Redis = valkey_client(
-            url, username, login, timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S
+            url, username, login, tls, timeout_s=TIMEOUT_S, connect_timeout_s=TIMEOUT_S
         )
         self._clock = clock
         self._up = True
