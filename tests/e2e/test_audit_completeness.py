@@ -298,3 +298,18 @@ def test_a_refusal_in_each_module_is_logged(
             lambda item, service=service: item["event"]["actor"]["services"][-1:] == [service],
             kind="authorization.refused",
         )
+
+
+def test_each_service_has_said_with_which_settings_it_first_started(http: httpx2.Client) -> None:
+    auditor = Auditor(http)
+    services = {"admin/admin-1", "ingester/ingester-1", "query/query-1", "storage/rw-1"}
+
+    def first_starts() -> set[str]:
+        found = auditor.events(kind="configuration.changed")
+        return {
+            item["event"]["target"]["id"]
+            for item in found
+            if item["event"]["details"]["first_start"]
+        }
+
+    wait_until(lambda: services <= first_starts(), "the settings of each service")
