@@ -67,10 +67,11 @@ class LocalWitness:
             await asyncio.sleep(FOLLOW_EVERY_S)
             try:
                 keys = await asyncio.to_thread(_log_keys, database_url)
-            except psycopg.Error:
+                if keys:
+                    self._write_down(keys)
+            except (psycopg.Error, OSError):
+                # The database starts again, or the disk is full: in five seconds once more.
                 continue
-            if keys:
-                self._write_down(keys)
 
     def _write_down(self, keys: Sequence[VerifierKey]) -> None:
         text = "".join(f"{key}\n" for key in keys)
