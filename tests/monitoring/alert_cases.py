@@ -62,6 +62,16 @@ def _element(writable: int, mode: str) -> Series:
     }
 
 
+def _regular(last_success: str) -> Series:
+    """Of two instances one does the work, every ten minutes at the latest."""
+    return {
+        'artstore_jobs_last_success_timestamp_seconds{instance="a",kind="x"}': last_success,
+        'artstore_jobs_last_success_timestamp_seconds{instance="b",kind="x"}': "-7200x60",
+        'artstore_jobs_overdue_after_seconds{instance="a",kind="x"}': "600x60",
+        'artstore_jobs_overdue_after_seconds{instance="b",kind="x"}': "600x60",
+    }
+
+
 def _one(series: str, bad: str, good: str, true_from_min: int = 0) -> Case:
     return Case({series: bad}, {series: good}, true_from_min)
 
@@ -194,6 +204,17 @@ CASES: dict[str, Case] = {
         },
         true_from_min=1,
     ),
+    "SigningKeyOverdue": _one("artstore_signing_key_due_timestamp_seconds", "-3600x60", "0x60", 1),
+    "AccountEndsSoon": Case(
+        {"artstore_account_expiry_timestamp_seconds": "606000x60"},
+        {"artstore_account_expiry_timestamp_seconds": "0x60"},
+        true_from_min=21,
+    ),
+    "JobOverdue": Case(_regular("0x60"), _regular("0+60x60"), 11),
+    "BackupOverdue": _one(
+        "artstore_backup_last_success_timestamp_seconds", "-93600x120", "-86400x120", 1
+    ),
+    "AntivirusStale": _one("artstore_antivirus_signature_age_seconds", "172801x120", "172799x120"),
     "ErrorBudgetBurnsFast": _budget(14.4, 1),
     "ErrorBudgetBurns": _budget(6, 5),
     "ErrorBudgetBurnsSlowly": _budget(3, 5),

@@ -249,6 +249,28 @@ JOBS_DURATION = Histogram(
     buckets=[0.01, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 7200],
     registry=REGISTRY,
 )
+JOBS_LAST_SUCCESS = Gauge(
+    "artstore_jobs_last_success_timestamp_seconds",
+    "When work of a kind last went well here, seconds since 1970.",
+    ["kind"],
+    registry=REGISTRY,
+)
+JOBS_OVERDUE_AFTER = Gauge(
+    "artstore_jobs_overdue_after_seconds",
+    "How long ago the last success of regular work may be.",
+    ["kind"],
+    registry=REGISTRY,
+)
+SIGNING_KEY_DUE = Gauge(
+    "artstore_signing_key_due_timestamp_seconds",
+    "When another key should sign tokens instead of the present one, seconds since 1970.",
+    registry=REGISTRY,
+)
+ACCOUNT_EXPIRY = Gauge(
+    "artstore_account_expiry_timestamp_seconds",
+    "When the next service account ends, seconds since 1970; 0: none has an end.",
+    registry=REGISTRY,
+)
 COPIES = Gauge(
     "artstore_copies_files",
     "Copies of files that more than one element holds, or that are damaged, by state.",

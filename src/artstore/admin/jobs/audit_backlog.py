@@ -6,6 +6,7 @@ numbers of refusals that were only counted.
 import asyncio
 from typing import Final
 
+from artstore.admin.jobs.regular import Regular
 from artstore.admin.repository import audit_log
 from artstore.admin.repository.catalogue_files import connection_of
 from artstore.admin.services.audit.trail import Trail
@@ -15,6 +16,7 @@ from artstore.core.logging import get_logger
 from artstore.core.metrics import AUDIT_BACKLOG
 
 LOOK_EVERY_S: Final = 2.0
+OVERDUE_AFTER_S: Final = 300.0
 
 
 class AuditBacklog:
@@ -27,9 +29,11 @@ class AuditBacklog:
 
     async def run(self) -> None:
         """Until cancelled."""
+        regular = Regular("audit_backlog", OVERDUE_AFTER_S)
         while True:
             try:
                 await self._look()
+                regular.went_well()
             except Unavailable as error:
                 get_logger().warning("the audit's backlog is not known", cause=repr(error))
             await asyncio.sleep(LOOK_EVERY_S)

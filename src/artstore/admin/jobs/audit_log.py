@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 import psycopg
 
+from artstore.admin.jobs.regular import Regular
 from artstore.admin.repository import audit_events, audit_feeds, audit_log
 from artstore.admin.repository.audit_feeds import Intent
 from artstore.admin.repository.catalogue_files import Connection
@@ -34,6 +35,7 @@ LEADER_POLL_S: Final = 1.0
 BATCH_EVERY_S: Final = 0.5
 """Events wait so long for company: each batch costs about eight flushes of the disk."""
 LOOK_AROUND_EVERY_S: Final = 5.0
+OVERDUE_AFTER_S: Final = 300.0
 WITNESS_EVERY_S: Final = 10.0
 STAMP_EVERY_S: Final = 10.0
 """How often it is looked whether a time stamp is due."""
@@ -113,12 +115,14 @@ class AuditLogWriter:
     async def _sequence(self, connection: Connection, sequencer: Sequencer) -> None:
         """Until the keys that sign were retired."""
         looked_at_s = float("-inf")
+        regular = Regular("audit_log", OVERDUE_AFTER_S)
         while True:
             if self._clock.monotonic_s() - looked_at_s > LOOK_AROUND_EVERY_S:
                 looked_at_s = self._clock.monotonic_s()
                 if not await self._look_around(connection):
                     return
             logged = await sequencer.step()
+            regular.went_well()
             self._failures = 0
             if logged < BATCH_EVENTS_MAX:
                 await asyncio.sleep(BATCH_EVERY_S)

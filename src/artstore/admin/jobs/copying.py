@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from artstore.admin.jobs.regular import Regular
 from artstore.admin.jobs.run import Handler, Later, Run
 from artstore.admin.repository import holders
 from artstore.admin.repository.copies import KEEP_COPIES
@@ -28,6 +29,7 @@ WALK_EVERY_S: Final = 86_400.0
 DRAIN_PASS_EVERY_S: Final = 2.0
 """Between two passes over a draining element: files may be left, or still come."""
 DRAINED_LOOK_EVERY_S: Final = 30.0
+COUNT_OVERDUE_AFTER_S: Final = 300.0
 COUNT_EVERY_S: Final = 60.0
 """All copies are counted for the metrics, which takes a while when there are many."""
 
@@ -81,9 +83,11 @@ class CopyJobs:
 
     async def watch(self) -> None:
         """Keep the metrics true, whichever instance does the work. Until cancelled."""
+        regular = Regular("copies_count", COUNT_OVERDUE_AFTER_S)
         while True:
             try:
                 await self._count()
+                regular.went_well()
             except Unavailable as error:
                 get_logger().warning("copies are not counted", cause=repr(error))
             await asyncio.sleep(COUNT_EVERY_S)

@@ -6,12 +6,14 @@ from typing import Final
 
 from sqlalchemy import text
 
+from artstore.admin.jobs.regular import Regular
 from artstore.admin.repository import admission
 from artstore.core.database import Database
 from artstore.core.errors import Unavailable
 from artstore.core.logging import get_logger
 
 COUNT_EVERY_S: Final = 10.0
+OVERDUE_AFTER_S: Final = 3600.0
 PAUSE_PER_COUNT: Final = 20
 """Counting takes at most a twentieth of the time, however much there is to count."""
 _LOCK: Final = 0x4172_7453_5573_6167
@@ -20,10 +22,12 @@ _LOCK: Final = 0x4172_7453_5573_6167
 
 async def count_usage(database: Database) -> None:
     """Until cancelled."""
+    regular = Regular("usage_count", OVERDUE_AFTER_S)
     while True:
         took_s = 0.0
         try:
             took_s = await _count(database)
+            regular.went_well()
         except Unavailable as error:
             get_logger().warning("usage is not counted", cause=repr(error))
         except Exception as error:  # noqa: BLE001  the edge of the job: log it, go on

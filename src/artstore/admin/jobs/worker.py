@@ -14,22 +14,25 @@ from typing import Final
 
 import psycopg
 
+from artstore.admin.jobs.regular import Regular
 from artstore.admin.jobs.run import Cancelled, Handler, Later, LeaseLost, Run
 from artstore.admin.repository import jobs
 from artstore.admin.repository.catalogue_files import Connection
 from artstore.core.database import Database
 from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.logging import get_logger
-from artstore.core.metrics import JOBS, JOBS_DURATION, JOBS_RUNS
+from artstore.core.metrics import JOBS, JOBS_DURATION, JOBS_LAST_SUCCESS, JOBS_RUNS
 from artstore.core.model.job import Job, JobState
-from artstore.core.tracing import enter_trace, new_trace
+from artstore.core.spans import root_span
 
 AT_ONCE: Final = 4
 POLL_S: Final = 2.0
 SWEEP_EVERY_S: Final = 5.0
+SWEEP_OVERDUE_AFTER_S: Final = 300.0
 KEEP_DAYS: Final = 30
 FAILURES_MAX: Final = 10
 """Then it is given up, unless it only waits for something that is away."""
+_WENT_WELL: Final = frozenset({JobState.DONE, JobState.WAITING, JobState.QUEUED})
 BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 300.0
 
@@ -58,6 +61,7 @@ class JobWorker:
         self._woken = asyncio.Event()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._log = get_logger()
+        self._sweeping = Regular("jobs_sweep", SWEEP_OVERDUE_AFTER_S)
 
     async def run(self) -> None:
         """Until cancelled; then what runs is given back for others to go on with."""
@@ -87,6 +91,7 @@ class JobWorker:
         async with self._database.session() as session:
             given_back = await jobs.sweep(session, KEEP_DAYS)
             counts = await jobs.count(session)
+        self._sweeping.went_well()
         JOBS.clear()
         for (kind, state), number in counts.items():
             JOBS.labels(kind, state).set(number)
@@ -117,7 +122,10 @@ class JobWorker:
                 await asyncio.wait_for(self._woken.wait(), POLL_S)
 
     async def _attempt(self, job: Job) -> None:
-        enter_trace(new_trace(sampled=False))
+        with root_span(f"job {job.kind}", job=job.job_id):
+            await self._attempt_traced(job)
+
+    async def _attempt_traced(self, job: Job) -> None:
         began_s = perf_counter()
         try:
             outcome = await self._work(job)
@@ -131,6 +139,8 @@ class JobWorker:
             self._free.release()
         JOBS_DURATION.labels(job.kind).observe(perf_counter() - began_s)
         JOBS_RUNS.labels(job.kind, outcome).inc()
+        if outcome in _WENT_WELL:
+            JOBS_LAST_SUCCESS.labels(job.kind).set_to_current_time()
 
     async def _work(self, job: Job) -> str:
         """How it went, as the metric calls it."""

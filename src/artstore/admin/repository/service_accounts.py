@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -39,6 +39,15 @@ async def find(session: AsyncSession, client_id: str) -> AccountWithSecret | Non
 async def note_use(session: AsyncSession, client_id: str, now: datetime) -> None:
     statement = update(service_accounts).where(service_accounts.c.client_id == client_id)
     await session.execute(statement.values(last_used_at=now))
+
+
+async def next_end(session: AsyncSession) -> datetime | None:
+    """When the next account ends that may still sign in."""
+    end = func.min(service_accounts.c.expires_at)
+    is_open = service_accounts.c.expires_at > func.now()
+    statement = select(end).where(is_open, service_accounts.c.state == "active")
+    found: datetime | None = await session.scalar(statement)
+    return found
 
 
 async def page(session: AsyncSession, after: str, limit: int) -> list[ServiceAccount]:

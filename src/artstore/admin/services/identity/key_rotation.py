@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import SigningKeyInfo
+from artstore.admin.repository import service_accounts
 from artstore.admin.repository import signing_keys as repository
 from artstore.admin.repository.signing_keys import StoredKey
 from artstore.admin.services.audit.trail import Deed, Trail, Who
@@ -22,6 +23,7 @@ from artstore.admin.services.identity.signing_keys import RELOAD_AFTER_S, KeyRin
 from artstore.core.clock import Clock
 from artstore.core.database import Database
 from artstore.core.errors import NotReady
+from artstore.core.metrics import ACCOUNT_EXPIRY, SIGNING_KEY_DUE
 from artstore.core.model.audit import AuditKind, Target
 
 ACTIVE_FOR: Final = timedelta(hours=24)
@@ -69,6 +71,7 @@ class KeyRotation:
     async def advance(self) -> None:
         """Whatever is due. One instance does it; the others go on at once."""
         async with self._database.session() as session:
+            await _show_ends(session)
             if not await repository.try_lock(session):
                 return
             stored = await repository.all_keys(session)
@@ -154,6 +157,15 @@ class KeyRotation:
     ) -> None:
         target = Target(type="token_key", id=key.kid)
         await self._trail.record(session, who, Deed(kind, target=target))
+
+
+async def _show_ends(session: AsyncSession) -> None:
+    """In every instance, whichever does the work."""
+    for key in await repository.all_keys(session):
+        if key.state == "active" and key.activated_at is not None:
+            SIGNING_KEY_DUE.set((key.activated_at + ACTIVE_FOR).timestamp())
+    end = await service_accounts.next_end(session)
+    ACCOUNT_EXPIRY.set(end.timestamp() if end else 0)
 
 
 def _next(stored: Sequence[StoredKey]) -> StoredKey | None:
