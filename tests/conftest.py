@@ -12,6 +12,16 @@ _SUPPORT = Path(__file__).parent / "support"
 # Modules with fixtures; the others there are only imported.
 pytest_plugins = [
     f"tests.support.{name}"
-    for name in ("pki", "openbao", "postgres", "seaweedfs", "valkey", "stack", "sharing", "summary")
+    for name in (
+        "pki",
+        "openbao",
+        "postgres",
+        "seaweedfs",
+        "valkey",
+        "stack",
+        "monitoring",
+        "sharing",
+        "summary",
+    )
     if (_SUPPORT / f"{name}.py").exists()
 ]

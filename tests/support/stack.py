@@ -2,13 +2,17 @@
 `artstore up --detach` starts it.
 
 `stack` (session): a `RunningStack`, in a throw-away state directory, on ports of its own.
+`collector` (session): what it sends its spans and log lines to.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from tests.support.collector import Collector, collecting
 from tests.support.processes import short_folder, wait_until
 
 from artstore.core.tls import TlsFiles
@@ -82,8 +86,21 @@ class RunningStack:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[RunningStack]:
-    with short_folder() as folder:
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """Where the stack sends every span and log line."""
+    with collecting(tmp_path_factory.mktemp("collector")) as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def stack(collector: Collector) -> Iterator[RunningStack]:
+    settings = {
+        "ARTSTORE_OTLP_ENDPOINT": collector.endpoint,
+        "ARTSTORE_OTLP_LOGS": "true",
+        # One address of this machine and not all, so that there is one to be refused.
+        "ARTSTORE_MONITORING_ALLOW": "127.0.0.1",
+    }
+    with short_folder() as folder, patch.dict(os.environ, settings):
         stack = Stack(Home.at(folder / "home"), free_ports())
         stack.start()
         try:

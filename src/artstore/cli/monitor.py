@@ -43,6 +43,13 @@ def up(
 
 
 def _tell_ready(watching: "Monitor") -> None:
-    print_line(f"Prometheus    http://127.0.0.1:{watching.ports.prometheus}")
-    print_line(f"AlertManager  http://127.0.0.1:{watching.ports.alertmanager}")
+    from artstore.local.monitor import ALERTMANAGER_PATH, PROMETHEUS_PATH
+
+    edge = watching.layout.edge_url
+    print_line(f"Prometheus    {edge}{PROMETHEUS_PATH}/")
+    print_line(f"AlertManager  {edge}{ALERTMANAGER_PATH}/")
     print_line(f"Node exporter http://127.0.0.1:{watching.ports.node}")
+    say(
+        "Their pages want an access token, or the cookie that a signed-in administrator or auditor"
+        " gets from POST /api/v1/monitoring/session."
+    )

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import Any
 
+from opentelemetry.trace import SpanKind
 from sqlalchemy import event, make_url, text
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
@@ -20,6 +22,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from artstore.core.errors import Unavailable
 from artstore.core.metrics import DB_POOL_CONNECTIONS, DB_QUERY_DURATION
 from artstore.core.secrets.chain import LoginSource
+from artstore.core.spans import OpenSpan, begin_child
 
 POOL_WAIT_S = 5.0
 CONNECT_TIMEOUT_S = 3
@@ -131,12 +134,28 @@ class Database:
         engine = self.engine.sync_engine
 
         @event.listens_for(engine, "before_cursor_execute")
-        def _begin(_c: Any, _cur: Any, _s: Any, _p: Any, context: Any, _m: Any) -> None:
+        def _begin(_c: Any, _cur: Any, statement: str, _p: Any, context: Any, _m: Any) -> None:
             context.started_s = perf_counter()
+            context.span = _statement_span(statement)
 
         @event.listens_for(engine, "after_cursor_execute")
         def _end(_c: Any, _cur: Any, _s: Any, _p: Any, context: Any, _m: Any) -> None:
             DB_QUERY_DURATION.observe(perf_counter() - context.started_s)
+            if context.span is not None:
+                context.span.end()
+
+        @event.listens_for(engine, "handle_error")
+        def _fail(failure: ExceptionContext) -> None:
+            span = getattr(failure.execution_context, "span", None)
+            if span is not None:
+                span.end(failed=True)
+
+
+def _statement_span(statement: str) -> OpenSpan | None:
+    """Only its first word: a statement may be long, and values may stand in one."""
+    operation = statement.lstrip()[:8].split(None, 1)[0].upper()
+    attributes = {"db.system.name": "postgresql", "db.operation.name": operation}
+    return begin_child(f"postgresql {operation}", SpanKind.CLIENT, attributes)
 
 
 def _is_outage(error: DBAPIError) -> bool:

@@ -6,10 +6,12 @@ from typing import Any
 
 import aiohttp
 import orjson
+from opentelemetry.trace import SpanKind
 
 from artstore.core import errors
 from artstore.core.certificates import LiveContext
 from artstore.core.clock import SystemClock
+from artstore.core.spans import begin_child
 from artstore.core.tls import TlsFiles, client_context, server_name
 from artstore.core.tracing import traceparent
 
@@ -68,11 +70,14 @@ class Transport:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
         )
+        span = begin_child(f"{method} {peer}", SpanKind.CLIENT, {"server.service": peer})
+        header = span.context.traceparent if span else traceparent()
+        failed = True
         try:
             async with self._session.request(
                 method,
                 url,
-                headers={"traceparent": traceparent(), **(headers or {})},
+                headers={"traceparent": header, **(headers or {})},
                 data=data,
                 params=params,
                 expect100=expect100,
@@ -85,10 +90,14 @@ class Transport:
                     raise failure_in(response.status, await _read_problem(response), peer)
                 try:
                     yield response
+                    failed = False
                 finally:
                     abandon(response)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise errors.Unavailable(f"the {peer} service does not answer") from error
+        finally:
+            if span is not None:
+                span.end(failed=failed)
 
 
 def abandon(response: aiohttp.ClientResponse) -> None:

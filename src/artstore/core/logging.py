@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -46,7 +47,7 @@ def configure_logging(service: str, instance: str, level: str) -> None:
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _LibraryLines(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -60,6 +61,14 @@ def configure_logging(service: str, instance: str, level: str) -> None:
     root.handlers = [handler]
     # Libraries are chatty; what they say below a warning nobody has ever needed here.
     root.setLevel(max(threshold, logging.WARNING))
+
+
+def also_send(send: Callable[[bytes], None]) -> None:
+    """Every line also to `send`, which must not wait; from a thread of its own. Lines of what
+    sends are left out: that the collector is away cannot be told to the collector."""
+    lines = structlog.get_config()["logger_factory"]()
+    assert isinstance(lines, _GatheringLogger)
+    lines.also_send = send
 
 
 def get_logger() -> FilteringBoundLogger:
@@ -108,6 +117,7 @@ class _GatheringLogger:
         """`origin`: of requests; `None` if nobody wants lines on requests."""
         self._file = file
         self._origin = origin
+        self.also_send: Callable[[bytes], None] | None = None
         self._writing = threading.Lock()
         self._lock = threading.Lock()
         self._waiting: list[bytes | _RequestLine] = []
@@ -140,10 +150,14 @@ class _GatheringLogger:
             with self._lock:
                 waiting, self._waiting = self._waiting, []
                 self._is_woken = False
-            data = b"".join(map(self._bytes_of, waiting))
-            if data:
-                self._file.write(data)
+            lines = [self._bytes_of(line) for line in waiting]
+            if lines:
+                self._file.write(b"".join(lines))
                 self._file.flush()
+        if self.also_send is not None:
+            for line, said in zip(lines, waiting, strict=True):
+                if not isinstance(said, _KeptHere):
+                    self.also_send(line)
 
     def _bytes_of(self, line: "bytes | _RequestLine") -> bytes:
         if isinstance(line, bytes):
@@ -165,6 +179,22 @@ class _GatheringLogger:
             self._has_lines.clear()
             time.sleep(FLUSH_AFTER_S)
             self.flush()
+
+
+class _KeptHere(bytes):
+    """A line about the sending of lines."""
+
+
+class _LibraryLines(logging.Handler):
+    """Lines of libraries go the way of ours."""
+
+    def __init__(self, lines: _GatheringLogger) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = _KeptHere if record.name.startswith(("opentelemetry", "urllib3")) else bytes
+        self._lines.warning(kind(self.format(record).encode()))
 
 
 class _RequestLine(NamedTuple):

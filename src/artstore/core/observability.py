@@ -1,20 +1,25 @@
 """Traces, metrics and request logs of a module, set up in one place (S12)."""
 
+from typing import Final
+
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
 
+from artstore.core.log_export import line_exporter
+from artstore.core.logging import also_send
 from artstore.core.metrics import BUILD_INFO, REGISTRY
+from artstore.core.spans import Traces
 from artstore.core.web.middleware import RequestTelemetry
-from artstore.core.web.spans import Spans
+
+EXPORT_TIMEOUT_S: Final = 3
+"""A collector that is away must not hold up a process that is to stop."""
 
 
 def setup_observability(
@@ -26,6 +31,7 @@ def setup_observability(
     *,
     instance: str = "",
     sample_ratio: float = 1.0,
+    export_logs: bool = False,
 ) -> None:
     """Give `app` traces, metrics, request logs and `/metrics`.
 
@@ -33,7 +39,9 @@ def setup_observability(
         exporter_endpoint: Base URL of an OTLP/HTTP collector (`http://127.0.0.1:4318`).
             Without one, requests carry trace ids, but no span is made: a span that goes
             nowhere costs more than the whole request.
-        sample_ratio: Share of traces begun here that become spans.
+        sample_ratio: Share of traces that become spans, decided by their id (`core.spans`).
+        export_logs: Send log lines to the collector too; they stay on stdout as well. Behind
+            `configure_logging`.
     """
     resource = Resource.create(
         {
@@ -42,28 +50,33 @@ def setup_observability(
             SERVICE_INSTANCE_ID: instance or service_name,
         }
     )
-    tracer = None
+    traces = None
     if enable_tracing:
-        provider = _tracer_provider(resource, exporter_endpoint)
-        trace.set_tracer_provider(provider)
+        traces = Traces(resource, service_version, sample_ratio if exporter_endpoint else 0)
         if exporter_endpoint:
-            tracer = provider.get_tracer("artstore", service_version)
+            _export(traces, exporter_endpoint)
+        trace.set_tracer_provider(traces)
     metrics.set_meter_provider(MeterProvider(_readers(exporter_endpoint), resource))
+    if export_logs and exporter_endpoint:
+        _export_logs(resource, exporter_endpoint)
     BUILD_INFO.labels(service_name, instance, service_version).set(1)
-    app.add_middleware(RequestTelemetry, service=service_name, spans=Spans(tracer, sample_ratio))
+    app.add_middleware(RequestTelemetry, service=service_name, traces=traces)
     app.add_route("/metrics", read_metrics, include_in_schema=False)
 
 
-def _tracer_provider(resource: Resource, endpoint: str | None) -> TracerProvider:
-    # Sampling is decided before a span is made (`Spans`), so whatever is made is kept.
-    provider = TracerProvider(sampler=ALWAYS_ON, resource=resource)
-    if endpoint:
-        # Imported late: it drags in protobuf and requests, 100 ms that nobody else needs.
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+def _export(provider: Traces, endpoint: str) -> None:
+    # Imported late: it drags in protobuf and requests, 100 ms that nobody else needs.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
-        provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider
+    exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+
+
+def _export_logs(resource: Resource, endpoint: str) -> None:
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC0415
+
+    exporter = OTLPLogExporter(f"{endpoint.rstrip('/')}/v1/logs", timeout=EXPORT_TIMEOUT_S)
+    also_send(line_exporter(resource, exporter))
 
 
 def _readers(endpoint: str | None) -> list[MetricReader]:
@@ -74,7 +87,7 @@ def _readers(endpoint: str | None) -> list[MetricReader]:
         OTLPMetricExporter,
     )
 
-    exporter = OTLPMetricExporter(f"{endpoint.rstrip('/')}/v1/metrics")
+    exporter = OTLPMetricExporter(f"{endpoint.rstrip('/')}/v1/metrics", timeout=EXPORT_TIMEOUT_S)
     return [PeriodicExportingMetricReader(exporter)]
 
 

@@ -57,7 +57,10 @@ class ModuleSettings(BaseSettings):
     otlp_endpoint: str | None = None
     """Base URL of an OTLP/HTTP collector. Without one no span leaves the process."""
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
-    """Share of traces that start here; a caller's decision is followed."""
+    """Share of traces that become spans, decided by the trace id; the same for all modules. A
+    caller may ask for none, not for more."""
+    otlp_logs: bool = False
+    """Log lines go to the collector too."""
     audit_spool_folder: Path | None = None
     """Where audit events wait until the log has them. Production needs one, on a lasting disk."""
     revocation_age_max_s: float = Field(default=60.0, ge=5, le=60)

@@ -2,13 +2,14 @@
 
 The trace id is the correlation id: it stands in every log line, in every error body and in
 the header `X-Correlation-Id`. It exists for every request; spans are made only for sampled
-ones (see `core.observability`).
+ones (see `core.spans`).
 """
 
 import os
+import random
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _NO_TRACE = "0" * 32
@@ -17,8 +18,7 @@ _NO_SPAN = "0" * 16
 _current: ContextVar["TraceContext | None"] = ContextVar("trace", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(NamedTuple):
     """One request: `trace_id` 32 and `span_id` 16 lower-case hex digits."""
 
     trace_id: str
@@ -43,9 +43,11 @@ def new_trace(*, sampled: bool) -> TraceContext:
     return TraceContext(digits[:32], digits[32:], sampled)
 
 
-def child_of(parent: TraceContext) -> TraceContext:
+def child_of(parent: TraceContext, *, sampled: bool) -> TraceContext:
     """A new span id in the same trace."""
-    return TraceContext(parent.trace_id, os.urandom(8).hex(), parent.sampled)
+    # Unique, not secret: the system's own source would cost a system call for each request.
+    span_id = f"{random.getrandbits(64) or 1:016x}"
+    return TraceContext(parent.trace_id, span_id, sampled)
 
 
 def current_trace() -> TraceContext | None:
@@ -57,7 +59,7 @@ def current_trace_id() -> str | None:
     return trace.trace_id if trace else None
 
 
-def enter_trace(trace: TraceContext) -> None:
+def enter_trace(trace: TraceContext | None) -> None:
     """Make `trace` the context of this task and the tasks it starts."""
     _current.set(trace)
 

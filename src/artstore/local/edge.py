@@ -8,9 +8,10 @@ that module's certificate carries.
 import json
 import re
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
+from ipaddress import ip_network
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -20,7 +21,7 @@ from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import TlsFiles
 from artstore.local.account import launched
 from artstore.local.failures import StackFailure
-from artstore.local.ports import Ports
+from artstore.local.ports import LISTEN_ADDRESS, MonitorPorts, Ports
 
 STOP: Final = signal.SIGTERM
 RELOAD: Final = signal.SIGUSR1
@@ -31,10 +32,13 @@ _RETRY_AFTER_S: Final = 2
 # in it is a module that is away.
 _STATUS: Final = "{err.status_code}"
 _OWN_ANSWERS: Final = (
+    (f"{_STATUS} == 403", 403, errors.NotPermitted, "This is not shown to your address."),
     (f"{_STATUS} == 404", 404, errors.UnknownRoute, "There is nothing at this address."),
     (f"{_STATUS} == 413", 413, errors.BodyTooLarge, "The body is larger than this address takes."),
     (f"{_STATUS} < 500", 400, errors.MalformedHttp, "The request cannot be understood."),
 )
+MONITORING_VARIABLE: Final = "ARTSTORE_MONITORING_ALLOW"
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 ORIGINS_VARIABLE: Final = "ARTSTORE_CORS_ORIGINS"
 _ORIGIN: Final = re.compile(
     r"(https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?|http://(localhost|127\.0\.0\.1))(:[1-9][0-9]{0,4})?"
@@ -117,6 +121,10 @@ class Edge:
     tls: TlsFiles
     origins: tuple[str, ...] = ()
     """Web pages of other origins that may call the API (`parse_origins`)."""
+    monitoring_allow: tuple[str, ...] = LOOPBACK
+    """Networks that the pages of monitoring are shown to (`parse_networks`)."""
+    tracing: Mapping[str, str] = field(default_factory=dict)
+    """The environment that tells where spans go (`tracing_environment`); empty: there are none."""
 
     def configure(self) -> None:
         private_folder(self.data)
@@ -133,8 +141,28 @@ class Edge:
             **_cors(self.origins),
             log_format=_LOG_FORMAT,
             errors=_error_answers(),
+            tracing="tracing {\n\t\tspan edge\n\t}" if self.tracing else "",
+            monitoring=self._monitoring,
         )
+        write_private(self._monitoring, self._monitoring_pages())
         write_private(self.configuration, text)
+
+    @property
+    def _monitoring(self) -> Path:
+        return self.configuration.with_name("monitoring.caddy")
+
+    def _monitoring_pages(self) -> str:
+        """The part that other edges import too, with what it asks of the environment."""
+        ports = MonitorPorts.beside(self.ports)
+        text = files("artstore.local").joinpath("monitoring", "edge", "monitoring.caddy")
+        values = {
+            "ARTSTORE_MONITORING_ALLOW": " ".join(self.monitoring_allow),
+            "ARTSTORE_ADMIN": f"https://{LISTEN_ADDRESS}:{self.ports.admin}",
+            "ARTSTORE_PROMETHEUS": f"{LISTEN_ADDRESS}:{ports.prometheus}",
+            "ARTSTORE_ALERTMANAGER": f"{LISTEN_ADDRESS}:{ports.alertmanager}",
+            "ARTSTORE_GRAFANA": f"{LISTEN_ADDRESS}:{ports.grafana}",
+        }
+        return re.sub(r"\{\$([A-Z_]+)\}", lambda found: values[found[1]], text.read_text("utf-8"))
 
     def command(self) -> list[str]:
         run: list[str | Path] = [
@@ -146,6 +174,39 @@ class Edge:
             "caddyfile",
         ]
         return launched(run, parent_death=signal.SIGKILL)
+
+
+def parse_networks(text: str) -> tuple[str, ...]:
+    """Addresses or networks, separated by spaces or commas; none: this machine only.
+
+    Raises:
+        StackFailure: One is neither.
+    """
+    found = text.replace(",", " ").split()
+    try:
+        return tuple(str(ip_network(each)) for each in found) or LOOPBACK
+    except ValueError as error:
+        raise StackFailure(
+            f"{MONITORING_VARIABLE}: {error}. Write addresses or networks: 192.0.2.7 10.1.0.0/16"
+        ) from None
+
+
+def tracing_environment(endpoint: str | None, ratio: str | None) -> dict[str, str]:
+    """What Caddy is told about spans, where a collector is configured.
+
+    The edge decides by the trace id whether a trace is sampled, as the modules do (`core.spans`),
+    and passes on its decision: a client outside cannot demand to be recorded.
+    """
+    if not endpoint:
+        return {}
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_PROPAGATORS": "tracecontext",
+        "OTEL_SERVICE_NAME": "edge",
+        "OTEL_TRACES_SAMPLER": "traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": ratio or "1",
+    }
 
 
 def parse_origins(text: str) -> tuple[str, ...]:

@@ -16,7 +16,14 @@ from artstore.core.tls import PeerIdentity
 from artstore.local import programs
 from artstore.local.account import choose_account
 from artstore.local.certificate_store import CertificateStore
-from artstore.local.edge import ORIGINS_VARIABLE, Edge, parse_origins
+from artstore.local.edge import (
+    MONITORING_VARIABLE,
+    ORIGINS_VARIABLE,
+    Edge,
+    parse_networks,
+    parse_origins,
+    tracing_environment,
+)
 from artstore.local.home import Home
 from artstore.local.modules import ELEMENTS, Module, modules
 from artstore.local.ports import LISTEN_ADDRESS, Ports
@@ -102,6 +109,11 @@ class Layout:
             self.ports,
             self.certificates.files(EDGE.instance),
             parse_origins(os.environ.get(ORIGINS_VARIABLE, "")),
+            parse_networks(os.environ.get(MONITORING_VARIABLE, "")),
+            tracing_environment(
+                os.environ.get("ARTSTORE_OTLP_ENDPOINT"),
+                os.environ.get("ARTSTORE_TRACE_SAMPLE_RATIO"),
+            ),
         )
 
     @cached_property

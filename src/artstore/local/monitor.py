@@ -21,12 +21,15 @@ from artstore.local.failures import StackFailure
 from artstore.local.layout import PEOPLE, Layout
 from artstore.local.logs import EventLog, RotatingLog
 from artstore.local.modules import base_environment
-from artstore.local.ports import LISTEN_ADDRESS
+from artstore.local.ports import LISTEN_ADDRESS, MonitorPorts
 from artstore.local.probes import http_status
 from artstore.local.program import Program
 from artstore.local.supervisor import Supervisor, end_orphans
 
 RETENTION: Final = "30d"
+PROMETHEUS_PATH: Final = "/monitoring/prometheus"
+ALERTMANAGER_PATH: Final = "/monitoring/alertmanager"
+"""Behind the edge, and so everywhere: their pages and links hold it."""
 START_LIMIT_S: Final = 60.0
 ORPHAN_GRACE_S: Final = 15.0
 PLACEHOLDER_RECEIVER: Final = "http://alert-receiver:9095"
@@ -39,20 +42,6 @@ _PACKAGES: Final = {
 
 
 @dataclass(frozen=True)
-class MonitorPorts:
-    """Where they listen: their usual ports, shifted as those of the stack."""
-
-    prometheus: int
-    alertmanager: int
-    node: int
-
-    @classmethod
-    def beside(cls, layout: Layout) -> "MonitorPorts":
-        base = layout.ports.admin
-        return cls(prometheus=base + 1090, alertmanager=base + 1093, node=base + 1100)
-
-
-@dataclass(frozen=True)
 class Monitor:
     layout: Layout
     receiver: str
@@ -60,7 +49,7 @@ class Monitor:
 
     @property
     def ports(self) -> MonitorPorts:
-        return MonitorPorts.beside(self.layout)
+        return MonitorPorts.beside(self.layout.ports)
 
     @property
     def folder(self) -> Path:
@@ -140,25 +129,27 @@ class Monitor:
             _program(
                 "alertmanager",
                 self.ports.alertmanager,
-                "/-/ready",
+                f"{ALERTMANAGER_PATH}/-/ready",
                 [
                     _installed("prometheus-alertmanager", "alertmanager"),
                     f"--config.file={self.folder / 'alertmanager.yml'}",
                     f"--storage.path={data / 'alertmanager'}",
                     f"--web.listen-address={LISTEN_ADDRESS}:{self.ports.alertmanager}",
+                    f"--web.external-url={self.layout.edge_url}{ALERTMANAGER_PATH}",
                     "--cluster.listen-address=",
                 ],
             ),
             _program(
                 "prometheus",
                 self.ports.prometheus,
-                "/-/ready",
+                f"{PROMETHEUS_PATH}/-/ready",
                 [
                     _installed("prometheus"),
                     f"--config.file={self.folder / 'prometheus.yml'}",
                     f"--storage.tsdb.path={data / 'prometheus'}",
                     f"--storage.tsdb.retention.time={RETENTION}",
                     f"--web.listen-address={LISTEN_ADDRESS}:{self.ports.prometheus}",
+                    f"--web.external-url={self.layout.edge_url}{PROMETHEUS_PATH}",
                     "--enable-feature=exemplar-storage",
                 ],
             ),

@@ -74,6 +74,23 @@ class Ports:
         yield from asdict(self).items()
 
 
+@dataclass(frozen=True)
+class MonitorPorts:
+    """Where monitoring listens: its usual ports, shifted as those of the stack."""
+
+    prometheus: int
+    alertmanager: int
+    node: int
+    grafana: int
+
+    @classmethod
+    def beside(cls, ports: Ports) -> Self:
+        base = ports.admin
+        return cls(
+            prometheus=base + 1090, alertmanager=base + 1093, node=base + 1100, grafana=base + 1101
+        )
+
+
 def check_free(ports: Ports) -> None:
     """
     Raises:

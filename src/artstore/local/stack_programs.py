@@ -144,7 +144,7 @@ def _edge(layout: Layout, context: ssl.SSLContext) -> Program:
         name=EDGE.instance.removesuffix("-1"),
         command=layout.edge.command(),
         is_ready=is_ready,
-        environment={**base_environment(), **folders},
+        environment={**base_environment(), **folders, **layout.edge.tracing},
         stage=DOOR,
         port=layout.ports.edge,
         stop_signal=edge.STOP,

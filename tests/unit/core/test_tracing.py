@@ -23,9 +23,9 @@ def test_a_context_survives_the_header() -> None:
 def test_the_trace_stays_and_the_span_changes_from_hop_to_hop() -> None:
     parent = parse_traceparent(f"00-{TRACE}-{SPAN}-01")
     assert parent is not None
-    child = child_of(parent)
+    child = child_of(parent, sampled=False)
 
-    assert (child.trace_id, child.sampled) == (TRACE, True)
+    assert (child.trace_id, child.sampled) == (TRACE, False)
     assert child.span_id != SPAN
 
 

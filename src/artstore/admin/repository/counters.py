@@ -1,11 +1,14 @@
 """Numbers that expire, shared by all instances through Valkey, or held in this process."""
 
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from typing import Protocol
 
+from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 
 from artstore.core.clock import Clock
+from artstore.core.spans import child_span
 
 PREFIX = "artstore:throttle:"
 ENTRIES_MAX = 100_000
@@ -38,21 +41,32 @@ class ValkeyCounters:
         async with self._client.pipeline(transaction=True) as pipeline:
             pipeline.incrby(PREFIX + key, amount)
             pipeline.expire(PREFIX + key, lifetime_s)
-            number, _ = await pipeline.execute()
+            with _span("INCRBY"):
+                number, _ = await pipeline.execute()
         return int(number)
 
     async def number(self, key: str) -> int:
-        return int(await self._client.get(PREFIX + key) or 0)
+        with _span("GET"):
+            return int(await self._client.get(PREFIX + key) or 0)
 
     async def claim(self, key: str, lifetime_s: float) -> float:
         lifetime_ms = max(1, int(lifetime_s * 1000))
-        if await self._client.set(PREFIX + key, 1, nx=True, px=lifetime_ms):
+        with _span("SET"):
+            is_free = await self._client.set(PREFIX + key, 1, nx=True, px=lifetime_ms)
+        if is_free:
             return 0
         left_ms = int(await self._client.pttl(PREFIX + key))
         return max(left_ms, 1) / 1000
 
     async def forget(self, *keys: str) -> None:
-        await self._client.delete(*(PREFIX + key for key in keys))
+        with _span("DEL"):
+            await self._client.delete(*(PREFIX + key for key in keys))
+
+
+def _span(operation: str) -> AbstractContextManager[None]:
+    """Without the key: it names people."""
+    name, values = f"valkey {operation}", {"db.system.name": "valkey"}
+    return child_span(name, SpanKind.CLIENT, values)
 
 
 class MemoryCounters:

@@ -18,6 +18,8 @@ class Scope(StrEnum):
     FILES_WRITE = "files:write"
     FILES_DELETE = "files:delete"
     AUDIT_READ = "audit:read"
+    MONITORING_READ = "monitoring:read"
+    """See Prometheus, AlertManager and Grafana."""
     ADMIN_READ = "admin:read"
     ADMIN_WRITE = "admin:write"
     USERS_WRITE = "users:write"
@@ -64,18 +66,21 @@ SIGN_IN_SCOPES: Final = frozenset(
 """Good for steps on the way in, and part of no role."""
 _EVERYTHING: Final = frozenset(Scope) - SIGN_IN_SCOPES
 _FILES: Final = frozenset({Scope.FILES_READ, Scope.FILES_WRITE, Scope.FILES_DELETE})
+_AUDITING: Final = frozenset(
+    {Scope.FILES_READ, Scope.AUDIT_READ, Scope.ADMIN_READ, Scope.MONITORING_READ}
+)
 
 ACCOUNT_SCOPES: Final[dict[AccountRole, frozenset[Scope]]] = {
     AccountRole.ADMIN: _EVERYTHING,
     AccountRole.USER: _FILES,
-    AccountRole.AUDITOR: frozenset({Scope.FILES_READ, Scope.AUDIT_READ, Scope.ADMIN_READ}),
+    AccountRole.AUDITOR: _AUDITING,
     AccountRole.READONLY: frozenset({Scope.FILES_READ}),
 }
 
 USER_SCOPES: Final[dict[UserRole, frozenset[Scope]]] = {
     UserRole.SUPER_ADMIN: _EVERYTHING,
     UserRole.ADMIN: _EVERYTHING - {Scope.USERS_WRITE},
-    UserRole.AUDITOR: frozenset({Scope.FILES_READ, Scope.AUDIT_READ, Scope.ADMIN_READ}),
+    UserRole.AUDITOR: _AUDITING,
     UserRole.READONLY: frozenset({Scope.FILES_READ, Scope.ADMIN_READ}),
 }
 

@@ -68,6 +68,7 @@ def create_application(
         exporter_endpoint=settings.otlp_endpoint,
         instance=settings.instance,
         sample_ratio=settings.trace_sample_ratio,
+        export_logs=settings.otlp_logs,
     )
     if hot_routes:
         # Behind our own layers, in front of FastAPI's.

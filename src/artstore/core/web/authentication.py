@@ -53,13 +53,24 @@ async def authenticate(request: Request) -> Caller:
         Unavailable: The signing keys are not known, or not what was revoked.
     """
     known: Caller | None = request.scope.get(CALLER)
-    if known is not None:
-        return known
-    verifier: TokenVerifier = request.app.state.tokens
+    return known if known is not None else await authenticate_token(request, bearer_token(request))
+
+
+def bearer_token(request: Request) -> str:
+    """
+    Raises:
+        InvalidToken: There is none.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken
-    caller = await verifier.verify(token.strip())
+    return token.strip()
+
+
+async def authenticate_token(request: Request, token: str) -> Caller:
+    """As `authenticate`, with a token that came another way than in its header."""
+    verifier: TokenVerifier = request.app.state.tokens
+    caller = await verifier.verify(token)
     _check_certificate(request, caller)
     request.scope[CALLER] = caller
     verifier.limits.take(caller.subject, caller.requests_per_minute)

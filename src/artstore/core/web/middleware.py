@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from artstore.core import errors
 from artstore.core.logging import RequestLog, begin_notes, get_logger
 from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
+from artstore.core.spans import OpenSpan, Traces, begin_request
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
 from artstore.core.web.problems import PROBLEM, problem_response
-from artstore.core.web.spans import RequestSpan, Spans
 
 PEER_EXTENSION = "artstore.peer"
 """Where the server puts the identity of the client certificate."""
@@ -30,9 +30,9 @@ CLIENT_LEFT = 499
 class RequestTelemetry:
     """Trace context, metrics and one log line for each request; the last net for failures."""
 
-    def __init__(self, app: ASGIApp, service: str, spans: Spans) -> None:
+    def __init__(self, app: ASGIApp, service: str, traces: Traces | None) -> None:
         self._app = app
-        self._spans = spans
+        self._traces = traces
         self._log = get_logger()
         self._requests = RequestLog()
         self._metrics = _BoundMetrics(service)
@@ -41,11 +41,16 @@ class RequestTelemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        span = self._spans.start(scope["method"], _parent_of(scope))
-        enter_trace(span.context)
+        trace, span = begin_request(
+            self._traces,
+            scope["method"],
+            _parent_of(scope),
+            quiet=scope["path"] in _QUIET_PATHS,
+        )
+        enter_trace(trace)
         notes = begin_notes()
         started_s = perf_counter()
-        answer = _Answer(send, span.context.trace_id)
+        answer = _Answer(send, trace.trace_id)
         try:
             await self._app(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001  the edge of the process: log it, answer 500
@@ -53,21 +58,23 @@ class RequestTelemetry:
         finally:
             if PROBLEM in scope:
                 _notice_refusal(scope)
-            self._end(scope, span, answer.status, perf_counter() - started_s, notes)
+            self._end(scope, answer, span, perf_counter() - started_s, notes)
 
     def _end(
         self,
         scope: Scope,
-        span: RequestSpan,
-        status: int,
+        answer: "_Answer",
+        span: OpenSpan | None,
         duration_s: float,
         notes: Mapping[str, object],
     ) -> None:
+        status = answer.status
         route = _route_of(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        exemplar = span.context.trace_id if span.context.sampled else None
+        exemplar = answer.trace_id if span is not None else None
         self._metrics.observe(method, route, status, duration_s, exemplar)
-        span.end(method, route, status)
+        if span is not None:
+            span.answered(method, route, status)
         if scope["path"] not in _QUIET_PATHS:
             line = {
                 "method": method,
@@ -77,7 +84,7 @@ class RequestTelemetry:
                 "peer": _peer_name(scope),
                 **notes,
             }
-            self._requests.write(line, span.context.trace_id)
+            self._requests.write(line, answer.trace_id)
 
     async def _fail(
         self, scope: Scope, answer: "_Answer", receive: Receive, error: Exception
@@ -94,6 +101,7 @@ class _Answer:
 
     def __init__(self, send: Send, trace_id: str) -> None:
         self._send = send
+        self.trace_id = trace_id
         self._correlation = (b"x-correlation-id", trace_id.encode())
         self.status = CLIENT_LEFT
         self.started = False
@@ -128,9 +136,8 @@ class _BoundMetrics:
         if histogram is None:
             histogram = HTTP_REQUEST_DURATION.labels(self._service, route)
             self._histograms[route] = histogram
-        exemplar = {"trace_id": trace_id} if trace_id else None
-        counter.inc(1, exemplar)
-        histogram.observe(duration_s, exemplar)
+        counter.inc()
+        histogram.observe(duration_s, {"trace_id": trace_id} if trace_id else None)
 
 
 class RequireClientCertificate:

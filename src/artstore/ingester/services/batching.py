@@ -18,13 +18,8 @@ from artstore.core.metrics import UPLOAD_BATCH_SIZE
 from artstore.core.model.batch import BATCH_FILES_MAX
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import ElementId, FileId
-from artstore.core.tracing import (
-    TraceContext,
-    current_trace,
-    current_trace_id,
-    enter_trace,
-    new_trace,
-)
+from artstore.core.spans import root_span
+from artstore.core.tracing import TraceContext, current_trace, current_trace_id, enter_trace
 from artstore.ingester.services.content import Flowing, SmallFile
 from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.intake import Writer
@@ -166,9 +161,10 @@ class _Queue:
             if one.trace is not None:
                 enter_trace(one.trace)
             return [await self._wire.put(element, one.file.file_id, one.draft, one.file.content)]
-        # A batch is part of no upload's trace; the log lines of its uploads name it.
-        trace = new_trace(sampled=any(one.trace and one.trace.sampled for one in batch))
-        enter_trace(trace)
-        for one in batch:
-            one.batch_trace_id = trace.trace_id
-        return await self._wire.put_all(element, [one.file for one in batch])
+        # A batch is part of no upload's trace: links lead from it to them, and their log lines
+        # name it.
+        traces = [one.trace for one in batch if one.trace is not None]
+        with root_span("send batch", traces, files=len(batch)) as trace:
+            for one in batch:
+                one.batch_trace_id = trace.trace_id
+            return await self._wire.put_all(element, [one.file for one in batch])

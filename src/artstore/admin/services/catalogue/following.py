@@ -1,6 +1,7 @@
 """Follows one storage element: list, then watch. The protocol is in DESIGN.md."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final
 from uuid import UUID
+
+from opentelemetry.trace import SpanKind
 
 from artstore.admin.repository.catalogue_files import FileRow, Stretch, mark_missing
 from artstore.admin.repository.positions import Position, Positions
@@ -29,7 +32,9 @@ from artstore.core.logging import get_logger
 from artstore.core.metrics import CATALOGUE_CHANGES, CATALOGUE_LAG, CATALOGUE_MISSING_FILES
 from artstore.core.model.event import Change, Note
 from artstore.core.model.file import FileRecord
+from artstore.core.spans import Step, record_in
 
+_MERGE: Final = {"db.system.name": "postgresql", "db.operation.name": "MERGE"}
 LINES_PER_REQUEST: Final = 2 * BATCH_LINES_MAX
 GATHER_S: Final = 0.1
 """Under load, changes that come within this share one request, one transaction, one insert.
@@ -172,19 +177,28 @@ class Following:
             if isinstance(line, Change)
         ]
         connection = self._positions.connection
+        began_ns = time.time_ns()
         async with connection.transaction():
             await self._positions.advance(position, seq, self._clock.now(), complete_until=None)
+            merging_ns = time.time_ns()
             if rows:
                 await write_rows(connection, rows)
+            merged_ns = time.time_ns()
             await apply_findings(connection, position.element_id, lines)
             await self._audit.take_over(position, lines, rows, self._clock.now())
         CATALOGUE_CHANGES.labels(position.element_id).inc(len(rows))
+        trace_ids = list(dict.fromkeys(line.trace_id for line in lines if line.trace_id))
+        record_in(
+            trace_ids,
+            Step("catalogue follow", SpanKind.CONSUMER, began_ns, time.time_ns(), {}),
+            Step("postgresql MERGE", SpanKind.CLIENT, merging_ns, merged_ns, _MERGE),
+        )
         self._log.info(
             "changes applied",
             element=position.element_id,
             changes=len(lines),
             position=seq,
-            trace_ids=list(dict.fromkeys(line.trace_id for line in lines if line.trace_id)),
+            trace_ids=trace_ids,
         )
 
     async def count_missing(self, element_id: str) -> int:
