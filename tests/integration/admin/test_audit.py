@@ -146,7 +146,7 @@ def test_pages_show_each_event_once(auditor: Auditor, account: str) -> None:
 
     whole = auditor.events(until=until)
     assert len(whole) > 10
-    assert auditor.events(until=until, limit=3) == whole
+    assert known(auditor.events(until=until, limit=3), whole) == whole
     times = [(item["event"]["at"], item["index"]) for item in whole]
     assert times == sorted(times, reverse=True)
 
@@ -165,7 +165,13 @@ def test_events_are_found_by_what_they_say(auditor: Auditor, name: str, value_of
     whole = auditor.events(until=until)
     for value in {value_of(item["event"]) for item in whole} - {None}:
         expected = [item for item in whole if value_of(item["event"]) == value]
-        assert auditor.events(until=until, **{name: value}) == expected
+        assert known(auditor.events(until=until, **{name: value}), whole) == expected
+
+
+def known(found: list[Event], whole: list[Event]) -> list[Event]:
+    """Without those that happened before, but came into the log after `whole` was read."""
+    last = max(item["index"] for item in whole)
+    return [item for item in found if item["index"] <= last]
 
 
 @pytest.mark.parametrize(
