@@ -160,8 +160,12 @@ def test_pages_show_each_event_once(auditor: Auditor, account: str) -> None:
         ("person", lambda event: event["actor"]["person"]),
     ],
 )
-def test_events_are_found_by_what_they_say(auditor: Auditor, name: str, value_of: Any) -> None:
+def test_events_are_found_by_what_they_say(
+    auditor: Auditor, account: str, name: str, value_of: Any
+) -> None:
     until = datetime.now(UTC).isoformat()
+    # What happened before is in the index then, too.
+    auditor.wait_for(of_account(account))
     whole = auditor.events(until=until)
     for value in {value_of(item["event"]) for item in whole} - {None}:
         expected = [item for item in whole if value_of(item["event"]) == value]
