@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 
+import psutil
 import uvloop
 
 from artstore.core.model.ids import FileId, FileIdSource
@@ -161,9 +162,9 @@ def bare_server(port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def element(folder: Path, port: int, *, keep: bool) -> Iterator[None]:
-    """An element as a process, without TLS. Its files stay until the end: ext4 is slow to
-    create files for a minute after many were deleted."""
+def element(folder: Path, port: int, *, keep: bool) -> Iterator[int]:
+    """An element as a process, without TLS; gives the id of the process. Its files stay until
+    the end: ext4 is slow to create files for a minute after many were deleted."""
     folder = Path(tempfile.mkdtemp(prefix="artstore-bench-", dir=folder))
     environment = {
         **os.environ,
@@ -177,7 +178,7 @@ def element(folder: Path, port: int, *, keep: bool) -> Iterator[None]:
     process = subprocess.Popen(command, env=environment, stdout=(folder / "log").open("wb"))
     try:
         _wait_until(lambda: _answers(f"http://127.0.0.1:{port}/health/live"))
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
@@ -185,6 +186,12 @@ def element(folder: Path, port: int, *, keep: bool) -> Iterator[None]:
             print(f"left in place: {folder}")
         else:
             shutil.rmtree(folder)
+
+
+def helper_cpu_s(element_pid: int) -> float:
+    """CPU of the process that makes an element's files; the element's own is in `metrics`."""
+    times = [child.cpu_times() for child in psutil.Process(element_pid).children()]
+    return sum(time.user + time.system for time in times)
 
 
 def metrics(port: int) -> dict[str, float]:

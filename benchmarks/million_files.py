@@ -1,11 +1,18 @@
 """What a million files cost an element: memory, start, recovery, the first page of a listing.
 
-    python -m benchmarks.million_files [--files 1000000] [--hours 1] [--folder /tmp]
+    python -m benchmarks.million_files [--files 1000000] [--hours 1] [--folder DIR]
 
 An empty element is measured first, then the same one full. All files lie in one hour's
 directory unless `--hours` spreads them: one is the worst case. They are written by the engine
-itself, without HTTP, and deleted at the end (`--keep`: you do it, later; ext4 is slow to create
-files for a minute after many were deleted).
+itself, without HTTP.
+
+Without `--folder` everything is made below /tmp and deleted at the end. What `--folder` names
+stays, and is used again: the files that are missing are made, and a run that finds them all
+only measures. Delete it yourself, and then wait: ext4 is slow to create files for a minute
+after many were deleted.
+
+Both elements get the same load before their memory is compared: what the process needs to take
+uploads is no cost of the files. The load leaves some thousand files more in each.
 """
 
 import argparse
@@ -34,8 +41,9 @@ from artstore.core.model.batch import BATCH_TYPE, pack_file
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import Digest, FileRecord, Uploader
 from artstore.core.model.ids import FileIdSource
-from artstore.storage.engine.engine import Engine, EngineOptions, NewSmallFile
-from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.engine.engine import Engine, NewSmallFile
+from artstore.storage.engine.entries import Outcome, Stored
+from artstore.storage.engine.opening import EngineOptions
 from benchmarks._load import DRAFT
 
 MEMORY_MAX_MIB = 50
@@ -56,7 +64,9 @@ class Figures:
     first_scrubbed_s: float
     listing_s: float
     started_rss_mib: float
-    """Of element and helper together."""
+    """Of element and helper together, here and below."""
+    loaded_rss_mib: float
+    """After `LOAD_S` of uploads."""
     rss_mib: float
     """After all of the above."""
 
@@ -65,13 +75,18 @@ class Figures:
             f"{self.files:>9} files: start {self.start_s:.2f} s, after kill -9 under load"
             f" {self.recovery_s:.2f} s; first page {self.first_page_s:.2f} s, scrub at work after"
             f" {self.first_scrubbed_s:.2f} s, whole listing {self.listing_s:.0f} s;"
-            f" memory {self.started_rss_mib:.1f} MiB, {self.rss_mib:.1f} MiB at the end"
+            f" memory {self.started_rss_mib:.1f} MiB, {self.loaded_rss_mib:.1f} after uploads,"
+            f" {self.rss_mib:.1f} at the end"
         )
 
 
 def fill(root: Path, files: int, hours: int) -> None:
-    """Small files, through the engine; a clean stop at the end."""
+    """Small files, through the engine; a clean stop at the end. Goes on where it was stopped."""
     root.mkdir(parents=True, exist_ok=True)
+    begun = root.parent / f"{root.name}.begun"
+    if not begun.exists():
+        begun.write_text((datetime.now(UTC) - timedelta(hours=hours)).isoformat())
+    begin = datetime.fromisoformat(begun.read_text())
     options = EngineOptions(
         root=str(root),
         element_id=ELEMENT_ID,
@@ -82,8 +97,7 @@ def fill(root: Path, files: int, hours: int) -> None:
     engine = Engine.open(options)
     engine.start()
     ids = FileIdSource()
-    begin = datetime.now(UTC) - timedelta(hours=hours)
-    for start in range(0, files, BATCH_FILES):
+    for start in range(engine.head, files, BATCH_FILES):
         moment = begin + timedelta(hours=hours * start / files)
         _put(engine, ids, moment, range(start, min(start + BATCH_FILES, files)))
     engine.close()
@@ -184,26 +198,29 @@ def running(root: Path, port: int) -> Iterator[Running]:
         element.stop()
 
 
-def look(root: Path, port: int, *, load_s: float = LOAD_S) -> Figures:
+def look(root: Path, port: int) -> Figures:
     """Measure the element in `root`, which was stopped cleanly."""
     with running(root, port) as element:
         start_s, started_rss_mib = element.start_s, element.rss_mib()
         first_page_s = _timed(lambda: element.get("/api/v1/files?limit=1000"))
         first_scrubbed_s = _timed(lambda: _scrub(element))
         element.post("/api/v1/scrub", {"action": "pause"})
+        with _load(port):
+            time.sleep(LOAD_S)
+            loaded_rss_mib = element.rss_mib()
         started_s = time.perf_counter()
         files = _list_all(element)
         listing_s = time.perf_counter() - started_s
         rss_mib = element.rss_mib()
-    recovery_s = _recovery_s(root, port, load_s) if load_s else 0.0
     return Figures(
         files=files,
         start_s=start_s,
-        recovery_s=recovery_s,
+        recovery_s=_recovery_s(root, port),
         first_page_s=first_page_s,
         first_scrubbed_s=first_scrubbed_s,
         listing_s=listing_s,
         started_rss_mib=started_rss_mib,
+        loaded_rss_mib=loaded_rss_mib,
         rss_mib=rss_mib,
     )
 
@@ -226,28 +243,38 @@ def _scrub(element: Running) -> None:
         time.sleep(0.005)
 
 
-def _recovery_s(root: Path, port: int, load_s: float) -> float:
+def _recovery_s(root: Path, port: int) -> float:
     """Start after a kill in the middle of uploads: what lies behind the last checkpoint is
     done again."""
     element = Running(root, port)
-    senders = [threading.Thread(target=_send_batches, args=(port,)) for _ in range(SENDERS)]
-    for sender in senders:
-        sender.start()
-    time.sleep(load_s)
-    element.kill()
-    for sender in senders:
-        sender.join()
+    with _load(port):
+        time.sleep(LOAD_S)
+        element.kill()
     with running(root, port) as again:
         return again.start_s
 
 
-def _send_batches(port: int) -> None:
-    """Until the element is gone."""
+@contextmanager
+def _load(port: int) -> Iterator[None]:
+    """Uploads in batches, until the end or until the element is gone."""
+    enough = threading.Event()
+    senders = [threading.Thread(target=_send_batches, args=(port, enough)) for _ in range(SENDERS)]
+    for sender in senders:
+        sender.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        for sender in senders:
+            sender.join()
+
+
+def _send_batches(port: int, enough: threading.Event) -> None:
     ids = FileIdSource()
     head, content = json.dumps(DRAFT).encode(), os.urandom(4096)
     connection = http.client.HTTPConnection("127.0.0.1", port)
     with contextlib.suppress(OSError, http.client.HTTPException):
-        while True:
+        while not enough.is_set():
             new = (ids.new(datetime.now(UTC), os.urandom(10)) for _ in range(64))
             body = b"".join(pack_file(file_id, head, None, content) for file_id in new)
             connection.request("POST", "/api/v1/files:batch", body, {"Content-Type": BATCH_TYPE})
@@ -260,25 +287,33 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started_s
 
 
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    folder = Path(tempfile.mkdtemp(prefix="artstore-bench-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--hours", type=int, default=1)
     parser.add_argument("--port", type=int, default=18920)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--folder", type=Path, help="kept, and used again")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="artstore-bench-", dir=options.folder))
-    try:
-        empty = look(folder / "empty", options.port)
+    with _folder(options.folder) as folder:
+        empty = look(folder / f"empty-{os.getpid()}", options.port)
         print(empty, flush=True)
         seconds = _timed(lambda: fill(folder / "full", options.files, options.hours))
-        print(f"made {options.files} files in {seconds:.0f} s", flush=True)
+        print(f"{options.files} files are there after {seconds:.0f} s", flush=True)
         full = look(folder / "full", options.port)
         print(full)
-    finally:
-        if not options.keep:
-            shutil.rmtree(folder)
     growth_mib = full.rss_mib - empty.rss_mib
     met = growth_mib <= MEMORY_MAX_MIB and full.start_s <= START_MAX_S
     print(f"{growth_mib:.1f} MiB over an empty one (limit {MEMORY_MAX_MIB}),", end=" ")

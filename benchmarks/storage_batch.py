@@ -14,7 +14,16 @@ from pathlib import Path
 
 from artstore.core.model.batch import BATCH_TYPE, pack_file
 from artstore.core.model.ids import FileId
-from benchmarks._load import DRAFT, Load, NewRequest, element, metrics, put_request, run_load
+from benchmarks._load import (
+    DRAFT,
+    Load,
+    NewRequest,
+    element,
+    helper_cpu_s,
+    metrics,
+    put_request,
+    run_load,
+)
 
 SINGLE_CONNECTIONS = 64
 
@@ -52,17 +61,20 @@ def main() -> None:
         options.seconds,
         options.files,
     )
-    with element(options.folder, options.port, keep=options.keep):
+    with element(options.folder, options.port, keep=options.keep) as pid:
         rates = []
         for name, load in (("batches", batches), ("one by one", single)):
             before = metrics(options.port)["process_cpu_seconds_total"]
+            helper_before_s = helper_cpu_s(pid)
             measured = run_load(options.port, load)
             cpu_s = metrics(options.port)["process_cpu_seconds_total"] - before
+            helper_s = helper_cpu_s(pid) - helper_before_s
             files = measured.requests * load.files
             rates.append(files / measured.seconds)
             print(f"{name}: {rates[-1]:.0f} durable files/s", end=", ")
             print(f"requests p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms", end=", ")
-            print(f"CPU {cpu_s / files * 1e6:.0f} us per file")
+            print(f"CPU {cpu_s / files * 1e6:.0f} us per file, helper", end=" ")
+            print(f"{helper_s / files * 1e6:.0f} us")
         print(f"ratio {rates[0] / rates[1]:.2f}")
 
 

@@ -11,7 +11,16 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks._load import Load, Measured, bare_server, element, metrics, put_request, run_load
+from benchmarks._load import (
+    Load,
+    Measured,
+    bare_server,
+    element,
+    helper_cpu_s,
+    metrics,
+    put_request,
+    run_load,
+)
 
 BARE_S = 3.0
 
@@ -31,18 +40,21 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="delete the files yourself, later")
     options = parser.parse_args()
     before = bare(options.port + 1, options)
-    with element(options.folder, options.port, keep=options.keep):
+    with element(options.folder, options.port, keep=options.keep) as pid:
         load = Load(put_request(options.bytes), b"201", options.connections, options.seconds)
-        at_start = metrics(options.port)
+        at_start, helper_at_start_s = metrics(options.port), helper_cpu_s(pid)
         measured = run_load(options.port, load)
-        report(measured, at_start, metrics(options.port))
+        helper_s = helper_cpu_s(pid) - helper_at_start_s
+        report(measured, at_start, metrics(options.port), helper_s)
         after = bare(options.port + 1, options)
     reference = (before.per_s + after.per_s) / 2
     print(f"bare uvicorn {before.per_s:.0f} before, {after.per_s:.0f} after", end="; ")
     print(f"ratio {measured.per_s / reference:.2f}")
 
 
-def report(measured: Measured, before: dict[str, float], after: dict[str, float]) -> None:
+def report(
+    measured: Measured, before: dict[str, float], after: dict[str, float], helper_s: float
+) -> None:
     def grown(name: str) -> float:
         return after[name] - before.get(name, 0)
 
@@ -55,7 +67,11 @@ def report(measured: Measured, before: dict[str, float], after: dict[str, float]
     )
     print(f"latency p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms")
     print(f"mean group {grown('artstore_wal_group_size_sum') / groups:.1f} records", end=", ")
-    print(f"mean flush {flush_ms:.2f} ms; CPU {cpu_us:.0f} us per upload, memory {rss:.0f} MiB")
+    print(f"mean flush {flush_ms:.2f} ms; memory {rss:.0f} MiB")
+    helper_us = helper_s / measured.requests * 1e6
+    print(
+        f"CPU per upload: element {cpu_us:.0f} us, the helper that makes files {helper_us:.0f} us"
+    )
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ from artstore.core.model.element import StorageMode
 from artstore.core.model.file import Digest, FileChange, FileDraft, FileRecord, Uploader
 from artstore.core.model.ids import FileId, FileIdSource
 from artstore.core.model.retention import Retention
-from artstore.storage.engine.engine import Answer, Engine, EngineOptions, NewSmallFile
+from artstore.storage.engine.engine import Engine, NewSmallFile
+from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.engine.fs import Fs
+from artstore.storage.engine.opening import EngineOptions
+from artstore.storage.engine.submission import Answer
 from artstore.storage.engine.upload import Adopted, Upload
-from artstore.storage.engine.writer import Outcome, Stored
 
 SEGMENT_BYTES = 48 << 10
 ELEMENT_ROOT = "/srv/element"
@@ -101,6 +103,10 @@ class SteppedEngine(Engine):
         while self._writer.run_once():
             pass
 
+    def step_once(self) -> None:
+        """Log one group, and put the one before it in place."""
+        self._writer.run_once()
+
     def checkpoint(self) -> None:
         """What the keeper does from time to time."""
         if self._keeper.is_due:
@@ -167,7 +173,7 @@ class Element:
 
     def upload(self, file_id: FileId, content: bytes, name: str = "film.mp4") -> None:
         """A large file, in three pieces."""
-        upload = self.engine.begin_upload(file_id, len(content), None)
+        upload = self.engine.large_files.begin(file_id, len(content), None)
         assert isinstance(upload, Upload)
         third = -(-len(content) // 3)
         for start in range(0, len(content), third):
@@ -175,7 +181,7 @@ class Element:
         record = make_record(file_id, content, self.clock, name)
         assert upload.finish() == record.sha256
         self.oracle.open[file_id] = (record.to_json(), content)
-        self._answer(file_id, self.engine.finish_upload(upload, record, None))
+        self._answer(file_id, self.engine.large_files.finish(upload, record, None))
 
     def batch(self, *files: tuple[FileId, bytes, str]) -> None:
         """Many small files in one request."""
@@ -197,10 +203,10 @@ class Element:
         self._answer(record.file_id, stored)
 
     def abort_upload(self, file_id: FileId, content: bytes) -> None:
-        upload = self.engine.begin_upload(file_id, len(content), None)
+        upload = self.engine.large_files.begin(file_id, len(content), None)
         assert isinstance(upload, Upload)
         upload.write(content[:-1])
-        self.engine.abort_upload(upload)
+        self.engine.large_files.abort(upload)
 
     def begin_parts(self, file_id: FileId, size: int, name: str = "film.mp4") -> None:
         expires_at = self.clock.now() + timedelta(days=1)
@@ -221,11 +227,11 @@ class Element:
         with self.engine.open_uploads.whole(file_id) as (upload, sha256):
             record = make_record(file_id, content, self.clock, name)
             assert sha256 == record.sha256
-            incoming = self.engine.adopt_upload(file_id, upload.size, sha256, name)
+            incoming = self.engine.large_files.adopt(file_id, upload.size, sha256, name)
             assert isinstance(incoming, Adopted)
             incoming.finish()
             self.oracle.open[file_id] = (record.to_json(), content)
-            stored = self.engine.finish_upload(incoming, record, None)
+            stored = self.engine.large_files.finish(incoming, record, None)
         del self.oracle.parts[file_id]
         self._answer(file_id, stored)
 

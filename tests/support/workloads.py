@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from tests.support.power_cut import Workload
 from tests.support.scrubbing import find_path, overwrite, repair, scrub
@@ -11,6 +12,7 @@ from tests.support.stepped_element import make_record
 
 from artstore.core.model.file import Deletion, FileRecord
 from artstore.core.model.retention import Retention
+from artstore.storage.engine import waiting
 
 
 def _bytes(size: int, seed: int = 0) -> bytes:
@@ -28,6 +30,21 @@ def empty_file(work: Workload) -> None:
 def group_of_eight(work: Workload) -> None:
     files = [(work.ids.new(), _bytes(700 + 90 * n, n), f"page-{n}.tif") for n in range(8)]
     work.element.put(*files)
+
+
+def groups_in_a_row(work: Workload) -> None:
+    """While one group is logged the one before it is put in place; and a checkpoint comes when
+    one is logged only."""
+    engine = work.element.engine
+    with patch.object(waiting, "GROUP_RECORDS_MAX", 2):
+        for number in range(8):
+            work.element.submit(work.ids.new(), _bytes(600 + 70 * number, number))
+        for _ in range(3):
+            engine.step_once()
+        engine.checkpoint()
+        for number in range(4):
+            work.element.submit(work.ids.new(), _bytes(500, number))
+        engine.step()
 
 
 def next_hour(work: Workload) -> None:
@@ -253,6 +270,7 @@ WORKLOADS: Mapping[str, Callable[[Workload], None]] = {
         one_file,
         empty_file,
         group_of_eight,
+        groups_in_a_row,
         next_hour,
         large_files,
         uploads_in_parts,

@@ -5,7 +5,6 @@ the header `X-Correlation-Id`. It exists for every request; spans are made only 
 ones (see `core.spans`).
 """
 
-import os
 import random
 import re
 from contextvars import ContextVar
@@ -39,15 +38,18 @@ def parse_traceparent(header: str) -> TraceContext | None:
 
 
 def new_trace(*, sampled: bool) -> TraceContext:
-    digits = os.urandom(24).hex()
-    return TraceContext(digits[:32], digits[32:], sampled)
+    return TraceContext(_digits(32), _digits(16), sampled)
 
 
 def child_of(parent: TraceContext, *, sampled: bool) -> TraceContext:
     """A new span id in the same trace."""
+    return TraceContext(parent.trace_id, _digits(16), sampled)
+
+
+def _digits(count: int) -> str:
+    """Never all zeros: that is no id."""
     # Unique, not secret: the system's own source would cost a system call for each request.
-    span_id = f"{random.getrandbits(64) or 1:016x}"
-    return TraceContext(parent.trace_id, span_id, sampled)
+    return f"{random.getrandbits(4 * count) or 1:0{count}x}"
 
 
 def current_trace() -> TraceContext | None:

@@ -18,7 +18,8 @@ from artstore.storage.engine.backends.s3 import S3Options, s3_backend
 from artstore.storage.engine.backends.s3_bucket import Feature
 from artstore.storage.engine.backends.s3_requests import Credentials
 from artstore.storage.engine.capacity import Thresholds
-from artstore.storage.engine.engine import Engine, EngineOptions
+from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.opening import EngineOptions
 from artstore.storage.routes import (
     changes,
     content,

@@ -22,7 +22,7 @@ from artstore.core.model.batch import (
 )
 from artstore.core.model.ids import FileId
 from artstore.storage.engine.engine import NewSmallFile
-from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.services.frame import parse_batch_draft
 
 HEAD = json.dumps(
@@ -149,7 +149,8 @@ def test_room_that_ends_in_the_middle_refuses_the_rest_only(
 ) -> None:
     outcomes: dict[int, Outcome] = {}
     files = new_files(ids, element.clock, outcomes, 4)
-    checks = iter([None, None, NoRoom("full"), NoRoom("full")])
+    together = NoRoom("full")
+    checks = iter([together, None, None, NoRoom("full"), NoRoom("full")])
 
     def check(_: int) -> None:
         if refusal := next(checks):

@@ -20,9 +20,9 @@ from artstore.core.errors import (
     UnknownFile,
 )
 from artstore.core.model.file import FileChange
+from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.engine.refusals import ElementInUse, ElementMismatch
 from artstore.storage.engine.upload import Upload
-from artstore.storage.engine.writer import Outcome, Stored
 
 
 def put(element: Element, file_id: str, content: bytes) -> Outcome:
@@ -53,7 +53,7 @@ def test_other_content_under_the_same_id_is_refused(element: Element, ids: Ids) 
     assert isinstance(put(element, file_id, b"y"), FileExists)
     assert read_state(element.engine, file_id)[1] == b"x"
     with pytest.raises(FileExists):
-        element.engine.begin_upload(file_id, 9000, None)
+        element.engine.large_files.begin(file_id, 9000, None)
 
 
 def test_a_deleted_id_is_never_used_again(element: Element, ids: Ids) -> None:
@@ -62,14 +62,14 @@ def test_a_deleted_id_is_never_used_again(element: Element, ids: Ids) -> None:
     element.delete(file_id)
     assert isinstance(put(element, file_id, b"x"), FileDeleted)
     with pytest.raises(FileDeleted):
-        element.engine.begin_upload(file_id, None, None)
+        element.engine.large_files.begin(file_id, None, None)
 
 
 def test_a_large_file_that_is_there_is_not_sent_again(element: Element, ids: Ids) -> None:
     file_id, content = ids.new(), b"z" * 5000
     element.upload(file_id, content)
     record = make_record(file_id, content, element.clock)
-    assert isinstance(element.engine.begin_upload(file_id, 5000, record.sha256), Stored)
+    assert isinstance(element.engine.large_files.begin(file_id, 5000, record.sha256), Stored)
 
 
 def test_a_file_is_not_seen_before_it_is_durable(element: Element, ids: Ids) -> None:
@@ -85,11 +85,11 @@ def test_a_file_is_not_seen_before_it_is_durable(element: Element, ids: Ids) -> 
 
 def test_two_uploads_of_one_id_at_a_time_are_refused(element: Element, ids: Ids) -> None:
     file_id = ids.new()
-    upload = element.engine.begin_upload(file_id, 9000, None)
+    upload = element.engine.large_files.begin(file_id, 9000, None)
     assert isinstance(upload, Upload)
     with pytest.raises(Unavailable):
         element.submit(file_id, b"x")
-    element.engine.abort_upload(upload)
+    element.engine.large_files.abort(upload)
     element.submit(file_id, b"x")
 
 
@@ -149,7 +149,7 @@ def test_the_root_of_another_element_is_refused(element: Element, fs: SimulatedF
 
 
 def test_a_stopping_element_takes_nothing(element: Element, ids: Ids) -> None:
-    element.engine._writer._closing = True
+    element.engine._writer._waiting.close()
     with pytest.raises(ArtStoreError, match="stopping"):
         element.submit(ids.new(), b"x")
 

@@ -17,8 +17,8 @@ from tests.support.stepped_element import (
 )
 
 from artstore.core.errors import NoRoom, Unavailable
+from artstore.storage.engine.entries import Outcome, OutcomeUnknown, Stored
 from artstore.storage.engine.upload import Upload
-from artstore.storage.engine.writer import Outcome, OutcomeUnknown, Stored
 
 
 def failing(number: int, when: Callable[..., bool] = lambda *_: True) -> Callable[..., Any]:
@@ -174,7 +174,7 @@ def test_a_full_volume_refuses_before_anything_is_written(
     with pytest.raises(NoRoom):
         element.submit(ids.new(), b"y" * 101)
     with pytest.raises(NoRoom):
-        element.engine.begin_upload(ids.new(), 101, None)
+        element.engine.large_files.begin(ids.new(), 101, None)
     element.oracle.open.clear()
     # Deleting is what one wants to do now; the log has its room already.
     fs.bytes_free = 8192
@@ -184,26 +184,26 @@ def test_a_full_volume_refuses_before_anything_is_written(
 def test_uploads_under_way_keep_their_room(element: Element, ids: Ids, fs: SimulatedFs) -> None:
     fs.bytes_free = 10_000
     element.clock.advance(seconds=1)
-    first = element.engine.begin_upload(ids.new(), 6000, None)
+    first = element.engine.large_files.begin(ids.new(), 6000, None)
     assert isinstance(first, Upload)
     with pytest.raises(NoRoom):
-        element.engine.begin_upload(ids.new(), 6000, None)
-    element.engine.abort_upload(first)
-    second = element.engine.begin_upload(ids.new(), 6000, None)
+        element.engine.large_files.begin(ids.new(), 6000, None)
+    element.engine.large_files.abort(first)
+    second = element.engine.large_files.begin(ids.new(), 6000, None)
     assert isinstance(second, Upload)
-    element.engine.abort_upload(second)
+    element.engine.large_files.abort(second)
 
 
 def test_a_volume_that_fills_up_during_an_upload(
     element: Element, ids: Ids, fs: SimulatedFs
 ) -> None:
-    upload = element.engine.begin_upload(ids.new(), None, None)
+    upload = element.engine.large_files.begin(ids.new(), None, None)
     assert isinstance(upload, Upload)
     upload.write(b"x" * 5000)
     fs.bytes_free = 10
     with pytest.raises(NoRoom):
         upload.write(b"x" * 5000)
-    element.engine.abort_upload(upload)
+    element.engine.large_files.abort(upload)
     assert list(fs.names(f"{element.engine._layout.staging}")) == []
     assert element.engine.fault is None
 
@@ -211,14 +211,14 @@ def test_a_volume_that_fills_up_during_an_upload(
 def test_a_large_file_whose_flush_fails_turns_the_element_read_only(
     element: Element, ids: Ids, fs: SimulatedFs
 ) -> None:
-    upload = element.engine.begin_upload(ids.new(), None, None)
+    upload = element.engine.large_files.begin(ids.new(), None, None)
     assert isinstance(upload, Upload)
     upload.write(b"x" * 5000)
     undo = inject(fs, "flush", failing(errno.EIO))
     with pytest.raises(Unavailable):
         upload.finish()
     undo()
-    element.engine.abort_upload(upload)
+    element.engine.large_files.abort(upload)
     with pytest.raises(Unavailable):
         element.engine.check()
 
@@ -239,7 +239,7 @@ def test_a_checkpoint_that_fails_is_not_written(
 def test_too_much_that_waits_is_refused(
     element: Element, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("artstore.storage.engine.writer.QUEUE_BYTES_MAX", 5000)
+    monkeypatch.setattr("artstore.storage.engine.waiting.QUEUE_BYTES_MAX", 5000)
     element.submit(ids.new(), b"x" * 3000)
     with pytest.raises(Unavailable, match="busy"):
         element.submit(ids.new(), b"x" * 3000)

@@ -30,7 +30,7 @@ from artstore.core.model.element import StorageMode
 from artstore.core.model.file import Deletion, FileChange, FileRecord, Hold
 from artstore.core.model.retention import Retention
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.writer import Outcome
+from artstore.storage.engine.entries import Outcome
 
 EDIT, RW, RO, AR = StorageMode.EDIT, StorageMode.RW, StorageMode.RO, StorageMode.AR
 ROOT = "/srv/second"
@@ -50,7 +50,7 @@ def open_element(fs: SimulatedFs, clock: FixedClock, mode: StorageMode) -> Stepp
 
 
 def change_mode(engine: Engine, mode: StorageMode, *, confirmed: bool = True) -> None:
-    engine.set_mode(mode, by="chief", reason="full", confirmed=confirmed, trace="ab" * 16)
+    engine.modes.change(mode, by="chief", reason="full", confirmed=confirmed, trace="ab" * 16)
 
 
 def put(engine: SteppedEngine, record: FileRecord, content: bytes) -> None:
@@ -62,11 +62,11 @@ def put(engine: SteppedEngine, record: FileRecord, content: bytes) -> None:
 
 
 def upload(engine: SteppedEngine, record: FileRecord, content: bytes) -> None:
-    upload = engine.begin_upload(record.file_id, len(content), record.sha256)
+    upload = engine.large_files.begin(record.file_id, len(content), record.sha256)
     assert not isinstance(upload, tuple), "it is there already"
     upload.write(content)
     upload.finish()
-    engine.finish_upload(upload, record, None)
+    engine.large_files.finish(upload, record, None)
 
 
 def notes(engine: SteppedEngine) -> list[dict[str, object]]:
@@ -201,7 +201,7 @@ def test_what_cannot_be_told_does_not_happen(
     def full(*_: object) -> int:
         raise NoRoom("full")
 
-    monkeypatch.setattr(second, "report", full)
+    monkeypatch.setattr(second._submission, "note", full)
     with pytest.raises(NoRoom):
         change_mode(second, RO)
     assert second.info().mode is RW
@@ -218,7 +218,7 @@ def test_a_cut_between_change_and_record_is_told_by_the_next_start(
     def cut(*_: object) -> int:
         raise PowerCut
 
-    monkeypatch.setattr(second, "report", cut)
+    monkeypatch.setattr(second._submission, "note", cut)
     with pytest.raises(PowerCut):
         change_mode(second, RO)
     fs.kill()
@@ -226,9 +226,9 @@ def test_a_cut_between_change_and_record_is_told_by_the_next_start(
 
     again = open_element(after, clock, RW)
     assert again.info().mode is RO
-    again._tell_mode_change()
+    again.modes.tell()
     assert [note["detail"]["to"] for note in notes(again)] == ["ro"]  # type: ignore[index]
-    again._tell_mode_change()
+    again.modes.tell()
     assert len(notes(again)) == 1
 
 

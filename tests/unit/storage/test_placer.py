@@ -25,7 +25,7 @@ def files(folder: Path, count: int) -> list[NewFile]:
 
 def test_it_makes_files_and_their_directories(placer: PlacerProcess, tmp_path: Path) -> None:
     new = files(tmp_path, 300)
-    placer.put_new(new)
+    placer.put_new(new)()
 
     assert [Path(file.path).read_bytes() for file in new] == [file.content for file in new]
     assert [Path(file.attr_path).read_bytes() for file in new] == [b"{}"] * 300
@@ -35,14 +35,14 @@ def test_it_makes_files_and_their_directories(placer: PlacerProcess, tmp_path: P
 
 def test_it_replaces_nothing(placer: PlacerProcess, tmp_path: Path) -> None:
     new = files(tmp_path, 1)
-    placer.put_new(new)
+    placer.put_new(new)()
     with pytest.raises(PlacerFailed, match="exists"):
-        placer.put_new([new[0]._replace(content=b"other")])
+        placer.put_new([new[0]._replace(content=b"other")])()
     assert Path(new[0].path).read_bytes() == new[0].content
 
 
 def test_one_that_dies_is_followed_by_another(placer: PlacerProcess, tmp_path: Path) -> None:
     os.kill(placer._process.pid, signal.SIGKILL)
     with pytest.raises(PlacerFailed):
-        placer.put_new(files(tmp_path, 1))
-    placer.put_new(files(tmp_path, 1))
+        placer.put_new(files(tmp_path, 1))()
+    placer.put_new(files(tmp_path, 1))()

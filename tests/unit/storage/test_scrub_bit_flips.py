@@ -78,7 +78,7 @@ class Sample:
         return list(survey.findings())
 
     def log_findings(self) -> list[Finding]:
-        check = LogCheck(self.fs, LAYOUT, self.engine._element.log_id, lambda size: None)
+        check = LogCheck(self.fs, LAYOUT, self.engine._standing.element.log_id, lambda size: None)
         return [event for event in check.events() if isinstance(event, Finding)]
 
 

@@ -18,7 +18,7 @@ from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import ScrubRequest, ScrubState
 from artstore.storage.engine.backends.objects import ObjectBackend
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.engine.entries import Outcome, Stored
 
 __all__ = ["quiet_logs"]
 

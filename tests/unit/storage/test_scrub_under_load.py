@@ -22,8 +22,8 @@ from artstore.core.model.file import FileChange
 from artstore.core.model.ids import FileId, FileIdSource
 from artstore.core.model.scrub import ScrubRequest, ScrubState
 from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.engine.upload import Upload
-from artstore.storage.engine.writer import Outcome, Stored
 
 __all__ = ["quiet_logs"]
 
@@ -73,12 +73,12 @@ class Worker:
 
     def _upload(self) -> None:
         file_id, content = self._new_id(), self._chance.randbytes(200_000)
-        upload = self._engine.begin_upload(file_id, len(content), None)
+        upload = self._engine.large_files.begin(file_id, len(content), None)
         assert isinstance(upload, Upload)
         upload.write(content)
         upload.finish()
         record = make_record(file_id, content, FixedClock(), self._chance.choice(NAMES))
-        self._engine.finish_upload(upload, record, None)
+        self._engine.large_files.finish(upload, record, None)
         self._files.append(file_id)
 
     def _rename(self) -> None:

@@ -23,10 +23,10 @@ from tests.support.stepped_element import (
 from artstore.core.errors import NoRoom, Unavailable, UnknownFile
 from artstore.core.model.file import FileChange
 from artstore.core.model.ids import FileId
-from artstore.storage.engine.backends.base import Incoming, Placeable, StoreAway, StoreFull
+from artstore.storage.engine.backends.base import Incoming, Placeable, Placing, StoreAway, StoreFull
 from artstore.storage.engine.backends.objects import ObjectBackend
+from artstore.storage.engine.entries import Marker, Outcome, OutcomeUnknown, Stored
 from artstore.storage.engine.identity import ElementFile
-from artstore.storage.engine.writer import Marker, Outcome, OutcomeUnknown, Stored
 
 pytestmark = pytest.mark.usefixtures("quiet_logs")
 
@@ -48,7 +48,7 @@ class FlakyBackend(ObjectBackend):
         self._fail()
         return super().connect(element, is_new=is_new)
 
-    def put_new(self, changes: Sequence[Placeable]) -> set[int]:
+    def put_new(self, changes: Sequence[Placeable]) -> Placing:
         self._fail()
         return super().put_new(changes)
 
@@ -82,7 +82,7 @@ class Bench:
         return file_id, answers[0]
 
     def begin(self, content: bytes) -> Incoming:
-        upload = self.engine.begin_upload(self.ids.new(), len(content), None, "film.mp4")
+        upload = self.engine.large_files.begin(self.ids.new(), len(content), None, "film.mp4")
         assert not isinstance(upload, Stored)
         upload.write(content)
         upload.finish()
@@ -137,7 +137,7 @@ def test_a_large_file_whose_outcome_is_open_keeps_its_bytes(bench: Bench) -> Non
     record = make_record(upload.file_id, content, bench.clock, "film.mp4")
     bench.backend.away = StoreAway
     with pytest.raises(OutcomeUnknown):
-        bench.engine.finish_upload(upload, record, None)
+        bench.engine.large_files.finish(upload, record, None)
     bench.come_back()
     assert read_state(bench.engine, upload.file_id) == (record.to_json(), content)
 
@@ -191,7 +191,7 @@ def test_an_outage_before_the_log_leaves_nothing(
         patch.setattr(bench.backend, step, fail)
         if step == "attr":
             with pytest.raises(StoreAway):
-                bench.engine.begin_upload(bench.ids.new(), 9, None, "x.mp4")
+                bench.engine.large_files.begin(bench.ids.new(), 9, None, "x.mp4")
             file_id = bench.ids.new()
         else:
             file_id, outcome = bench.put(b"x")
@@ -208,4 +208,4 @@ def test_capacity_is_that_of_the_store(bench: Bench) -> None:
     capacity = bench.engine.info().capacity
     assert (capacity.total, capacity.used) == (1 << 30, 1000)
     with pytest.raises(NoRoom):
-        bench.engine.check_new(1 << 30)
+        bench.engine.admission.check_new(1 << 30)

@@ -93,7 +93,7 @@ def test_the_mode_is_kept_and_told() -> None:
     engine = opened()
     assert engine.info().mode is StorageMode.EDIT
     assert engine.feed_id == FEED_ID
-    engine._tell_mode_change()
+    engine.modes.tell()
     told = orjson.loads(engine.changes(0, 100).lines[-1])
     assert (told["type"], told["detail"]["reason"]) == ("mode_changed", "the disk is full")
 
@@ -136,7 +136,9 @@ def write_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     change = identity.ModeChange(
         before=StorageMode.EDIT, after=StorageMode.EDIT, by="clerk", reason="the disk is full"
     )
-    element.engine._keep(element.engine._element.model_copy(update={"untold": change}))
+    element.engine._standing.keep(
+        element.engine._standing.element.model_copy(update={"untold": change})
+    )
     shutil.rmtree(SAMPLE, ignore_errors=True)
     for path in paths(fs, ELEMENT_ROOT):
         name = path.removeprefix(f"{ELEMENT_ROOT}/")

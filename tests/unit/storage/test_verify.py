@@ -22,8 +22,8 @@ from artstore.cli.main import app
 from artstore.core.model.ids import FileId
 from artstore.storage.engine import sidecar
 from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.engine.scrub import survey
-from artstore.storage.engine.writer import Outcome, Stored
 
 __all__ = ["quiet_logs"]
 

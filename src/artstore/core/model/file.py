@@ -56,12 +56,23 @@ def _encodable_tree(value: Any) -> Any:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Filename = Annotated[Text, StringConstraints(min_length=1, max_length=FILENAME_CHARS_MAX)]
+Filename = Annotated[
+    str,
+    # In this order: constraints behind a function are functions too, and slow.
+    StringConstraints(min_length=1, max_length=FILENAME_CHARS_MAX),
+    AfterValidator(_encodable),
+]
 """Kept exactly as given: any characters, also separators and controls. Never used as a path."""
 
-Tag = Annotated[Text, StringConstraints(min_length=1, max_length=TAG_CHARS_MAX)]
+Tag = Annotated[
+    str, StringConstraints(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(_encodable)
+]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=TAGS_MAX)]
-MetadataKey = Annotated[Text, StringConstraints(min_length=1, max_length=METADATA_KEY_CHARS_MAX)]
+MetadataKey = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=METADATA_KEY_CHARS_MAX),
+    AfterValidator(_encodable),
+]
 Metadata = Annotated[
     dict[MetadataKey, Any], Field(max_length=METADATA_KEYS_MAX), AfterValidator(_encodable_tree)
 ]

@@ -1,7 +1,7 @@
 """Which files are being worked on now: one operation at a time for each."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from artstore.core.errors import Unavailable
@@ -30,8 +30,12 @@ class Claims:
             self._held[file_id] = True
 
     def release(self, file_id: FileId) -> None:
+        self.release_all((file_id,))
+
+    def release_all(self, file_ids: Iterable[FileId]) -> None:
         with self._changed:
-            self._held.pop(file_id, None)
+            for file_id in file_ids:
+                self._held.pop(file_id, None)
             self._changed.notify_all()
 
     def hides(self, file_id: FileId) -> bool:

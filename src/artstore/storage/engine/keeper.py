@@ -10,13 +10,14 @@ from typing import Final
 
 from artstore.core.logging import get_logger
 from artstore.storage.engine.backends.base import Backend, StoreAway
+from artstore.storage.engine.entries import Marker
 from artstore.storage.engine.fs import NO_ROOM_ERRORS, Fs, read_file
 from artstore.storage.engine.history import write_history
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.record import BadRecord, Codec
 from artstore.storage.engine.segments import HistorySegment, Segments
-from artstore.storage.engine.writer import Marker, Writer
+from artstore.storage.engine.writer import Writer
 
 POLL_S: Final = 0.25
 

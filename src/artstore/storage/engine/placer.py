@@ -10,12 +10,16 @@ import marshal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from artstore.storage.engine.fs import Fs, LocalFs, make_directories, write_all
 
 HEAD_BYTES: Final = 4
+RECEIVED_BYTES: Final = 64 << 10
+"""At first: most answers are shorter, and each call more gives up the interpreter once more."""
 
 
 class NewFile(NamedTuple):
@@ -36,8 +40,10 @@ class Placer(Protocol):
         """Which of `paths` exist. Raises `PlacerFailed`."""
         ...
 
-    def put_new(self, files: Sequence[NewFile]) -> None:
-        """Make files that do not exist yet, content first. Raises `PlacerFailed`."""
+    def put_new(self, files: Sequence[NewFile]) -> Callable[[], None]:
+        """Begin to make files that do not exist yet, content first. What is returned waits
+        until they are there, and is called before anything else is asked; it raises
+        `PlacerFailed`."""
         ...
 
     def close(self) -> None: ...
@@ -55,15 +61,18 @@ class DirectPlacer:
         except OSError as error:
             raise PlacerFailed(str(error)) from error
 
-    def put_new(self, files: Sequence[NewFile]) -> None:
+    def put_new(self, files: Sequence[NewFile]) -> Callable[[], None]:
+        return lambda: self._put_all(files)
+
+    def close(self) -> None:
+        pass
+
+    def _put_all(self, files: Sequence[NewFile]) -> None:
         try:
             for file in files:
                 self._put(file)
         except OSError as error:
             raise PlacerFailed(str(error)) from error
-
-    def close(self) -> None:
-        pass
 
     def _put(self, file: NewFile) -> None:
         try:
@@ -89,10 +98,19 @@ class PlacerProcess:
         self._start()
 
     def existing(self, paths: Sequence[str]) -> list[str]:
-        return [str(path) for path in self._call("existing", list(paths))]
+        if not paths:
+            return []
+        self._ask("existing", list(paths))
+        return [str(path) for path in self._answer()]
 
-    def put_new(self, files: Sequence[NewFile]) -> None:
-        self._call("put_new", [tuple(file) for file in files])
+    def put_new(self, files: Sequence[NewFile]) -> Callable[[], None]:
+        if not files:
+            return _nothing
+        try:
+            self._ask("put_new", [tuple(file) for file in files])
+        except PlacerFailed as failure:
+            return partial(_fail, failure)
+        return self._finish
 
     def close(self) -> None:
         """The helper ends when it hears nothing more."""
@@ -117,21 +135,38 @@ class PlacerProcess:
         except OSError as error:
             raise PlacerFailed(f"there is no helper: {error}") from error
 
-    def _call(self, verb: str, items: list[object]) -> list[object]:
-        if not items:
-            return []
+    def _finish(self) -> None:
+        self._answer()
+
+    def _ask(self, verb: str, items: list[object]) -> None:
         try:
             send(self._socket, (verb, items))
+        except OSError:
+            self._gone()
+
+    def _answer(self) -> list[object]:
+        try:
             answer = receive(self._socket)
         except OSError:
             answer = None
         if answer is None:
-            self._replace()
-            raise PlacerFailed("the helper is gone; the next call has a new one")
+            self._gone()
         failure, result = answer
         if failure:
             raise PlacerFailed(failure)
         return result
+
+    def _gone(self) -> NoReturn:
+        self._replace()
+        raise PlacerFailed("the helper is gone; the next call has a new one")
+
+
+def _nothing() -> None:
+    """Was asked for."""
+
+
+def _fail(failure: PlacerFailed) -> None:
+    raise failure
 
 
 def send(connection: socket.socket, message: tuple[str, list[Any]]) -> None:
@@ -142,14 +177,17 @@ def send(connection: socket.socket, message: tuple[str, list[Any]]) -> None:
 def receive(connection: socket.socket) -> tuple[str, list[object]] | None:
     """`None` when the other side is gone. Both sides are this very program: `marshal` is
     safe here, and the fastest there is."""
-    head = connection.recv(HEAD_BYTES, socket.MSG_WAITALL)
-    if len(head) < HEAD_BYTES:
+    # Never more than one message is on its way, so what comes is the begin of just one.
+    data = connection.recv(RECEIVED_BYTES)
+    if len(data) < HEAD_BYTES:
         return None
-    size = int.from_bytes(head)
-    data = connection.recv(size, socket.MSG_WAITALL)
-    if len(data) < size:
-        return None
-    first, second = marshal.loads(data)  # noqa: S302  from our own process
+    missing = HEAD_BYTES + int.from_bytes(data[:HEAD_BYTES]) - len(data)
+    if missing:
+        rest = connection.recv(missing, socket.MSG_WAITALL)
+        if len(rest) < missing:
+            return None
+        data += rest
+    first, second = marshal.loads(memoryview(data)[HEAD_BYTES:])  # noqa: S302  from our own process
     return first, second
 
 
@@ -161,12 +199,13 @@ def work(connection: socket.socket, placer: Placer) -> None:
             if verb == "existing":
                 send(connection, ("", placer.existing([str(item) for item in items])))
             else:
-                placer.put_new([NewFile(*item) for item in items])  # type: ignore[misc]
+                placer.put_new([NewFile(*item) for item in items])()  # type: ignore[misc]
                 send(connection, ("", []))
         except PlacerFailed as failure:
             send(connection, (str(failure), []))
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=sys.stdin.fileno()) as asking:
+    # ConnectionError: whoever asked was killed in the middle of it.
+    with socket.socket(fileno=sys.stdin.fileno()) as asking, suppress(ConnectionError):
         work(asking, DirectPlacer(LocalFs()))

@@ -3,13 +3,14 @@
 import hashlib
 from typing import Final
 
-from artstore.core.errors import FileDamaged, FileDeleted, UnknownFile
+from artstore.core.errors import FileDamaged, FileDeleted, FileExists, UnknownFile
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 from artstore.storage.engine import sidecar
 from artstore.storage.engine.backends.base import Backend, OpenContent
 from artstore.storage.engine.claims import Claims
+from artstore.storage.engine.entries import Stored
 
 PAGE_BYTES_MAX: Final = 8 << 20
 
@@ -60,6 +61,23 @@ class Reading:
         except FileNotFoundError:
             return None
         return sidecar.parse(data, file_id)
+
+    def known(self, file_id: FileId, size: int | None, sha256: str | None) -> Stored | None:
+        """The file of this id, if it is there and is the same as far as the caller knows.
+
+        Raises:
+            FileExists, FileDeleted, FileDamaged: It is there and is not.
+        """
+        found = self.find(file_id)
+        if found is None:
+            return None
+        if found.deleted is not None:
+            raise FileDeleted("a file with this id was deleted")
+        if size not in (None, found.size) or sha256 not in (None, found.sha256):
+            raise FileExists("this file id is taken by other content")
+        if sha256 is None:
+            return None
+        return Stored(found, found.to_json(), created=False)
 
     def open_content(self, file_id: FileId) -> Content:
         """Raises:

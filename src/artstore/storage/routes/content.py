@@ -17,7 +17,7 @@ from artstore.core.web.authentication import check_peer
 from artstore.core.web.hot import PlainAnswer, read_whole
 from artstore.core.web.problems import line_of
 from artstore.storage.dependencies import batch_intake_of, downloads_of, intake_of
-from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.routes.files import NDJSON
 
 FRAME_TYPE: Final = "application/vnd.artstore.file"

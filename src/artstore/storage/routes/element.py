@@ -37,7 +37,7 @@ def change_mode(request: ModeRequest, engine: EngineDep) -> ElementInfo:
 
     Without `confirm`, 409 says what the change means.
     """
-    engine.set_mode(
+    engine.modes.change(
         request.mode,
         by=request.by,
         reason=request.reason,

@@ -14,7 +14,7 @@ from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId, parse_file_id
 from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.writer import Outcome
+from artstore.storage.engine.entries import Outcome
 from artstore.storage.services.frame import check_size, parse_batch_draft
 from artstore.storage.services.gate import Gate
 from artstore.storage.services.intake import Intake, new_record, sha256_here
@@ -69,7 +69,7 @@ class BatchIntake:
         Raises:
             ModeForbids, NoRoom, Unavailable.
         """
-        self._engine.check_new(0)
+        self._engine.admission.check_new(0)
 
     async def receive(self, body: bytes) -> list[Outcome]:
         """What became of each file, in order; durable on return where it says `Stored`.

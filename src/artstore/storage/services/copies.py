@@ -20,7 +20,7 @@ from artstore.core.tracing import current_trace_id
 from artstore.core.web.problems import status_of
 from artstore.storage.engine.backends.base import Incoming
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.writer import Stored
+from artstore.storage.engine.entries import Stored
 from artstore.storage.services.source import SourceElement, SourceFailed
 from artstore.storage.services.threads import Threads, finished
 
@@ -113,19 +113,19 @@ class Copies:
 
     async def _fetch(self, source: SourceElement, record: FileRecord) -> Stored:
         if record.size <= self._inline_bytes_max:
-            self._engine.check_new(record.size)
+            self._engine.admission.check_new(record.size)
             content = b"".join([block async for block in source.content(record)])
             return await self._threads.run(
                 self._engine.put_copy, record, content, current_trace_id()
             )
         beginning = self._threads.begin(
-            self._engine.begin_upload,
+            self._engine.large_files.begin,
             record.file_id,
             record.size,
             record.sha256,
             record.original_filename,
         )
-        upload = await self._receive(source, record, beginning, self._engine.abort_upload)
+        upload = await self._receive(source, record, beginning, self._engine.large_files.abort)
         if isinstance(upload, Stored):
             return upload
         return await self._threads.run(self._finish, upload, record, current_trace_id())
@@ -134,9 +134,9 @@ class Copies:
         try:
             upload.finish()
         except BaseException:
-            self._engine.abort_upload(upload)
+            self._engine.large_files.abort(upload)
             raise
-        return self._engine.finish_upload(upload, record, Cause(trace))
+        return self._engine.large_files.finish(upload, record, Cause(trace))
 
     async def _repair(self, source: SourceElement, record: FileRecord) -> Stored:
         """The content only: a later state of the record follows as a copy does."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from artstore.core.model.event import Cause
 from artstore.core.model.file import FileRecord
 from artstore.storage.engine.engine import Engine, NewSmallFile
-from artstore.storage.engine.writer import Done, Outcome
+from artstore.storage.engine.entries import Done, Outcome
 
 Settle = Callable[[Outcome], None]
 

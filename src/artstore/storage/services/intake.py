@@ -14,7 +14,7 @@ from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.engine import Engine
-from artstore.storage.engine.writer import Outcome, Stored
+from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.services.frame import Frame, InMemory, split_frame
 from artstore.storage.services.gate import Gate
 from artstore.storage.services.threads import Threads
@@ -54,7 +54,7 @@ class Intake:
         """
         if length is not None and length <= self.whole_body_bytes_max:
             return await self.receive_whole(file_id, b"".join([piece async for piece in chunks]))
-        self._engine.check_new(max(0, (length or 0) - HEAD_BYTES_MAX))
+        self._engine.admission.check_new(max(0, (length or 0) - HEAD_BYTES_MAX))
         frame = Frame(chunks, length)
         return await self._upload(file_id, await frame.draft(), frame, current_trace_id())
 
@@ -90,7 +90,7 @@ class Intake:
         self, file_id: FileId, draft: FileDraft, frame: Frame | InMemory, trace: TraceId | None
     ) -> Stored:
         upload = await self._threads.run(
-            self._engine.begin_upload,
+            self._engine.large_files.begin,
             file_id,
             frame.content_size,
             draft.expected_sha256,
@@ -105,10 +105,10 @@ class Intake:
             record = new_record(file_id, draft, upload.size, sha256, self._clock.now())
         except BaseException:
             # Also when the request is cancelled: nothing may stay behind.
-            await self._threads.run(self._engine.abort_upload, upload)
+            await self._threads.run(self._engine.large_files.abort, upload)
             raise
         cause = Cause(trace, draft.origin)
-        return await self._threads.run(self._engine.finish_upload, upload, record, cause)
+        return await self._threads.run(self._engine.large_files.finish, upload, record, cause)
 
 
 def sha256_here(content: bytes) -> str:

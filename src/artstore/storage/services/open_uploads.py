@@ -16,8 +16,8 @@ from artstore.core.model.ids import FileId
 from artstore.core.model.open_upload import NewOpenUpload, OpenUploadState
 from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.engine import Engine
+from artstore.storage.engine.entries import Stored
 from artstore.storage.engine.open_uploads import Checksum, OpenUpload, Part
-from artstore.storage.engine.writer import Stored
 from artstore.storage.services.frame import in_blocks
 from artstore.storage.services.intake import new_record
 from artstore.storage.services.threads import Threads
@@ -34,7 +34,7 @@ class OpenUploads:
 
     async def create(self, file_id: FileId, new: NewOpenUpload) -> None:
         """Raises `ModeForbids`, `NoRoom`, `Unavailable`, `FileExists`, `FileDeleted`."""
-        self._engine.check_new(new.size)
+        self._engine.admission.check_new(new.size)
         await self._threads.run(self._uploads.create, file_id, new.draft, new.size, new.expires_at)
 
     async def state(self, file_id: FileId) -> OpenUploadState:
@@ -161,7 +161,7 @@ class OpenUploads:
     def _store(self, upload: OpenUpload, sha256: str, completion: Completion) -> Stored:
         draft = completion.fill_in(upload.draft.model_copy(update={"size": upload.size}))
         record = new_record(upload.file_id, draft, upload.size, sha256, self._clock.now())
-        incoming = self._engine.adopt_upload(
+        incoming = self._engine.large_files.adopt(
             upload.file_id, upload.size, sha256, draft.original_filename
         )
         if isinstance(incoming, Stored):
@@ -169,9 +169,11 @@ class OpenUploads:
         try:
             incoming.finish()
         except BaseException:
-            self._engine.abort_upload(incoming)
+            self._engine.large_files.abort(incoming)
             raise
-        return self._engine.finish_upload(incoming, record, Cause(current_trace_id(), draft.origin))
+        return self._engine.large_files.finish(
+            incoming, record, Cause(current_trace_id(), draft.origin)
+        )
 
 
 def _next(blocks: Iterator[bytes]) -> bytes:

@@ -121,7 +121,7 @@ def test_nothing_is_there_at_first(bench: Bench) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"hello" * 5000], ids=len)
 def test_new_small_files_are_read_as_they_were(bench: Bench, content: bytes) -> None:
     changes = [bench.small(content) for _ in range(20)]
-    placed = bench.backend.put_new(changes)
+    placed = bench.backend.put_new(changes)()
     assert placed == {change.sequence for change in changes}
     for change in changes:
         assert bench.record(change.record.file_id) == change.record
@@ -130,10 +130,10 @@ def test_new_small_files_are_read_as_they_were(bench: Bench, content: bytes) -> 
 
 def test_those_that_exist_are_named(bench: Bench) -> None:
     there = [bench.small() for _ in range(5)]
-    bench.backend.put_new(there)
+    bench.backend.put_new(there)()
     bench.clock.advance(hours=3)
     later = bench.small()
-    bench.backend.put_new([later])
+    bench.backend.put_new([later])()
     asked = [change.record.file_id for change in (*there, later)] + [bench.ids.new()]
     assert set(bench.backend.existing(asked)) == set(asked[:-1])
 
@@ -142,7 +142,7 @@ def test_replay_may_be_repeated(bench: Bench) -> None:
     change = bench.small(b"once")
     for verify in (False, True, True):
         bench.backend.replay(change, verify=verify)
-    bench.backend.put_new([change])
+    bench.backend.put_new([change])()
     bench.backend.replay(change)
     assert bench.content(change.record) == b"once"
     assert list(bench.backend.ids_after(FileId(""))) == [change.record.file_id]
@@ -151,7 +151,7 @@ def test_replay_may_be_repeated(bench: Bench) -> None:
 def test_a_replay_brings_the_content_back(bench: Bench) -> None:
     """A crash may have left the attr.json alone on some backends; the log has the content."""
     change = bench.small(b"precious")
-    bench.backend.put_new([change])
+    bench.backend.put_new([change])()
     deleted = bench.change(RecordType.DELETED, _tombstone(change.record))
     bench.backend.replay(deleted)
     fresh = bench.small(b"precious")
@@ -161,7 +161,7 @@ def test_a_replay_brings_the_content_back(bench: Bench) -> None:
 
 def test_a_record_is_replaced_whole(bench: Bench) -> None:
     change = bench.small()
-    bench.backend.put_new([change])
+    bench.backend.put_new([change])()
     changed = change.record.model_copy(update={"revision": 2, "tags": ("а", "b")})
     for _ in range(2):
         bench.backend.replay(bench.change(RecordType.UPDATED, changed))
@@ -171,7 +171,7 @@ def test_a_record_is_replaced_whole(bench: Bench) -> None:
 
 def test_content_follows_a_new_name(bench: Bench) -> None:
     change = bench.small(b"text", "letter.pdf")
-    bench.backend.put_new([change])
+    bench.backend.put_new([change])()
     renamed = change.record.model_copy(update={"revision": 2, "original_filename": "letter.txt"})
     former = f"{change.record.file_id}.pdf"
     bench.backend.prepare(renamed, former)
@@ -186,7 +186,7 @@ def test_content_follows_a_new_name(bench: Bench) -> None:
 
 def test_a_deleted_file_leaves_its_tombstone(bench: Bench) -> None:
     change = bench.small()
-    bench.backend.put_new([change])
+    bench.backend.put_new([change])()
     tombstone = _tombstone(change.record)
     deletion = bench.change(RecordType.DELETED, tombstone)
     for _ in range(2):
@@ -270,7 +270,7 @@ def test_files_are_listed_in_order_from_anywhere(bench: Bench) -> None:
     for _ in range(3):
         changes += [bench.small() for _ in range(7)]
         bench.clock.advance(hours=25)
-    bench.backend.put_new(list(reversed(changes)))
+    bench.backend.put_new(list(reversed(changes)))()
     expected = sorted(change.record.file_id for change in changes)
     assert list(bench.backend.ids_after(FileId(""))) == expected
     for position in (0, 6, 7, 20):
@@ -283,7 +283,7 @@ def test_each_keeps_the_order(bench: Bench) -> None:
 
 def test_another_process_finds_everything(bench: Bench, place: Place) -> None:
     change = bench.small()
-    bench.backend.put_new([change])
+    bench.backend.put_new([change])()
     bench.backend.settle(element())
     again = place.open()
     assert again.connect(element(), is_new=False) == element()

@@ -21,6 +21,8 @@ from artstore.storage.engine.record import RecordType
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Placing = Callable[[], set[int]]
+"""Waits until new files are in place. Returns the sequences of those that are."""
 
 
 class StoreAway(Unavailable):
@@ -130,9 +132,10 @@ class Backend(Protocol):
         """Which of them have a record; may name too many, but leaves none out."""
         ...
 
-    def put_new(self, changes: Sequence[Placeable]) -> set[int]:
-        """Put many new small files in place at once. Returns the sequences of those that
-        are; the others go through `replay`. Changes of other kinds are left out."""
+    def put_new(self, changes: Sequence[Placeable]) -> Placing:
+        """Begin to put many new small files in place at once. What is returned is called
+        before anything else is asked here; what it does not name goes through `replay`.
+        Changes of other kinds are left out."""
         ...
 
     def replay(self, change: Placeable, *, verify: bool = True) -> None:

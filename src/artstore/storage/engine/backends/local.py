@@ -7,7 +7,14 @@ from typing import Final
 from artstore.core.logging import get_logger
 from artstore.core.model.file import ATTR_BYTES_MAX, FileRecord
 from artstore.core.model.ids import FileId, is_file_id
-from artstore.storage.engine.backends.base import Incoming, Item, Placeable, Promises, Result
+from artstore.storage.engine.backends.base import (
+    Incoming,
+    Item,
+    Placeable,
+    Placing,
+    Promises,
+    Result,
+)
 from artstore.storage.engine.fs import Fs, Volume
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import ATTR_SUFFIX, Layout
@@ -84,18 +91,23 @@ class LocalBackend:
         except PlacerFailed:
             return file_ids
 
-    def put_new(self, changes: Sequence[Placeable]) -> set[int]:
+    def put_new(self, changes: Sequence[Placeable]) -> Placing:
         new = {
             change.sequence: file
             for change in changes
             if (file := self._placement.new_file(change)) is not None
         }
-        try:
-            self._placer.put_new(list(new.values()))
-        except PlacerFailed as failure:
-            get_logger().warning("files are put in place one by one", cause=str(failure))
-            return set()
-        return set(new)
+        wait = self._placer.put_new(list(new.values()))
+
+        def finish() -> set[int]:
+            try:
+                wait()
+            except PlacerFailed as failure:
+                get_logger().warning("files are put in place one by one", cause=str(failure))
+                return set()
+            return set(new)
+
+        return finish
 
     def replay(self, change: Placeable, *, verify: bool = True) -> None:
         self._placement.replay(change, verify=verify)

@@ -5,19 +5,13 @@ it is not. So the content goes first and the attr.json after it; a file exists f
 moment its attr.json does. A content without one is what an interrupted upload left.
 """
 
-import errno
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
-import obstore
-from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import ObjectStore
-from pydantic import ValidationError
 
 from artstore.core.errors import FileDamaged
 from artstore.core.logging import get_logger
@@ -28,6 +22,7 @@ from artstore.storage.engine.backends.base import (
     Incoming,
     Item,
     Placeable,
+    Placing,
     Promises,
     Result,
     StoreAway,
@@ -39,14 +34,14 @@ from artstore.storage.engine.backends.object_content import (
     copy_object,
     open_object,
 )
-from artstore.storage.engine.backends.object_failures import reaching
+from artstore.storage.engine.backends.object_owner import ObjectOwner
 from artstore.storage.engine.backends.object_quarantine import ObjectQuarantine
+from artstore.storage.engine.backends.object_requests import Requests, Used, at_once
 from artstore.storage.engine.fs import Volume
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import ATTR_SUFFIX, Layout
 from artstore.storage.engine.record import RecordType
 
-ELEMENT_KEY: Final = "element.json"
 DATA_KEY: Final = "data"
 _LISTED_PER_FILE_MAX: Final = 20
 """Where a listing would pass more names than this for each file of a group, single questions
@@ -95,7 +90,9 @@ class ObjectBackend:
         self._writing = ThreadPoolExecutor(concurrency, thread_name_prefix="store-writing")
         self._kept_history: set[str] | None = None
         self._history_folder = ""
-        self._used = _Used()
+        self._used = Used()
+        self._requests = Requests(store)
+        self._owner = ObjectOwner(store)
         self._unusable: str | None = "the object store was not reached yet"
         self.quarantine = ObjectQuarantine(store)
 
@@ -103,11 +100,12 @@ class ObjectBackend:
 
     def connect(self, element: ElementFile, *, is_new: bool) -> ElementFile:
         if self._unusable is None:
-            self._check_owner(element)
+            self._owner.check(element)
             return element
         try:
             self._guard.check_contract()
-            element = self._claim(element, is_new=is_new)
+            holds_files = next(self._requests.listed(DATA_KEY), None) is not None
+            element = self._owner.claim(element, is_new=is_new, holds_files=holds_files)
             self._guard.tidy()
         except StoreAway as away:
             self._unusable = away.detail
@@ -125,7 +123,7 @@ class ObjectBackend:
 
     def attr(self, file_id: FileId) -> bytes:
         self._check_connected()
-        return self._get(self._attr_key(file_id))
+        return self._requests.get(self._attr_key(file_id))
 
     def open(self, record: FileRecord) -> ObjectContent:
         self._check_connected()
@@ -134,13 +132,13 @@ class ObjectBackend:
     def ids_after(self, after: FileId) -> Iterator[FileId]:
         self._check_connected()
         offset = self._key(after, after + _BEHIND) if after else None
-        for key, _ in self._listed(DATA_KEY, offset):
+        for key, _ in self._requests.listed(DATA_KEY, offset):
             name = key.rpartition("/")[2]
             if name.endswith(ATTR_SUFFIX) and is_file_id(name.removesuffix(ATTR_SUFFIX)):
                 yield FileId(name.removesuffix(ATTR_SUFFIX))
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        return _at_once(self._reading, self._concurrency, work, items)
+        return at_once(self._reading, self._concurrency, work, items)
 
     # --- writing ----------------------------------------------------------------------
 
@@ -155,14 +153,16 @@ class ObjectBackend:
             found |= self._existing_of_hour(hour, wanted)
         return found
 
-    def put_new(self, changes: Sequence[Placeable]) -> set[int]:
+    def put_new(self, changes: Sequence[Placeable]) -> Placing:
+        """At once: if the store is away, nothing more may be logged."""
         new = [
             change
             for change in changes
             if change.type is RecordType.CREATED and change.content is not None
         ]
-        done = _at_once(self._writing, self._concurrency, self._put_new, new)
-        return {change.sequence for change, is_placed in zip(new, done, strict=True) if is_placed}
+        done = at_once(self._writing, self._concurrency, self._put_new, new)
+        placed = {change.sequence for change, is_placed in zip(new, done, strict=True) if is_placed}
+        return lambda: placed
 
     def replay(self, change: Placeable, *, verify: bool = True) -> None:
         self._check_connected()
@@ -228,7 +228,7 @@ class ObjectBackend:
 
     def prepare(self, record: FileRecord, present_name: str) -> None:
         source, target = self._key(record.file_id, present_name), self._content_key(record)
-        if source != target and self._size(target) != record.size:
+        if source != target and self._requests.size(target) != record.size:
             file_id = record.file_id
             try:
                 copy_object(
@@ -249,7 +249,7 @@ class ObjectBackend:
         """What was put is durable already. Here the element makes sure that it still is the
         one that writes here, and the store remembers its mode."""
         self._check_connected()
-        self._check_owner(element)
+        self._owner.check(element)
 
     def drop_staged(self, covered: int) -> None:
         """Nothing is staged."""
@@ -257,74 +257,17 @@ class ObjectBackend:
     def keep_history(self, paths: Sequence[str], read: Callable[[str], bytes]) -> None:
         self._check_connected()
         if self._kept_history is None:
-            self._kept_history = {_name(key) for key, _ in self._listed(self._history_folder)}
+            self._kept_history = {
+                _name(key) for key, _ in self._requests.listed(self._history_folder)
+            }
         for path in paths:
             if _name(path) not in self._kept_history:
-                self._put(f"{self._history_folder}/{_name(path)}", read(path))
+                self._requests.put(f"{self._history_folder}/{_name(path)}", read(path))
                 self._kept_history.add(_name(path))
 
     def volume(self) -> Volume | None:
         used = self._used.bytes
         return Volume(self._capacity_bytes, used, max(0, self._capacity_bytes - used), 0)
-
-    # --- whose store it is ------------------------------------------------------------
-
-    def _claim(self, element: ElementFile, *, is_new: bool) -> ElementFile:
-        found = self._owner()
-        if found is None:
-            if next(self._listed(DATA_KEY), None) is not None:
-                raise StoreAway("the bucket holds files, but its element.json is missing")
-            self._put_owner(element, None)
-            return element
-        owner, _ = found
-        if owner.element_id != element.element_id:
-            raise StoreAway(f"the bucket belongs to the element {owner.element_id}")
-        if owner.feed_id == element.feed_id:
-            self._check_owner(element)
-            return element
-        if not is_new:
-            raise StoreAway("another volume has taken over the bucket of this element")
-        get_logger().warning("a new volume takes over the bucket", former_feed=owner.feed_id)
-        adopted = element.model_copy(update={"mode": owner.mode, "created_at": owner.created_at})
-        self._put_owner(adopted, found[1])
-        return adopted
-
-    def _check_owner(self, element: ElementFile) -> None:
-        """Raises:
-        OSError: Somebody else writes here. Whatever this process still did would be lost.
-        """
-        found = self._owner()
-        if found is None:
-            raise StoreAway("the element.json in the bucket is missing")
-        owner, e_tag = found
-        if owner.feed_id != element.feed_id:
-            raise OSError(errno.ESTALE, "another volume has taken over the bucket")
-        if owner != element:
-            self._put_owner(element, e_tag)
-
-    def _owner(self) -> tuple[ElementFile, str | None] | None:
-        try:
-            with reaching():
-                result = obstore.get(self._store, ELEMENT_KEY)
-                data = bytes(result.bytes())
-            return ElementFile.model_validate_json(data), result.meta["e_tag"]
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            raise StoreAway("the element.json in the bucket is damaged") from error
-
-    def _put_owner(self, element: ElementFile, replaces: str | None) -> None:
-        data = element.model_dump_json(indent=2).encode() + b"\n"
-        try:
-            with reaching(AlreadyExistsError, PreconditionError):
-                obstore.put(
-                    self._store,
-                    ELEMENT_KEY,
-                    data,
-                    mode={"e_tag": replaces} if replaces else "create",
-                )
-        except (AlreadyExistsError, PreconditionError) as error:
-            raise StoreAway("another process changes the element.json in the bucket") from error
 
     # --- inside -----------------------------------------------------------------------
 
@@ -335,7 +278,7 @@ class ObjectBackend:
     def _existing_of_hour(self, hour: str, wanted: set[FileId]) -> set[FileId]:
         first, last = min(wanted), max(wanted)
         found: set[FileId] = set()
-        for passed, (key, _) in enumerate(self._listed(hour, f"{hour}/{first}")):
+        for passed, (key, _) in enumerate(self._requests.listed(hour, f"{hour}/{first}")):
             name = _name(key)
             if name > last + _BEHIND:
                 return found
@@ -347,8 +290,11 @@ class ObjectBackend:
         return found
 
     def _asked_one_by_one(self, file_ids: Sequence[FileId]) -> Iterator[FileId]:
-        sizes = _at_once(
-            self._writing, self._concurrency, lambda i: self._size(self._attr_key(i)), file_ids
+        sizes = at_once(
+            self._writing,
+            self._concurrency,
+            lambda i: self._requests.size(self._attr_key(i)),
+            file_ids,
         )
         return (file_id for file_id, size in zip(file_ids, sizes, strict=True) if size is not None)
 
@@ -356,7 +302,7 @@ class ObjectBackend:
         """False if there is an attr.json already: `replay` looks what it is."""
         self._check_connected()
         assert change.content is not None
-        self._put(self._content_key(change.record), change.content)
+        self._requests.put(self._content_key(change.record), change.content)
         return self._create_attr(change)
 
     def _bring_content(self, change: Placeable) -> None:
@@ -364,33 +310,30 @@ class ObjectBackend:
         record = change.record
         if change.content is not None:
             key = self._content_key(record)
-            if self._size(key) != len(change.content):
-                self._put(key, change.content)
+            if self._requests.size(key) != len(change.content):
+                self._requests.put(key, change.content)
         elif change.present_name is not None:
             self.prepare(record, change.present_name)
 
     def _create_attr(self, change: Placeable) -> bool:
         """The moment in which a new file begins to exist. False if it does already."""
         key = self._attr_key(change.record.file_id)
-        try:
-            with reaching(AlreadyExistsError):
-                obstore.put(self._store, key, sidecar.seal(change.record_json), mode="create")
-        except AlreadyExistsError:
+        if not self._requests.create(key, sidecar.seal(change.record_json)):
             return False
         self._used.add(change.record.size)
         self._remove_former(change)
         return True
 
     def _put_attr(self, change: Placeable) -> None:
-        self._put(self._attr_key(change.record.file_id), sidecar.seal(change.record_json))
+        self._requests.put(self._attr_key(change.record.file_id), sidecar.seal(change.record_json))
 
     def _remove_former(self, change: Placeable) -> None:
         former = change.present_name
         if former is not None and former != _name(self._content_key(change.record)):
-            self._remove(self._key(change.record.file_id, former))
+            self._requests.remove(self._key(change.record.file_id, former))
 
     def _remove_content(self, change: Placeable) -> None:
-        self._remove(self._content_key(change.record))
+        self._requests.remove(self._content_key(change.record))
         self._remove_former(change)
         self._used.add(-change.record.size)
 
@@ -406,36 +349,7 @@ class ObjectBackend:
         return record is not None and _name(self._content_key(record)) == name
 
     def _sizes(self) -> Iterator[int]:
-        return (size for _, size in self._listed(DATA_KEY))
-
-    def _listed(self, folder: str, offset: str | None = None) -> Iterator[tuple[str, int]]:
-        """Keys and sizes, in order, behind `offset`."""
-        with reaching():
-            for batch in obstore.list(self._store, folder, offset=offset, chunk_size=1000):
-                for entry in batch:
-                    yield entry["path"], entry["size"]
-
-    def _get(self, key: str) -> bytes:
-        with reaching():
-            return bytes(obstore.get(self._store, key).bytes())
-
-    def _put(self, key: str, data: bytes) -> None:
-        with reaching():
-            obstore.put(self._store, key, data, use_multipart=False)
-
-    def _size(self, key: str) -> int | None:
-        try:
-            with reaching():
-                return obstore.head(self._store, key)["size"]
-        except FileNotFoundError:
-            return None
-
-    def _remove(self, key: str) -> None:
-        try:
-            with reaching():
-                obstore.delete(self._store, key)
-        except FileNotFoundError:
-            pass
+        return (size for _, size in self._requests.listed(DATA_KEY))
 
     def _attr_key(self, file_id: FileId) -> str:
         return self._layout.attr(file_id)[1:]
@@ -447,47 +361,5 @@ class ObjectBackend:
         return f"{self._layout.directory(file_id)}/{name}"[1:]
 
 
-class _Used:
-    """Bytes in the store: counted once in the background, then kept up to date."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._is_counted = False
-        self.bytes = 0
-
-    def add(self, size: int) -> None:
-        with self._lock:
-            self.bytes += size
-
-    def count(self, sizes: Callable[[], Iterator[int]]) -> None:
-        if not self._is_counted:
-            self._is_counted = True
-            counting = threading.Thread(target=self._count, args=(sizes,), daemon=True)
-            counting.start()
-
-    def _count(self, sizes: Callable[[], Iterator[int]]) -> None:
-        try:
-            self.add(sum(sizes()))
-        except StoreAway as away:
-            self._is_counted = False
-            get_logger().warning("the files in the store were not counted", cause=str(away))
-
-
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _at_once(
-    pool: ThreadPoolExecutor,
-    count: int,
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
-) -> Iterator[Result]:
-    """Results in order; never more than `count` are begun ahead of the reader."""
-    begun = deque(maxlen=count)  # type: ignore[var-annotated]
-    for item in items:
-        if len(begun) == count:
-            yield begun.popleft().result()
-        begun.append(pool.submit(work, item))
-    while begun:
-        yield begun.popleft().result()
