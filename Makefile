@@ -40,7 +40,10 @@ test-tamper: $(VENV)/.dev  ## every manipulation of the audit log, not one in ni
 test-identity: $(VENV)/.dev  ## revocation with every combination of outages
 	@ARTSTORE_FULL_MATRIX=1 $(BIN)/pytest -rs tests/security/identity $(ARGS)
 
-test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
+test-tls: $(VENV)/.dev  ## what testssl.sh finds at the edge and at a module
+	@$(BIN)/pytest -m slow tests/security/certificates $(ARGS)
+
+test-tls test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
 	@$(BIN)/pytest -rs -m slow tests/monitoring $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint, types, import rules

@@ -5,7 +5,7 @@ the same names give the same files. `pki.stranger(...)` is signed by somebody el
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from artstore.core.tls import PeerIdentity, TlsFiles
 from artstore.local import authority_replacement
 from artstore.local.certificate_inspection import files_in
 from artstore.local.certificate_store import CertificateStore, Order
-from artstore.local.pki import Names, issue
+from artstore.local.pki import Authority, Names, issue
 
 
 class Pki:
@@ -32,6 +32,14 @@ class Pki:
     @property
     def ca_file(self) -> Path:
         return self._store.authority_file
+
+    @property
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    @property
+    def authority(self) -> Authority:
+        return self._store.authority(self.now)
 
     @property
     def other_ca_file(self) -> Path:
