@@ -235,6 +235,17 @@ JOBS = Dashboard(
             thresholds=((None, "green"), (1, "orange")),
         ),
         Panel(
+            "Regular work",
+            "Time since the last success, by kind. The alert JobOverdue knows how long it may be.",
+            "s",
+            (
+                Query(
+                    "time() - max by (kind) (artstore_jobs_last_success_timestamp_seconds)",
+                    "{{kind}}",
+                ),
+            ),
+        ),
+        Panel(
             "Room",
             "The state each element's room is in.",
             "short",
@@ -314,6 +325,23 @@ IDENTITY = Dashboard(
             (Query("artstore_redis_up", "{{instance}}"),),
             kind="stat",
             thresholds=((None, "red"), (1, "green")),
+        ),
+        Panel(
+            "Certificates",
+            "Time until the first of a kind ends. Leaves are renewed at two thirds of their life.",
+            "s",
+            (
+                Query(
+                    "min by (kind) (artstore_certificate_expiry_timestamp_seconds) - time()",
+                    "{{kind}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Signing key",
+            "Time until another key should sign tokens.",
+            "s",
+            (Query("max(artstore_signing_key_due_timestamp_seconds) - time()", "due"),),
         ),
         Panel(
             "Checkpoint",

@@ -77,6 +77,28 @@ def test_the_files_are_valid() -> None:
     promtool("check", "rules", *map(str, RULE_FILES))
 
 
+@pytest.mark.parametrize("name", ["prometheus.yml", "discovery/dns.yml"])
+def test_the_configurations_are_valid(name: str, tmp_path: Path) -> None:
+    # Not that of Kubernetes: Debian's promtool is built without it.
+    copy = shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
+    # A deployment mounts its own; promtool only looks whether they are there.
+    for folder in (copy, copy / "discovery"):
+        (folder / "tls").mkdir()
+        for file in ("ca.pem", "monitoring.pem", "monitoring.key"):
+            (folder / "tls" / file).touch()
+
+    promtool("check", "config", "--syntax-only", str(copy / name))
+
+
+@pytest.mark.parametrize("name", ["dns.yml", "kubernetes.yml"])
+def test_discovery_covers_the_same_jobs_in_the_same_way(name: str) -> None:
+    deployed = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    found = yaml.safe_load((PROMETHEUS / "discovery" / name).read_text())["scrape_configs"]
+
+    modules = {job["job_name"]: job["tls_config"] for job in deployed if "tls_config" in job}
+    assert {job["job_name"]: job["tls_config"] for job in found} == modules
+
+
 def assert_firing(
     name: str, case: Case, series: Series, expected: dict[int, int], folder: Path
 ) -> None:
