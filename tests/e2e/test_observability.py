@@ -1,6 +1,7 @@
 """One trace through every hop, the promised metrics on every module, and closed doors."""
 
 import json
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -16,6 +17,8 @@ from artstore.core.tracing import new_trace
 
 pytestmark = pytest.mark.stack
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"}
+SERIES_MAX = 5000
 MODULES = ["admin-1", "edit-1", "rw-1", "ingester-1", "query-1"]
 
 
@@ -69,6 +72,42 @@ def test_metrics_have_the_promised_names_and_labels(
     )
     assert any(line.startswith(bucket) for line in lines)
     assert any(line.startswith("artstore_build_info{") for line in lines)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_that_a_caller_sends_becomes_a_label(
+    stack: RunningStack, operator: httpx2.Client, name: str
+) -> None:
+    marker = "01890000-0000-7000-8000-0000deadbeef"
+    for path in (
+        f"/api/v1/files/{marker}",
+        f"/{marker}",
+        f"/api/v1/files/{marker}/content",
+        "/%00",
+    ):
+        for method in ("GET", "DELETE", "BREW", marker.replace("-", "").upper()):
+            operator.request(method, url(stack, name, path))
+    lines = operator.get(url(stack, name, "/metrics")).raise_for_status().text.splitlines()
+
+    labels = {
+        (found[1], found[2]) for line in lines for found in re.finditer(r'(\w+)="([^"]*)"', line)
+    }
+    assert not [value for _, value in labels if "deadbeef" in value.lower()]
+    assert {value for label, value in labels if label == "method"} <= METHODS
+    assert not [value for _, value in labels if re.search("[0-9a-f]{16}", value)]
+    assert len(lines) < SERIES_MAX
+
+
+def test_histograms_point_at_traces(
+    stack: RunningStack, operator: httpx2.Client, http: httpx2.Client
+) -> None:
+    trace = new_trace(sampled=True)
+    http.get("/api/v1/files", headers={"traceparent": trace.traceparent})
+    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+
+    text = operator.get(url(stack, "query-1", "/metrics"), headers=accept).text
+    assert f'# {{trace_id="{trace.trace_id}"}}' in text
+    assert "# {" not in operator.get(url(stack, "query-1", "/metrics")).text
 
 
 def events(stack: RunningStack, name: str) -> list[dict[str, Any]]:

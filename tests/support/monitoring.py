@@ -5,7 +5,7 @@
 
 import json
 import os
-import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +24,7 @@ from tests.support.stack import RunningStack
 
 from artstore.local.monitor import PROMETHEUS_PATH
 from artstore.local.ports import MonitorPorts
+from artstore.local.supervisor import read_status
 
 PROGRAMS = ("prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
 needs_prometheus = pytest.mark.skipif(
@@ -37,7 +38,8 @@ Alert = dict[str, Any]
 @dataclass(frozen=True)
 class Monitoring:
     url: str
-    alerts: "queue.Queue[Alert]"
+    alerts: list[Alert]
+    """All that have arrived so far."""
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         answer = httpx2.post(f"{self.url}/api/v1/query", data={"query": expression}, timeout=30)
@@ -49,23 +51,30 @@ class Monitoring:
         return any(sample["value"][1] != "NaN" for sample in self.query(expression))
 
     def wait_for(self, name: str, limit_s: float) -> Alert:
-        ends_at_s = time.monotonic() + limit_s
-        while True:
-            alert = self.alerts.get(timeout=max(0.1, ends_at_s - time.monotonic()))
-            if alert["labels"]["alertname"] == name and alert["status"] == "firing":
-                return alert
+        found: list[Alert] = []
+
+        def has_arrived() -> bool:
+            found[:] = [
+                alert
+                for alert in list(self.alerts)
+                if alert["labels"]["alertname"] == name and alert["status"] == "firing"
+            ]
+            return bool(found)
+
+        eventually(has_arrived, f"alert {name}", limit_s)
+        return found[0]
 
 
 @contextmanager
-def receiver() -> Iterator[tuple[str, "queue.Queue[Alert]"]]:
+def receiver() -> Iterator[tuple[str, list[Alert]]]:
     """Whoever is told of alerts."""
-    received: queue.Queue[Alert] = queue.Queue()
+    received: list[Alert] = []
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             for alert in body["alerts"]:
-                received.put(alert | {"path": self.path})
+                received.append(alert | {"path": self.path})
             self.send_response(200)
             self.end_headers()
 
@@ -103,6 +112,22 @@ def watching(stack: RunningStack) -> Iterator[Monitoring]:
 def monitoring(stack: RunningStack) -> Iterator[Monitoring]:
     with watching(stack) as monitoring:
         yield monitoring
+
+
+def hasten(stack: RunningStack, times: int) -> None:
+    """Prometheus reads the alerts anew, each with a shorter `for`; thresholds stay."""
+    folder = stack.home / "config" / "monitoring"
+    alerts = (folder / "alerts.yml").read_text("utf-8")
+    seconds = {"m": 60, "h": 3600, "d": 86400}
+
+    def shorter(found: "re.Match[str]") -> str:
+        return f"for: {int(found[1]) * seconds[found[2]] // times}s"
+
+    (folder / "alerts.yml").write_text(re.sub(r"for: (\d+)([mhd])", shorter, alerts), "utf-8")
+    programs = read_status(stack.home / "run" / "monitor.json")
+    pid = next(each.pid for each in programs if each.name == "prometheus")
+    assert pid is not None
+    os.kill(pid, signal.SIGHUP)
 
 
 def eventually(
