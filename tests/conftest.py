@@ -13,6 +13,7 @@ _SUPPORT = Path(__file__).parent / "support"
 pytest_plugins = [
     f"tests.support.{name}"
     for name in (
+        "clamd",
         "pki",
         "openbao",
         "postgres",

@@ -157,6 +157,13 @@ CASES: dict[str, Case] = {
     "ScrubOverdue": _one(
         "artstore_scrub_last_completed_timestamp_seconds", "-2592060x120", "-2580000x120"
     ),
+    "AntivirusAway": Case(
+        {"artstore_antivirus_up": "0x60", "artstore_antivirus_set_up": "1x60"},
+        {"artstore_antivirus_up": "0x60", "artstore_antivirus_set_up": "0x60"},
+    ),
+    "InfectedFileStored": _one(
+        'artstore_rescanned_files_total{verdict="infected"}', "0 1x59", "3x60", 1
+    ),
     "CopiesBelowTarget": _one("artstore_copies_below_target", "1x480", "0x480"),
     "ElementNearlyFull": _one('artstore_element_capacity_state{state="critical"}', "1x60", "0x60"),
     "JobsFailing": Case(

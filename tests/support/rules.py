@@ -10,6 +10,7 @@ from artstore.ingester.services.inspection import Inspector
 from artstore.ingester.services.intake import Intake, Writer
 from artstore.ingester.services.placement import Placement
 from artstore.ingester.services.rules import CachedRules
+from artstore.ingester.services.scanning import Scanning
 
 
 @dataclass
@@ -27,4 +28,5 @@ async def admitting_intake(placement: Placement, writer: Writer) -> Intake:
     """With the rules of everybody."""
     rules = CachedRules(RulesGiven(), SystemClock(), refresh_s=60)
     await rules.refresh()
-    return Intake(placement, writer, SystemClock(), rules=rules, inspector=Inspector(Detector()))
+    inspector = Inspector(Detector(), Scanning(None, SystemClock()))
+    return Intake(placement, writer, SystemClock(), rules=rules, inspector=inspector)

@@ -17,6 +17,7 @@ from artstore.admin.jobs.audit_log import AuditLogWriter
 from artstore.admin.jobs.copying import CopyJobs
 from artstore.admin.jobs.followers import Followers
 from artstore.admin.jobs.key_rotation import rotate_keys
+from artstore.admin.jobs.scanning import ScanJobs
 from artstore.admin.jobs.usage import count_usage
 from artstore.admin.jobs.worker import JobWorker
 from artstore.admin.model import StorageElement
@@ -77,6 +78,7 @@ from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.admin.services.identity.throttle import Throttle
 from artstore.admin.services.identity.token_states import TokenStates
 from artstore.admin.services.identity.tokens import TokenIssuer
+from artstore.admin.services.rescanning import RESCAN, Rescanning
 from artstore.admin.settings import AdminSettings
 from artstore.core.audit.stamps import InvalidStamp, read_authorities
 from artstore.core.clock import Clock, SystemClock
@@ -132,6 +134,7 @@ def create_app(settings: AdminSettings, secrets: Secrets) -> FastAPI:
             await parts.rotation.prepare()
             await parts.revocations.spread()
             audit_writer = _audit_writer(parts, seal_of(secrets))
+            scanning = _scan_jobs(parts)
             app.state.resources = parts
             app.state.tokens = parts.verifier
             async with (
@@ -145,7 +148,8 @@ def create_app(settings: AdminSettings, secrets: Secrets) -> FastAPI:
                 _running(audit_writer.run()),
                 _running(parts.receipts.run()),
                 _running(_audit_backlog(parts).run()),
-                _running(_job_worker(parts, copying := _copy_jobs(parts)).run()),
+                _running(_job_worker(parts, copying := _copy_jobs(parts), scanning).run()),
+                _running(scanning.begin()),
                 _running(copying.watch()),
                 _running(count_usage(parts.database)),
             ):
@@ -370,13 +374,17 @@ def _copy_jobs(parts: Resources) -> CopyJobs:
     )
 
 
-def _job_worker(parts: Resources, copying: CopyJobs) -> JobWorker:
+def _scan_jobs(parts: Resources) -> ScanJobs:
+    return ScanJobs(parts.database, Rescanning(parts.database, parts.element_control))
+
+
+def _job_worker(parts: Resources, copying: CopyJobs, scanning: ScanJobs) -> JobWorker:
     settings = parts.settings
     login = parts.secrets.login_source(DATABASE_PASSWORD)
     return JobWorker(
         parts.database,
         lambda: connect(settings.database_address, login),
-        copying.handlers(),
+        {**copying.handlers(), RESCAN: scanning.rescan},
         name=settings.instance,
         lease_s=settings.job_lease_s,
     )

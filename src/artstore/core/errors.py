@@ -107,6 +107,34 @@ class TypeMismatch(ArtStoreError):
     title = "The content is not of the declared type"
 
 
+class FileInfected(ArtStoreError):
+    """Carries `finding`, the name that the scanner gives it."""
+
+    code = "file_infected"
+    title = "The content is infected"
+
+
+class ScannerUnavailable(ArtStoreError):
+    """The collection takes only what was scanned, and that cannot be done now."""
+
+    code = "scanner_unavailable"
+    title = "The virus scanner is not available"
+
+
+class NotScannable(ArtStoreError):
+    """The collection takes only what was scanned, and this cannot be. Carries `reason`."""
+
+    code = "not_scannable"
+    title = "The content cannot be scanned for viruses"
+
+
+class FileQuarantined(ArtStoreError):
+    """It is stored, and not handed out: infected, or not scanned yet. Carries `reason`."""
+
+    code = "file_quarantined"
+    title = "The file is in quarantine"
+
+
 class RangeNotSatisfiable(ArtStoreError):
     """Carries `size_bytes`, so that the answer can name the real length."""
 

@@ -124,6 +124,32 @@ TYPE_MISMATCHES = Counter(
     registry=REGISTRY,
 )
 
+SCANS = Counter(
+    "artstore_scans",
+    "Scans for viruses by verdict: clean, infected, unscanned, and why something was not scanned.",
+    ["verdict", "reason"],
+    registry=REGISTRY,
+)
+SCAN_DURATION = Histogram(
+    "artstore_scan_duration_seconds",
+    "Time from the last byte of a content to the verdict of the scanner.",
+    buckets=[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 45],
+    registry=REGISTRY,
+)
+ANTIVIRUS_UP = Gauge(
+    "artstore_antivirus_up",
+    "1 while the virus scanner answers, 0 while it does not; also 0 where none is set up.",
+    registry=REGISTRY,
+)
+ANTIVIRUS_SET_UP = Gauge(
+    "artstore_antivirus_set_up", "1 where a virus scanner is set up.", registry=REGISTRY
+)
+ANTIVIRUS_SIGNATURE_AGE = Gauge(
+    "artstore_antivirus_signature_age_seconds",
+    "Age of the virus scanner's signatures; 0 where it does not tell.",
+    registry=REGISTRY,
+)
+
 # --- query ----------------------------------------------------------------------------
 
 SEARCH_DURATION = Histogram(
@@ -286,6 +312,13 @@ COPIES_MADE = Counter(
     "artstore_copies_made",
     "Orders to elements to take over a file, by purpose and outcome: done, refused.",
     ["purpose", "outcome"],
+    registry=REGISTRY,
+)
+
+RESCANNED = Counter(
+    "artstore_rescanned_files",
+    "Stored files that were scanned again for viruses, by verdict; failed: it could not be done.",
+    ["verdict"],
     registry=REGISTRY,
 )
 

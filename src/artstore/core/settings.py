@@ -121,6 +121,17 @@ class DatabaseSettings(ModuleSettings):
         yield from postgres_faults(self.database_url)
 
 
+class ScannerSettings(ModuleSettings):
+    """For modules that have content scanned for viruses."""
+
+    antivirus_address: str | None = Field(
+        default=None, pattern=r"^(unix:///.+|tcp://[^/:\s]+:[0-9]{1,5})$"
+    )
+    """Of clamd. Without one nothing is scanned, and files that must be are refused or marked."""
+    antivirus_bytes_max: int = Field(default=100 << 20, ge=1 << 10, le=(1 << 31) - 1)
+    """Larger files are not scanned. At most clamd's `StreamMaxLength` and `MaxFileSize`."""
+
+
 class ValkeyReaderSettings(ModuleSettings):
     """For modules that may hear of revocations from Valkey too, and so outlive the admin module.
     URL and name, or neither."""

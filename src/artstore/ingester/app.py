@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import FastAPI
 
+from artstore.core.antivirus import scanner_of
 from artstore.core.clock import SystemClock
 from artstore.core.errors import Unavailable
 from artstore.core.http import Transport
@@ -31,6 +33,7 @@ from artstore.ingester.services.open_uploads import OpenUploadCalls
 from artstore.ingester.services.placement import Placement
 from artstore.ingester.services.resumable import Resumable
 from artstore.ingester.services.rules import CachedRules
+from artstore.ingester.services.scanning import Scanning
 from artstore.ingester.settings import IngesterSettings
 
 
@@ -52,7 +55,8 @@ def create_app(settings: IngesterSettings, secrets: Secrets) -> FastAPI:
         app.state.tokens = TokenVerifier(elements.signing_keys, settings.issuer, clock, revocations)
         app.state.rules = rules = CachedRules(elements, clock, settings.registry_refresh_s)
         detector = Detector()
-        inspector = Inspector(detector)
+        scanner = scanner_of(settings, clock)
+        inspector = Inspector(detector, Scanning(scanner, clock))
         placement = Placement(directory)
         intake = Intake(placement, Batching(elements), clock, rules=rules, inspector=inspector)
         resumable = Resumable(
@@ -60,16 +64,19 @@ def create_app(settings: IngesterSettings, secrets: Secrets) -> FastAPI:
             directory,
             OpenUploadCalls(transport, settings.element_timeout_s),
             clock,
-            settings.upload_lifetime_s,
+            lifetime_s=settings.upload_lifetime_s,
+            rules=rules,
+            inspector=inspector,
         )
         register = register_with(transport, settings.admin_url)
         app.state.receipts = receipts = ReceiptIssuer(register, settings.issuer, clock)
         app.state.ingester = Ingester(settings, clock, intake, resumable, rules, receipts)
         events = EventMaker(clock, f"ingester/{settings.instance}")
         deliver = deliver_to(transport, settings.admin_url)
+        watching = [scanner.watch()] if scanner is not None else []
         background = [
             asyncio.create_task(work)
-            for work in (directory.follow(), rules.follow(), receipts.run())
+            for work in (directory.follow(), rules.follow(), receipts.run(), *watching)
         ]
         try:
             async with (
@@ -88,22 +95,13 @@ def create_app(settings: IngesterSettings, secrets: Secrets) -> FastAPI:
         await app.state.tokens.ready()
 
     async def storage_elements() -> None:
-        directory: CachedDirectory | None = getattr(app.state, "directory", None)
-        if directory is None:
-            raise Unavailable
-        await directory.check()
+        await _part(app, "directory").check()
 
     async def admission_rules() -> None:
-        rules: CachedRules | None = getattr(app.state, "rules", None)
-        if rules is None:
-            raise Unavailable
-        await rules.check()
+        await _part(app, "rules").check()
 
     async def receipt_key() -> None:
-        receipts: ReceiptIssuer | None = getattr(app.state, "receipts", None)
-        if receipts is None:
-            raise Unavailable
-        await receipts.ready()
+        await _part(app, "receipts").ready()
 
     app = create_application(
         settings,
@@ -120,3 +118,11 @@ def create_app(settings: IngesterSettings, secrets: Secrets) -> FastAPI:
     )
     app.add_middleware(LingeringRefusal)
     return app
+
+
+def _part(app: FastAPI, name: str) -> Any:
+    """What `lifespan` made. Raises `Unavailable` before."""
+    part = getattr(app.state, name, None)
+    if part is None:
+        raise Unavailable
+    return part

@@ -21,6 +21,12 @@ class Ingester:
     rules: CachedRules
     receipts: ReceiptIssuer
 
+    def bytes_max(self, collection: str) -> int:
+        """Of one file there. Raises `Unavailable`: the rules are not known yet."""
+        of_collection = self.rules.of(collection).size_bytes_max
+        of_all = self.settings.upload_bytes_max
+        return of_all if of_collection is None else min(of_all, of_collection)
+
     @property
     def service(self) -> str:
         """As the audit names it."""

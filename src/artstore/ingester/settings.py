@@ -3,10 +3,10 @@
 from pydantic import Field
 
 from artstore.core.model.file import FILE_BYTES_MAX
-from artstore.core.settings import ValkeyReaderSettings
+from artstore.core.settings import ScannerSettings, ValkeyReaderSettings
 
 
-class IngesterSettings(ValkeyReaderSettings):
+class IngesterSettings(ValkeyReaderSettings, ScannerSettings):
     port: int = Field(default=8020, ge=0, le=65535)
     admin_url: str
     """Where the registry of elements and the signing keys come from."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
+from artstore.core.antivirus import scanner_of
 from artstore.core.clock import Clock, SystemClock
 from artstore.core.http import Transport
 from artstore.core.recording.deeds import EventMaker
@@ -27,6 +28,7 @@ from artstore.storage.routes import (
     element,
     files,
     open_uploads,
+    scanning,
     scrub,
 )
 from artstore.storage.services.batch import BatchIntake
@@ -37,6 +39,7 @@ from artstore.storage.services.gate import Gate
 from artstore.storage.services.intake import Intake
 from artstore.storage.services.open_uploads import OpenUploads
 from artstore.storage.services.records import Records
+from artstore.storage.services.scanning import Scans
 from artstore.storage.services.threads import Threads
 from artstore.storage.settings import StorageSettings
 
@@ -101,6 +104,8 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         app.state.downloads = Downloads(engine, reading)
         app.state.records = Records(engine, reading, writing)
         clock, gate = SystemClock(), Gate(engine)
+        scanner = scanner_of(settings, clock)
+        app.state.scans = Scans(engine, app.state.downloads, writing, scanner)
         intake = Intake(engine, writing, gate, clock, settings.inline_bytes_max)
         app.state.intake = intake
         app.state.batch_intake = BatchIntake(engine, intake, writing, gate, clock)
@@ -143,6 +148,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
             copies.router,
             element.router,
             scrub.router,
+            scanning.router,
         ],
         lifespan=lifespan,
         hot_routes=content.hot_routes,

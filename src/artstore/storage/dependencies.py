@@ -13,6 +13,7 @@ from artstore.storage.services.feed import ChangeFeed
 from artstore.storage.services.intake import Intake
 from artstore.storage.services.open_uploads import OpenUploads
 from artstore.storage.services.records import Records
+from artstore.storage.services.scanning import Scans
 
 
 def intake_of(request: Request) -> Intake:
@@ -39,6 +40,10 @@ def _copies(request: Request) -> Copies:
     return cast(Copies, request.app.state.copies)
 
 
+def _scans(request: Request) -> Scans:
+    return cast(Scans, request.app.state.scans)
+
+
 def _feed(request: Request) -> ChangeFeed:
     return cast(ChangeFeed, request.app.state.feed)
 
@@ -49,5 +54,6 @@ def _engine(request: Request) -> Engine:
 
 RecordsDep = Annotated[Records, Depends(_records)]
 CopiesDep = Annotated[Copies, Depends(_copies)]
+ScansDep = Annotated[Scans, Depends(_scans)]
 FeedDep = Annotated[ChangeFeed, Depends(_feed)]
 EngineDep = Annotated[Engine, Depends(_engine)]

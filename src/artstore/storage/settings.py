@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from artstore.core.model.element import StorageMode
 from artstore.core.model.ids import ElementId
 from artstore.core.model.scrub import RATE_BYTES_MAX, RATE_BYTES_MIN
-from artstore.core.settings import ModuleSettings
+from artstore.core.settings import ScannerSettings
 
 
-class StorageSettings(ModuleSettings):
+class StorageSettings(ScannerSettings):
     element_id: ElementId
     root: Path
     """Directory of the element, on a local volume: data, log and unfinished uploads."""

@@ -59,8 +59,9 @@ class Shelf:
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     stops: dict[str, contextlib.ExitStack] = field(default_factory=dict)
 
-    def start(self, element_id: str, mode: str = "edit") -> Element:
+    def start(self, element_id: str, mode: str = "edit", **more: object) -> Element:
         settings = {
+            **more,
             "ELEMENT_ID": element_id,
             "ROOT": self.root / element_id,
             "MODE": mode,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from base64 import b64encode
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import aiohttp
@@ -14,6 +15,7 @@ from tests.integration.query.conftest import World, eventually
 from tests.support.fake_shelf import Fault
 
 from artstore.core.http import abandon
+from artstore.core.model.file import Scan
 
 LARGE = os.urandom(3 << 20)
 
@@ -297,3 +299,19 @@ async def test_many_at_once(world: World) -> None:
     answers = await asyncio.gather(*(world.get(content_path(record.file_id)) for _ in range(20)))
 
     assert all(body == LARGE for _, body, _ in answers)
+
+
+async def test_a_file_in_quarantine_is_handed_out_to_nobody(world: World) -> None:
+    found = Scan(
+        engine="ClamAV", verdict="infected", at=datetime.now(UTC), reason="X", quarantined=True
+    )
+    record = world.store(b"bad", scan=found)
+    marked = world.store(b"marked", scan=found.model_copy(update={"quarantined": False}))
+
+    for method in ("GET", "HEAD"):
+        async with world.request(method, content_path(record.file_id)) as response:
+            assert response.status == 403
+    status, body, _ = await world.get(content_path(record.file_id), {"Range": "bytes=0-0"})
+    assert (status, json.loads(body)["code"]) == (403, "file_quarantined")
+    assert (await world.get(f"/api/v1/files/{record.file_id}"))[0] == 200
+    assert (await world.get(content_path(marked.file_id)))[:2] == (200, b"marked")

@@ -7,9 +7,9 @@ from os import urandom
 
 import pytest
 
-from artstore.ingester.services.archives import TAIL_BYTES, read_directory
+from artstore.core.archives import HEAD_BYTES, TAIL_BYTES, read_directory
 from artstore.ingester.services.detection import Detector
-from artstore.ingester.services.signatures import HEAD_BYTES, PDF, TEXT, ZIP, Found, recognise
+from artstore.ingester.services.signatures import PDF, TEXT, ZIP, Found, recognise
 from artstore.ingester.services.types import is_allowed, settle
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"

@@ -15,12 +15,16 @@ from artstore.admin.services.catalogue.element_client import (
 )
 from artstore.core.http import Transport
 from artstore.core.model.element import ElementInfo
-from artstore.core.model.file import Sha256
+from artstore.core.model.file import FileRecord, Sha256
 from artstore.core.model.ids import FileId
+from artstore.core.model.scan import ScannerState, ScanOrder
 from artstore.core.model.scrub import ScrubRequest, ScrubStatus
 
 COPY_SILENCE_MAX_S: Final = 60.0
 """An element that takes files over gives a sign of life every 10 s."""
+
+SCANNER_TIMEOUT_S: Final = 5.0
+SCAN_TIMEOUT_S: Final = 900.0
 
 
 class CopyLine(BaseModel):
@@ -53,6 +57,23 @@ class ElementControl:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    async def scanner(self, url: str) -> ScannerState:
+        return await ask(
+            self._transport,
+            "GET",
+            f"{url}/api/v1/scanner",
+            ScannerState,
+            timeout_s=SCANNER_TIMEOUT_S,
+        )
+
+    async def scan(self, url: str, file_id: FileId, order: ScanOrder) -> FileRecord:
+        """The element reads all of the file: that takes its time."""
+        body = order.model_dump_json().encode()
+        path = f"{url}/api/v1/files/{file_id}/scan"
+        return await ask(
+            self._transport, "POST", path, FileRecord, body=body, timeout_s=SCAN_TIMEOUT_S
+        )
 
     async def set_mode(self, url: str, order: ModeOrder) -> ElementInfo:
         """The element has it on its disk when this returns."""

@@ -137,7 +137,7 @@ class Hold(Model):
     at: datetime
 
 
-PASSING_REASONS: Final = frozenset({"scanner_away", "scanner_slow", "scanner_failed"})
+PASSING_REASONS: Final = frozenset({"no_scanner", "scanner_away", "scanner_slow", "scanner_failed"})
 """Why a file was not scanned that may be scanned later."""
 
 

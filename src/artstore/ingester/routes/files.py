@@ -84,7 +84,7 @@ def _read_raw(
         expected_sha256=declared_sha256(_digest_headers(request.headers.items())),
         origin=origin_of(request, caller, ingester.service),
     )
-    limit_bytes = _bytes_max(ingester, draft)
+    limit_bytes = ingester.bytes_max(draft.collection)
     if size is not None and size > limit_bytes:
         raise too_large(limit_bytes)
     return _Upload(draft, _body(request, ingester, limit_bytes), size or 0)
@@ -113,14 +113,8 @@ async def _read_form(
         expected_sha256=declared_sha256(_digest_headers(head.headers)),
         origin=origin_of(request, caller, ingester.service),
     )
-    content = _limited(reader.content(), _bytes_max(ingester, draft))
+    content = _limited(reader.content(), ingester.bytes_max(draft.collection))
     return _Upload(draft, content, size_bytes or 0)
-
-
-def _bytes_max(ingester: Ingester, draft: FileDraft) -> int:
-    of_collection = ingester.rules.of(draft.collection).size_bytes_max
-    of_all = ingester.settings.upload_bytes_max
-    return of_all if of_collection is None else min(of_all, of_collection)
 
 
 def _with_name_of(head: PartHead, fields: Fields) -> Fields:

@@ -84,6 +84,9 @@ async def create(request: Request) -> Response:
             expected_sha256=metadata.expected_sha256,
             origin=origin_of(request, caller, ingester.service),
         )
+        limit_bytes = ingester.bytes_max(draft.collection)
+        if size > limit_bytes:
+            raise too_large(limit_bytes)
         part = _part(request, ingester, 0) if _has_part(request) else None
         progress = await ingester.resumable.create(draft, size)
     if part is not None:

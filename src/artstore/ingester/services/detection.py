@@ -11,8 +11,9 @@ from typing import Final
 import pylibmagic  # noqa: F401  isort: skip
 import magic
 
+from artstore.core.archives import HEAD_BYTES
 from artstore.core.logging import get_logger
-from artstore.ingester.services.signatures import HEAD_BYTES, UNKNOWN, Found, recognise
+from artstore.ingester.services.signatures import UNKNOWN, Found, recognise
 from artstore.ingester.services.types import base_of
 
 THREADS: Final = 2

@@ -1,7 +1,7 @@
 """Calls to elements about uploads that come in parts."""
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -84,7 +84,7 @@ class OpenUploadCalls:
             "POST",
             element,
             f"{file_id}/complete",
-            data=completion.model_dump_json().encode(),
+            data=completion.model_dump_json(exclude_none=True).encode(),
             timeout_s=COMPLETION_TIMEOUT_S,
         ) as response:
             answer = await response.read()
@@ -92,6 +92,17 @@ class OpenUploadCalls:
             return FileRecord.from_json(answer)
         except ValidationError as error:
             raise InternalError from error
+
+    async def content(
+        self, element: ElementReport, file_id: FileId, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """What came, from byte `start` to before `stop`."""
+        params = {"start": str(start)}
+        if stop is not None:
+            params["stop"] = str(stop)
+        async with self._request("GET", element, f"{file_id}/content", params=params) as response:
+            async for chunk in response.content.iter_any():
+                yield chunk
 
     async def remove(self, element: ElementReport, file_id: FileId) -> None:
         async with self._request("DELETE", element, file_id):
@@ -105,6 +116,7 @@ class OpenUploadCalls:
         path: str,
         *,
         data: bytes | None = None,
+        params: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         async with self._transport.request(
@@ -112,6 +124,7 @@ class OpenUploadCalls:
             _url(element, path),
             peer="storage",
             data=None if data is None else io.BytesIO(data),
+            params=params,
             timeout_s=timeout_s or self._timeout_s,
         ) as response:
             yield response

@@ -13,8 +13,18 @@ from typing import Final, NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect
 
+from artstore.core.archives import HEAD_BYTES, TAIL_BYTES
 from artstore.core.clock import Clock
-from artstore.core.errors import ArtStoreError, BodyStalled, Unavailable, UnknownUpload
+from artstore.core.errors import (
+    ArtStoreError,
+    BodyStalled,
+    FileInfected,
+    NotScannable,
+    TypeMismatch,
+    TypeNotAllowed,
+    Unavailable,
+    UnknownUpload,
+)
 from artstore.core.logging import get_logger, note
 from artstore.core.model.account import Caller, Right
 from artstore.core.model.completion import Completion
@@ -22,6 +32,7 @@ from artstore.core.model.file import FileDraft
 from artstore.core.model.ids import ElementId, FileId, FileIdSource, is_file_id
 from artstore.core.model.open_upload import NewOpenUpload, OpenUploadState
 from artstore.ingester.services.flow import NotReached
+from artstore.ingester.services.inspection import Inspector
 from artstore.ingester.services.intake import PASS_ON, nobody_took_it
 from artstore.ingester.services.open_uploads import OpenUploadCalls, UploadPart
 from artstore.ingester.services.placement import (
@@ -30,7 +41,9 @@ from artstore.ingester.services.placement import (
     Placement,
     mode_for,
 )
+from artstore.ingester.services.rules import CachedRules
 
+FORBIDDEN: Final = (TypeMismatch, TypeNotAllowed, FileInfected, NotScannable)
 _UPLOAD_ID: Final = re.compile(r"(.{36})\.([a-z0-9][a-z0-9-]{0,62})")
 
 
@@ -67,9 +80,14 @@ class Resumable:
         directory: Directory,
         calls: OpenUploadCalls,
         clock: Clock,
+        *,
         lifetime_s: float,
+        rules: CachedRules,
+        inspector: Inspector,
     ) -> None:
         """Args: `lifetime_s`: how long an upload waits for its next part."""
+        self._rules = rules
+        self._inspector = inspector
         self._placement = placement
         self._directory = directory
         self._calls = calls
@@ -82,8 +100,13 @@ class Resumable:
         """Raises:
         NoRoom: No element has room for it.
         Unavailable: No element took it; trying again may help.
+        QuotaExceeded: The collection or the account is full.
         """
         draft = draft.model_copy(update={"size": size})
+        with self._rules.room_for(draft.collection, draft.uploaded_by.subject, size):
+            return await self._create(draft, size)
+
+    async def _create(self, draft: FileDraft, size: int) -> Progress:
         mode = mode_for(draft.retention)
         reasons: list[Exception] = []
         for element in self._placement.candidates(size, mode):
@@ -143,11 +166,38 @@ class Resumable:
 
         Raises:
             DigestMismatch: It is not what was announced. Nothing is kept.
-            ModeForbids, Unavailable: Try again.
+            TypeMismatch, TypeNotAllowed, FileInfected, NotScannable: A rule of its collection
+                forbids it. Nothing is kept.
+            ModeForbids, ScannerUnavailable, Unavailable: Try again.
         """
-        record = await self._calls.complete(progress.element, progress.name.file_id, Completion())
+        completion = await self._inspect(progress)
+        record = await self._calls.complete(progress.element, progress.name.file_id, completion)
+        draft = progress.state.draft
+        self._rules.note(draft.collection, draft.uploaded_by.subject, record.size)
         state = progress.state.model_copy(update={"record": record})
         return replace(progress, state=state)
+
+    async def _inspect(self, progress: Progress) -> Completion:
+        """What its bytes say, read back from the element: they came in parts, to anybody."""
+        draft, size = progress.state.draft, progress.state.size
+        rules = self._rules.of(draft.collection)
+        inspection = self._inspector.begin(draft, rules)
+        element, file_id = progress.element, progress.name.file_id
+        try:
+            if self._inspector.reads_all(rules):
+                async for chunk in self._calls.content(element, file_id):
+                    await inspection.feed(chunk)
+            else:
+                ends = (0, HEAD_BYTES), (max(HEAD_BYTES, size - TAIL_BYTES), size)
+                for start, stop in ends:
+                    async for chunk in self._calls.content(element, file_id, start, stop):
+                        inspection.glance_at(chunk)
+            return await inspection.complete()
+        except FORBIDDEN:
+            await self._calls.remove(element, file_id)
+            raise
+        finally:
+            inspection.close()
 
     async def remove(self, upload_id: str, caller: Caller) -> None:
         """Raises `UnknownUpload`, also of one that is a file already; `UploadBusy`."""

@@ -113,8 +113,7 @@ class CachedRules:
         Raises:
             QuotaExceeded: There is none.
         """
-        keys = ("collection", collection), ("account", subject)
-        limited = [self._limited[key] for key in keys if key in self._limited]
+        limited = self._limited_by(collection, subject)
         for each in limited:
             each.check(size_bytes)
         for each in limited:
@@ -125,8 +124,17 @@ class CachedRules:
         finally:
             for each in limited:
                 each.under_way.remove(size_bytes)
-                if room.taken_bytes is not None:
-                    each.admitted.append((self._clock.now().timestamp(), room.taken_bytes))
+            if room.taken_bytes is not None:
+                self.note(collection, subject, room.taken_bytes)
+
+    def note(self, collection: str, subject: str, size_bytes: int) -> None:
+        """A file came in."""
+        for each in self._limited_by(collection, subject):
+            each.admitted.append((self._clock.now().timestamp(), size_bytes))
+
+    def _limited_by(self, collection: str, subject: str) -> list[_Limited]:
+        keys = ("collection", collection), ("account", subject)
+        return [self._limited[key] for key in keys if key in self._limited]
 
     def _known(self) -> None:
         if self._rules is None:

@@ -6,9 +6,8 @@ What is not known here is left to libmagic, which takes a hundred times as long.
 import re
 from typing import Final, NamedTuple
 
-from artstore.ingester.services.archives import read_directory
+from artstore.core.archives import SHORT_TAIL_BYTES, ZIP_BEGINS, read_directory
 
-HEAD_BYTES: Final = 8192
 UNKNOWN: Final = "application/octet-stream"
 TEXT: Final = "text/plain"
 ZIP: Final = "application/zip"
@@ -88,8 +87,6 @@ _MARKUP: Final = re.compile(
 )
 _SVG: Final = re.compile(rb"<svg[\s>]", re.IGNORECASE)
 _HTML: Final = re.compile(rb"<(?:!doctype )?html[\s>]", re.IGNORECASE)
-_PDF_END_BYTES: Final = 1024
-"""Readers look for `%%EOF` so far from the end, so does this."""
 
 
 NOTHING: Final = Found(UNKNOWN, is_certain=False)
@@ -114,10 +111,10 @@ def recognise(head: bytes, tail: bytes) -> Found | None:
 
 
 def _structured(head: bytes, tail: bytes) -> Found | None:
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if head.startswith(ZIP_BEGINS):
         return _zip(head, tail)
     if head.startswith(b"%PDF-"):
-        return Found(PDF, is_sound=b"%%EOF" in tail[-_PDF_END_BYTES:])
+        return Found(PDF, is_sound=b"%%EOF" in tail[-SHORT_TAIL_BYTES:])
     if head.startswith(b"RIFF") and head[8:12] in _RIFF:
         return Found(_RIFF[head[8:12]])
     if head[4:8] == b"ftyp":

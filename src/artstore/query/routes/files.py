@@ -21,6 +21,7 @@ from artstore.query.routes.relay import ContentRelay
 from artstore.query.services.conditions import http_date, not_modified, wanted_range
 from artstore.query.services.disposition import attachment
 from artstore.query.services.downloads import download
+from artstore.query.services.files import check_quarantine
 
 # A copy may be kept, but must be asked about: the file may be deleted, the right withdrawn.
 CACHE_CONTROL: Final = "private, no-cache"
@@ -56,6 +57,7 @@ async def read_content(request: Request) -> Response:
     query = query_of(request)
     located = await query.files.locate(file_id, visible_to(request, caller))
     record = located.record
+    check_quarantine(record)
     headers = content_headers(record)
     if not_modified(request.headers, headers["ETag"], record.uploaded_at):
         return Response(status_code=304, headers=headers)

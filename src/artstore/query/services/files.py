@@ -3,7 +3,7 @@
 from collections.abc import Container
 from dataclasses import dataclass
 
-from artstore.core.errors import FileDeleted, ForeignFile, UnknownFile
+from artstore.core.errors import FileDeleted, FileQuarantined, ForeignFile, UnknownFile
 from artstore.core.model.collection import FileCopy
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import ElementId, FileId
@@ -22,6 +22,16 @@ class Located:
     @property
     def record(self) -> FileRecord:
         return FileRecord.from_json(self.raw)
+
+
+def check_quarantine(record: FileRecord) -> None:
+    """Raises `FileQuarantined`: its bytes are not handed out, to nobody."""
+    if record.scan is not None and record.scan.quarantined:
+        raise FileQuarantined(
+            "the file is in quarantine until a scan finds it clean",
+            verdict=record.scan.verdict,
+            reason=record.scan.reason,
+        )
 
 
 class Files:

@@ -16,7 +16,7 @@ from artstore.core.logging import get_logger
 from artstore.core.metrics import ELEMENT_MODE, ELEMENT_WRITABLE
 from artstore.core.model.element import ElementInfo, StorageMode
 from artstore.core.model.event import Cause, TraceId
-from artstore.core.model.file import Deletion, FileChange, FileRecord
+from artstore.core.model.file import Deletion, FileChange, FileRecord, Scan
 from artstore.core.model.ids import FileId
 from artstore.storage.engine import mode_rules, recovery, takeover
 from artstore.storage.engine.admission import Admission
@@ -259,18 +259,45 @@ class Engine:
         """Raises:
         UnknownFile, FileDeleted, RevisionConflict, ModeForbids, InvalidMetadata, Unavailable.
         """
-        self._writer.check()
         mode_rules.check_change(self._standing.mode)
-        with self._claims.held(file_id):
-            current = self._reading.record(file_id)
-            if current.deleted is not None:
-                raise FileDeleted("this file was deleted")
+
+        def changed(current: FileRecord) -> FileRecord:
             expected = change.expected_revision
             if expected is not None and expected != current.revision:
                 raise RevisionConflict(
                     f"the record has revision {current.revision}", revision=current.revision
                 )
-            record = _changed(current, change)
+            return _changed(current, change)
+
+        return self._revise(file_id, changed, trace)
+
+    def note_scan(self, file_id: FileId, scan: Scan, trace: TraceId | None) -> Stored:
+        """What a scan found, also where records do not change any more: an infected file must
+        not be handed out because it is old.
+
+        Raises:
+            UnknownFile, FileDeleted, InvalidMetadata, Unavailable.
+        """
+        return self._revise(
+            file_id,
+            lambda current: current.model_copy(
+                update={"scan": scan, "revision": current.revision + 1}
+            ),
+            trace,
+        )
+
+    def _revise(
+        self,
+        file_id: FileId,
+        revised: Callable[[FileRecord], FileRecord],
+        trace: TraceId | None,
+    ) -> Stored:
+        self._writer.check()
+        with self._claims.held(file_id):
+            current = self._reading.record(file_id)
+            if current.deleted is not None:
+                raise FileDeleted("this file was deleted")
+            record = revised(current)
             former = self._moved_from(current, record)
             return self._submission.write(
                 RecordType.UPDATED, record, Cause(trace), present_name=former

@@ -143,13 +143,14 @@ class OpenUploads:
             raise
         return Part(self, self._fs, upload, handle)
 
-    def read(self, file_id: FileId) -> Iterator[bytes]:
-        """The bytes that count, in blocks."""
-        end = self.find(file_id).offset
+    def read(self, file_id: FileId, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The bytes that count, in blocks, from byte `start` to before `stop`."""
+        offset = self.find(file_id).offset
+        end = offset if stop is None else min(stop, offset)
         handle = self._fs.open(self._layout.open_upload(file_id))
         try:
-            for start in range(0, end, READ_BYTES):
-                yield self._fs.read(handle, min(READ_BYTES, end - start), start)
+            for at in range(start, end, READ_BYTES):
+                yield self._fs.read(handle, min(READ_BYTES, end - at), at)
         finally:
             self._fs.close(handle)
 

@@ -42,6 +42,13 @@ class _PartQuery(BaseModel):
         return Checksum(self.checksum_algorithm, bytes.fromhex(self.checksum))
 
 
+class _Stretch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    start: int = Field(default=0, ge=0)
+    stop: int | None = Field(default=None, ge=0)
+
+
 async def create(request: Request) -> Response:
     file_id = _admitted(request)
     new = await _model(NewOpenUpload, request)
@@ -71,11 +78,13 @@ async def append(request: Request) -> Response:
 
 
 async def read_content(request: Request) -> Response:
-    """The bytes that came so far."""
+    """The bytes that came so far, or a stretch of them."""
     file_id = _admitted(request)
+    stretch = _checked(_Stretch, dict(request.query_params))
     uploads = open_uploads_of(request)
     await uploads.state(file_id)
-    return StreamingResponse(uploads.read(file_id), media_type="application/octet-stream")
+    body = uploads.read(file_id, stretch.start, stretch.stop)
+    return StreamingResponse(body, media_type="application/octet-stream")
 
 
 async def complete(request: Request) -> Response:

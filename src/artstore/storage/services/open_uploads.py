@@ -70,9 +70,12 @@ class OpenUploads:
             raise
         return _state_of(await self._threads.run(part.keep, expires_at))
 
-    async def read(self, file_id: FileId) -> AsyncIterator[bytes]:
-        """The bytes that came so far. Raises `UnknownUpload` with the first one."""
-        blocks = await self._threads.run(self._uploads.read, file_id)
+    async def read(
+        self, file_id: FileId, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes that came so far, from byte `start` to before `stop`. Raises `UnknownUpload`
+        with the first one."""
+        blocks = await self._threads.run(self._uploads.read, file_id, start, stop)
         try:
             while block := await self._threads.run(_next, blocks):
                 yield block

@@ -7,6 +7,10 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+HEAD_BYTES: Final = 8192
+ZIP_BEGINS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+SHORT_TAIL_BYTES: Final = 1024
+"""Of everything else: readers of PDF look for its end so far."""
 TAIL_BYTES: Final = 256 << 10
 """So much of the end of a zip is kept while it passes: some 3000 entries."""
 
@@ -52,6 +56,15 @@ def read_directory(tail: bytes) -> list[ZipEntry] | None:
     return entries if position == at else None
 
 
+def ends_as_zip(tail: bytes) -> bool:
+    """Whatever it begins as: programs that unpack look at the end alone."""
+    at = tail.rfind(_END_MAGIC, max(0, len(tail) - _END.size - _COMMENT_BYTES_MAX))
+    if at < 0 or at + _END.size > len(tail):
+        return False
+    comment: int = _END.unpack_from(tail, at)[-1]
+    return at + _END.size + comment == len(tail)
+
+
 def _read_entry(tail: bytes, position: int) -> tuple[ZipEntry | None, int]:
     fields = _ENTRY.unpack_from(tail, position)
     magic, flags, packed, unpacked = fields[0], fields[3], fields[8], fields[9]
@@ -62,3 +75,28 @@ def _read_entry(tail: bytes, position: int) -> tuple[ZipEntry | None, int]:
         return None, following
     name = tail[name_at : name_at + name_length]
     return ZipEntry(name, packed, unpacked, bool(flags & _ENCRYPTED)), following
+
+
+class Ends:
+    """The beginning and the end of a content that passes. In constant memory, and little of it
+    unless it is a zip."""
+
+    def __init__(self) -> None:
+        self.head = b""
+        self._tail = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
+        keep_bytes = TAIL_BYTES if self.head.startswith(ZIP_BEGINS) else SHORT_TAIL_BYTES
+        if len(chunk) >= keep_bytes:
+            self._tail = bytearray(chunk[-keep_bytes:])
+            return
+        self._tail += chunk
+        # Not at each chunk: moving the rest forward costs more than keeping twice as much.
+        if len(self._tail) > 2 * keep_bytes:
+            del self._tail[:-keep_bytes]
+
+    @property
+    def tail(self) -> bytes:
+        return bytes(self._tail)
