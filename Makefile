@@ -12,7 +12,7 @@ CUTS ?= 30
 
 .DEFAULT_GOAL := help
 # The long searches, of which `make test` has a sample.
-LONG := test-crash test-tamper test-identity test-monitoring
+LONG := test-crash test-tamper test-identity test-tls test-monitoring
 
 .PHONY: help up down test test-long $(LONG) check format bench lock ui clean
 
@@ -41,9 +41,9 @@ test-identity: $(VENV)/.dev  ## revocation with every combination of outages
 	@ARTSTORE_FULL_MATRIX=1 $(BIN)/pytest -rs tests/security/identity $(ARGS)
 
 test-tls: $(VENV)/.dev  ## what testssl.sh finds at the edge and at a module
-	@$(BIN)/pytest -m slow tests/security/certificates $(ARGS)
+	@$(BIN)/pytest -rs -m slow tests/security/certificates $(ARGS)
 
-test-tls test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
+test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
 	@$(BIN)/pytest -rs -m slow tests/monitoring $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint, types, import rules
