@@ -4,6 +4,7 @@
 on the loopback address, which production allows there and nowhere else.
 """
 
+import contextlib
 import secrets
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import hvac
+import psutil
 import pytest
 from hvac.exceptions import InvalidRequest
 from tests.support.module_process import free_port, listens
@@ -51,6 +53,7 @@ class OpenBaoServer:
     client: hvac.Client
     """With the root token."""
     unseal_key: str
+    pid: int
 
     @property
     def url(self) -> str:
@@ -83,6 +86,19 @@ class OpenBaoServer:
         write_private(file, answer["wrap_info"]["token"])
         return AppRole(role.role_id, file)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes connections and answers nothing."""
+        parent = psutil.Process(self.pid)
+        family = [parent, *parent.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                process.resume()
+
     def seal(self) -> None:
         self.client.sys.seal()
 
@@ -100,7 +116,7 @@ def openbao() -> Iterator[OpenBaoServer]:
         )
         (folder / "data").mkdir()
         command = [str(BAO), "server", f"-config={configuration}"]
-        with running(command, lambda _: listens(port), folder / "log", signal.SIGTERM):
+        with running(command, lambda _: listens(port), folder / "log", signal.SIGTERM) as process:
             client = hvac.Client(f"http://127.0.0.1:{port}", timeout=30)
             made = client.sys.initialize(secret_shares=1, secret_threshold=1)
             client.sys.submit_unseal_key(made["keys"][0])
@@ -108,7 +124,7 @@ def openbao() -> Iterator[OpenBaoServer]:
             wait_until(lambda: client.sys.read_health_status().status_code == 200, "leading")
             client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
             client.sys.enable_auth_method("approle")
-            server = OpenBaoServer(folder, port, client, made["keys"][0])
+            server = OpenBaoServer(folder, port, client, made["keys"][0], process.pid)
             wait_until(lambda: _takes_secrets(server), "the engine KV being upgraded")
             yield server
             client.adapter.close()

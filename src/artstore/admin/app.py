@@ -15,6 +15,7 @@ from artstore.admin.dependencies import Resources
 from artstore.admin.jobs.audit_backlog import AuditBacklog
 from artstore.admin.jobs.audit_log import AuditLogWriter
 from artstore.admin.jobs.copying import CopyJobs
+from artstore.admin.jobs.credential_ages import show_credential_ages
 from artstore.admin.jobs.followers import Followers
 from artstore.admin.jobs.key_rotation import rotate_keys
 from artstore.admin.jobs.scanning import ScanJobs
@@ -30,6 +31,7 @@ from artstore.admin.routes import (
     audit,
     catalogue,
     collections,
+    credentials,
     files,
     grants,
     jobs,
@@ -106,6 +108,7 @@ ROUTERS = (
     service_accounts.router,
     grants.router,
     jwt_keys.router,
+    credentials.router,
     revocation_orders.router,
     storage_elements.router,
     collections.router,
@@ -140,6 +143,7 @@ def create_app(settings: AdminSettings, secrets: Secrets) -> FastAPI:
             async with (
                 reporting(app, settings, _into_the_outbox(parts), parts.trail),
                 _running(parts.database.renew_idle()),
+                _running(show_credential_ages(parts.database)),
                 _running(parts.valkey.watch()),
                 _running(parts.revocations.run()),
                 _running(_revocations_in_valkey(parts)),

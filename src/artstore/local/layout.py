@@ -35,11 +35,13 @@ from artstore.local.secret_files import (
     DATABASE_QUERY,
     DATABASE_SUPERUSER,
     VALKEY,
+    VALKEY_KEEPER,
     VALKEY_READER,
     SecretFiles,
 )
 from artstore.local.valkey import Valkey
 from artstore.local.witness import LocalWitness
+from artstore.rotation.postgresql import login_in
 
 ADMIN_NAME: Final = "admin"
 CLIENT_ID: Final = "cli"
@@ -128,15 +130,19 @@ class Layout:
 
     @property
     def superuser(self) -> Login:
-        return Login(SUPERUSER, self.secrets.read(DATABASE_SUPERUSER))
+        return self._login(SUPERUSER, DATABASE_SUPERUSER)
 
     @property
     def database_owner(self) -> Login:
-        return Login(OWNER_ROLE, self.secrets.read(DATABASE_ADMIN))
+        return self._login(OWNER_ROLE, DATABASE_ADMIN)
 
     @property
     def database_reader(self) -> Login:
-        return Login(QUERY_ROLE, self.secrets.read(DATABASE_QUERY))
+        return self._login(QUERY_ROLE, DATABASE_QUERY)
+
+    def _login(self, first_role: str, secret: str) -> Login:
+        found = login_in(self.secrets.read(secret), first_role)
+        return Login(found.username or first_role, found.password)
 
     def write(self, now: datetime) -> None:
         """Everything the programs read when they start. May be repeated: keys, secrets and
@@ -145,7 +151,8 @@ class Layout:
         self.secrets.create()
         self.certificates.renew_due(now, self.identities)
         self.ports.remember(self.home.ports_file)
-        self.valkey.configure(self.secrets.read(VALKEY), self.secrets.read(VALKEY_READER))
+        passwords = (self.secrets.read(name) for name in (VALKEY, VALKEY_READER, VALKEY_KEEPER))
+        self.valkey.configure(*passwords)
         self.edge.configure()
         if self.witness is not None:
             self.witness.make()

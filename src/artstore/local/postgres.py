@@ -7,6 +7,7 @@ the data folder nor `ALTER SYSTEM` can change it.
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,16 @@ import psycopg
 from psycopg import sql
 
 from artstore.core.private_files import flush_folder, private_folder, write_private
+from artstore.core.secrets.chain import Login as PlainLogin
 from artstore.local.account import OURSELVES, Account, launched
 from artstore.local.failures import StackFailure
+from artstore.rotation.postgresql import make_login
 
 SUPERUSER: Final = "postgres"
 OWNER_ROLE: Final = "artstore_admin"
 QUERY_ROLE: Final = "artstore_query"
+READ_ONLY: Final = {"default_transaction_read_only": "on"}
+"""Of the sessions of `QUERY_ROLE`."""
 READER_GROUP: Final = "artstore_catalogue_reader"
 DATABASE: Final = "artstore"
 EXTENSIONS: Final = ("pg_trgm", "unaccent", "btree_gin")
@@ -172,18 +177,20 @@ def provision(
 ) -> None:
     """Roles, database and extensions of ArtStore. May be repeated; sets the passwords anew.
 
+    The roles of `owner` and `query` are `OWNER_ROLE` and `QUERY_ROLE`, or those that take turns
+    with them (`rotation.postgresql`).
+
     `owner` owns the database. `query` belongs to the readers' group and can only read;
     what it may read, the owner's migrations grant to the group.
     """
     with psycopg.connect(postgres.url(superuser, "postgres"), autocommit=True) as connection:
-        _make_role(connection, owner)
-        _make_role(connection, query)
+        _make_login(connection, owner, OWNER_ROLE, {})
+        _make_login(connection, query, QUERY_ROLE, READ_ONLY)
         if not _exists(connection, "pg_roles", "rolname", READER_GROUP):
             connection.execute(_sql("CREATE ROLE {} NOLOGIN", READER_GROUP))
-        connection.execute(_sql("GRANT {} TO {}", READER_GROUP, query.role))
-        connection.execute(_sql("ALTER ROLE {} SET default_transaction_read_only = on", query.role))
+        connection.execute(_sql("GRANT {} TO {}", READER_GROUP, QUERY_ROLE))
         if not _exists(connection, "pg_database", "datname", database):
-            connection.execute(_sql("CREATE DATABASE {} OWNER {}", database, owner.role))
+            connection.execute(_sql("CREATE DATABASE {} OWNER {}", database, OWNER_ROLE))
         # Without this, any role of the cluster could connect.
         connection.execute(_sql("REVOKE ALL ON DATABASE {} FROM PUBLIC", database))
         connection.execute(_sql("GRANT CONNECT ON DATABASE {} TO {}", database, READER_GROUP))
@@ -192,16 +199,12 @@ def provision(
             connection.execute(_sql("CREATE EXTENSION IF NOT EXISTS {}", extension))
 
 
-def _make_role(connection: psycopg.Connection, login: Login) -> None:
-    verb = "ALTER" if _exists(connection, "pg_roles", "rolname", login.role) else "CREATE"
-    # Hashed here, so that the password itself never reaches a server log.
-    scrambled = connection.pgconn.encrypt_password(
-        login.password.encode(), login.role.encode(), b"scram-sha-256"
-    )
-    statement = sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-        sql.SQL(verb), sql.Identifier(login.role), sql.Literal(scrambled.decode())
-    )
-    connection.execute(statement)
+def _make_login(
+    connection: psycopg.Connection, login: Login, first_role: str, settings: Mapping[str, str]
+) -> None:
+    if not _exists(connection, "pg_roles", "rolname", first_role):
+        connection.execute(_sql("CREATE ROLE {} NOLOGIN", first_role))
+    make_login(connection, PlainLogin(login.role, login.password), first_role, settings)
 
 
 def _exists(connection: psycopg.Connection, table: str, column: str, value: str) -> bool:

@@ -1,8 +1,10 @@
 """One life of the stack: from the lock on its directory to the end of the last process."""
 
 import asyncio
+import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,9 +14,11 @@ from typing import Final
 from artstore.core.clock import Clock
 from artstore.core.settings import ConfigurationError
 from artstore.local import edge
+from artstore.local.account import launched
 from artstore.local.failures import StackFailure
 from artstore.local.layout import EDGE, Layout
 from artstore.local.logs import EventLog, RotatingLog
+from artstore.local.modules import base_environment
 from artstore.local.ports import check_free
 from artstore.local.stack_programs import stack_programs
 from artstore.local.supervisor import Supervisor, end_orphans
@@ -22,6 +26,9 @@ from artstore.local.supervisor import Supervisor, end_orphans
 START_LIMIT_S: Final = 90.0
 """Longest time from the first process to readiness; a slow disk needs most of it once."""
 ORPHAN_GRACE_S: Final = 15.0
+ROTATION_CHECK_INTERVAL: Final = timedelta(hours=1)
+ROTATE_EVERY_DAYS: Final = "ARTSTORE_ROTATE_EVERY_DAYS"
+"""0: never by itself."""
 RENEWAL_CHECK_INTERVAL: Final = timedelta(seconds=2)
 
 
@@ -63,10 +70,13 @@ async def _supervise(
     stop = asyncio.Event()
     _listen_for_signals(stop, supervisor)
     starting = asyncio.create_task(supervisor.start(START_LIMIT_S))
-    beside = [asyncio.create_task(_keep_certificates_fresh(layout, clock, supervisor, events))]
+    beside = [
+        asyncio.create_task(_keep_certificates_fresh(layout, clock, supervisor, events)),
+        asyncio.create_task(_keep_credentials_fresh(layout, starting, events)),
+    ]
     if layout.witness is not None:
-        url = layout.postgres.url(layout.superuser)
-        beside.append(asyncio.create_task(layout.witness.follow_the_log(url)))
+        follow = layout.witness.follow_the_log(lambda: layout.postgres.url(layout.superuser))
+        beside.append(asyncio.create_task(follow))
     try:
         await _first(starting, stop)
         if not stop.is_set():
@@ -106,6 +116,41 @@ async def _keep_certificates_fresh(
         if (state := _state_of(layout)) != edge_state:
             edge_state = state
             supervisor.signal("edge", edge.RELOAD)
+
+
+async def _keep_credentials_fresh(
+    layout: Layout, starting: asyncio.Task[None], events: EventLog
+) -> None:
+    """Rotate what is due, in a process of its own: it waits a lot, and can be killed anywhere."""
+    await asyncio.wait([starting])
+    program = [sys.executable, "-m", "artstore.cli", "rotate", "--due"]
+    command = launched([*program, "--home", layout.home.root], parent_death=signal.SIGKILL)
+    while os.environ.get(ROTATE_EVERY_DAYS) != "0":
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=_rotation_environment(),
+            cwd=layout.home.root,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, said = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode:
+            # The alert on the age of credentials tells whom it may concern.
+            events.warning("credentials not rotated", cause=said.decode("utf-8", "replace")[-500:])
+        elif said:
+            events.info("credentials rotated", steps=said.decode("utf-8", "replace")[-2000:])
+        await asyncio.sleep(ROTATION_CHECK_INTERVAL.total_seconds())
+
+
+def _rotation_environment() -> dict[str, str]:
+    given = os.environ.get(ROTATE_EVERY_DAYS)
+    return base_environment() | ({ROTATE_EVERY_DAYS: given} if given else {})
 
 
 def _state_of(layout: Layout) -> list[tuple[int, int] | None]:

@@ -18,6 +18,7 @@ DATABASE_ADMIN: Final = "database-admin"
 DATABASE_QUERY: Final = "database-query"
 VALKEY: Final = "valkey"
 VALKEY_READER: Final = "valkey-reader"
+VALKEY_KEEPER: Final = "valkey-keeper"
 ALL: Final = (
     ADMIN_PASSWORD,
     CLI_SECRET,
@@ -27,6 +28,7 @@ ALL: Final = (
     DATABASE_QUERY,
     VALKEY,
     VALKEY_READER,
+    VALKEY_KEEPER,
 )
 
 

@@ -13,6 +13,8 @@ from artstore.local.account import launched
 USERNAME: Final = "artstore"
 READER: Final = "reader"
 """For modules that only hear of revocations."""
+KEEPER: Final = "keeper"
+"""Changes the passwords of the others, and its own."""
 STOP: Final = signal.SIGTERM
 _PROBE_TIMEOUT_S: Final = 2.0
 _ANSWER_BYTES_MAX: Final = 512
@@ -45,6 +47,9 @@ user {user} on #{digest} ~* &* +@all -@admin -@dangerous +info
 _READER_ACL: Final = """\
 user {user} on #{digest} %R~artstore:revocations* -@all +@connection +xread +get
 """
+_KEEPER_ACL: Final = """\
+user {user} on #{digest} -@all +@connection +acl|setuser +acl|save +client|list +client|kill
+"""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,21 @@ class Valkey:
         """Without credentials, as settings hold it."""
         return f"unix://{self.socket}"
 
-    def configure(self, password: str, reader_password: str | None = None) -> None:
+    def configure(
+        self,
+        password: str,
+        reader_password: str | None = None,
+        keeper_password: str | None = None,
+    ) -> None:
         private_folder(self.data)
         acl = self.configuration.with_suffix(".acl")
         users = _ACL.format(user=USERNAME, digest=_digest(password))
-        if reader_password is not None:
-            users += _READER_ACL.format(user=READER, digest=_digest(reader_password))
+        for line, user, secret in (
+            (_READER_ACL, READER, reader_password),
+            (_KEEPER_ACL, KEEPER, keeper_password),
+        ):
+            if secret is not None:
+                users += line.format(user=user, digest=_digest(secret))
         write_private(acl, users)
         text = _CONFIGURATION.format(socket=self.socket, acl=acl, data=self.data)
         write_private(self.configuration, text)

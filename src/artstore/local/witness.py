@@ -8,7 +8,7 @@ else has to run one (docs/operations/audit.md).
 import asyncio
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,13 +60,13 @@ class LocalWitness:
             await asyncio.sleep(LOOK_AGAIN_S)
         self._write_down(keys)
 
-    async def follow_the_log(self, database_url: str) -> None:
+    async def follow_the_log(self, database_url: Callable[[], str]) -> None:
         """Tell the witness of keys that the log rotates to, until cancelled. It reads them with
         the next question."""
         while True:
             await asyncio.sleep(FOLLOW_EVERY_S)
             try:
-                keys = await asyncio.to_thread(_log_keys, database_url)
+                keys = await asyncio.to_thread(_log_keys, database_url())
                 if keys:
                     self._write_down(keys)
             except (psycopg.Error, OSError):

@@ -1,8 +1,10 @@
 """Service accounts over HTTP."""
 
 from datetime import UTC, datetime, timedelta
+from secrets import token_urlsafe
 from uuid import uuid4
 
+import httpx2
 import pytest
 from tests.support.admin import Admin
 from tests.support.processes import wait_until
@@ -66,6 +68,48 @@ def token_status(client: object, name: str, secret: str) -> int:
     body = {"grant_type": "client_credentials", "client_id": name, "client_secret": secret}
     status: int = client.post("/api/v1/auth/token", data=body).status_code  # type: ignore[attr-defined]
     return status
+
+
+def test_a_secret_that_the_caller_chose_may_be_sent_twice(admin: Admin) -> None:
+    name, chosen = new_name(), token_urlsafe(32)
+    body = {"overlap_s": 3600, "secret": chosen}
+    with admin.as_account() as client, admin.client() as stranger:
+        old = client.post(PATH, json={"client_id": name, "role": "user"}).json()["client_secret"]
+        for _ in range(2):
+            answer = client.post(f"{PATH}/{name}/rotate-secret", json=body)
+            assert answer.json()["client_secret"] == chosen
+            assert [token_status(stranger, name, each) for each in (old, chosen)] == [200, 200]
+        client.post(f"{PATH}/{name}/rotate-secret", json=body | {"overlap_s": 0})
+        assert [token_status(stranger, name, each) for each in (old, chosen)] == [401, 200]
+
+
+def test_a_weak_secret_is_refused_and_not_repeated(admin: Admin) -> None:
+    weak = "password" * 5
+    with admin.as_account() as client:
+        answer = client.post(f"{PATH}/cli/rotate-secret", json={"secret": weak})
+    assert (answer.status_code, answer.json()["field"]) == (422, "secret")
+    assert weak not in answer.text
+
+
+def test_a_rotation_is_in_the_audit_log_and_an_age_in_the_metrics(admin: Admin) -> None:
+    body = {"name": "database-admin", "kind": "postgresql", "changed_at": "2026-11-26T00:00:00Z"}
+    with admin.as_account() as client:
+        assert client.post("/api/v1/credentials/report", json=body).status_code == 204
+        done = body | {"rotation_began_at": "2026-11-25T23:59:00Z"}
+        assert client.post("/api/v1/credentials/report", json=done).status_code == 204
+        metrics = client.get("/metrics").text
+    line = 'artstore_secret_changed_timestamp_seconds{secret="database-admin"}'
+    assert line in metrics
+    with admin.as_account("reader", admin.installation.reader_secret) as reader:
+        assert reader.post("/api/v1/credentials/report", json=body).status_code == 403
+    with admin.as_account() as client:
+        wait_until(lambda: _rotations_told(client) == ["database-admin"], "it being in the log")
+
+
+def _rotations_told(client: httpx2.Client) -> list[str]:
+    page = client.get("/api/v1/audit/events", params={"kind": "secret.changed", "limit": 1000})
+    targets = [item["event"]["target"] for item in page.json()["items"]]
+    return [target["id"] for target in targets if target["type"] == "credential"]
 
 
 def test_a_suspended_account_gets_no_token_until_it_is_resumed(admin: Admin) -> None:

@@ -36,6 +36,15 @@ async def find(session: AsyncSession, client_id: str) -> AccountWithSecret | Non
     return AccountWithSecret(_account(row), row.secret_hash, row.previous_secret_hash)
 
 
+async def oldest_secret(session: AsyncSession) -> datetime | None:
+    """When the secret was changed that nobody changed for longest; of active accounts."""
+    statement = select(func.min(service_accounts.c.secret_changed_at))
+    oldest: datetime | None = await session.scalar(
+        statement.where(service_accounts.c.state == "active")
+    )
+    return oldest
+
+
 async def note_use(session: AsyncSession, client_id: str, now: datetime) -> None:
     statement = update(service_accounts).where(service_accounts.c.client_id == client_id)
     await session.execute(statement.values(last_used_at=now))

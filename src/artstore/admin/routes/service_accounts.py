@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from artstore.admin.dependencies import (
     AfterParam,
@@ -15,9 +15,15 @@ from artstore.admin.dependencies import (
     require_recent_proof,
 )
 from artstore.admin.model import ServiceAccount
-from artstore.admin.services.identity.service_accounts import OVERLAP_MAX, NewSecret
+from artstore.admin.services.identity.service_accounts import (
+    OVERLAP_MAX,
+    SECRET_CHARS_MIN,
+    NewSecret,
+)
+from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import AccountRole, ClientId, Scope
 from artstore.core.model.page import Page
+from artstore.core.secrets.strength import weakness
 from artstore.core.web.authentication import require_scope
 
 router = APIRouter(prefix="/api/v1/service-accounts", tags=["service accounts"])
@@ -49,6 +55,8 @@ class AccountChange(BaseModel):
 class SecretChange(BaseModel):
     overlap_s: Annotated[int, Field(ge=0, le=int(OVERLAP_MAX.total_seconds()))] = 0
     """So long the secret before stays good too."""
+    secret: Annotated[SecretStr, Field(min_length=SECRET_CHARS_MIN, max_length=256)] | None = None
+    """Chosen by the caller, who may then repeat a request whose answer was lost."""
 
 
 class AccountWithSecret(ServiceAccount):
@@ -102,7 +110,10 @@ async def rotate_secret(
     """The new secret is shown this once. The old one is refused from now on, or after the overlap
     that is asked for."""
     overlap = timedelta(seconds=body.overlap_s if body else 0)
-    return _shown_once(await accounts.rotate_secret(client_id, overlap), response)
+    chosen = body.secret.get_secret_value() if body and body.secret else None
+    if chosen is not None and (weak := weakness(chosen)):
+        raise InvalidRequest(f"the secret is weak: {weak}", field="secret")
+    return _shown_once(await accounts.rotate_secret(client_id, overlap, chosen), response)
 
 
 @router.delete("/{client_id}", dependencies=_write)

@@ -16,7 +16,7 @@ from artstore.admin.services.audit.trail import BoundTrail, Deed, Trail, Who
 from artstore.admin.services.catalogue.registry import Registry
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.machine_secrets import hash_in
-from artstore.admin.services.identity.service_accounts import ServiceAccounts
+from artstore.admin.services.identity.service_accounts import SECRET_CHARS_MIN, ServiceAccounts
 from artstore.core.clock import Clock
 from artstore.core.errors import NameTaken
 from artstore.core.logging import get_logger
@@ -26,8 +26,6 @@ from artstore.core.model.element import ElementEntry
 from artstore.core.settings import ConfigurationError, read_secret
 
 CREATED_BY = "bootstrap"
-SECRET_CHARS_MIN = 32
-"""Random text of this length has more than 128 bits, whatever the alphabet."""
 
 
 class _Part(BaseModel):

@@ -12,7 +12,7 @@ from artstore.admin.model import AccountState, ServiceAccount
 from artstore.admin.repository import service_accounts as repository
 from artstore.admin.services.audit.trail import BoundTrail, Deed
 from artstore.admin.services.identity.hashing import SecretHasher
-from artstore.admin.services.identity.machine_secrets import stored_text
+from artstore.admin.services.identity.machine_secrets import hash_in, stored_text
 from artstore.admin.services.identity.revocation import Revocations
 from artstore.core.clock import Clock
 from artstore.core.errors import NameTaken, UnknownAccount
@@ -20,6 +20,8 @@ from artstore.core.model.account import AccountRole
 from artstore.core.model.audit import AuditKind, Target
 
 SECRET_BYTES: Final = 32
+SECRET_CHARS_MIN: Final = 32
+"""Random text of this length has more than 128 bits, whatever the alphabet."""
 OVERLAP_MAX: Final = timedelta(days=30)
 
 
@@ -106,10 +108,18 @@ class ServiceAccounts:
     async def page(self, after: str, limit: int) -> list[ServiceAccount]:
         return await repository.page(self._session, after, limit)
 
-    async def rotate_secret(self, client_id: str, overlap: timedelta) -> NewSecret:
+    async def rotate_secret(
+        self, client_id: str, overlap: timedelta, chosen: str | None = None
+    ) -> NewSecret:
         """A new secret. The one before stays good for `overlap`, so that nobody has to be fast;
-        without any, tokens that it got end too."""
-        secret = secrets.token_urlsafe(SECRET_BYTES)
+        without any, tokens that it got end too.
+
+        Repeated with the same `chosen` one, it changes nothing more; without an overlap, it ends
+        the one before.
+        """
+        secret = chosen or secrets.token_urlsafe(SECRET_BYTES)
+        if chosen and overlap and await self._has(client_id, chosen):
+            return NewSecret(await self.get(client_id), chosen)
         account = await self.set_secret(client_id, secret, overlap)
         if not overlap:
             await self._revoke(account, "secret replaced")
@@ -146,6 +156,10 @@ class ServiceAccounts:
         told = {name: str(value) for name, value in values.items()}
         await self._record(AuditKind.ACCOUNT_CHANGED, account, **told)
         return account
+
+    async def _has(self, client_id: str, secret: str) -> bool:
+        found = await repository.find(self._session, client_id)
+        return found is not None and await self._hasher.verify(hash_in(found.secret_hash), secret)
 
     async def _change(self, client_id: str, values: dict[str, Any]) -> ServiceAccount:
         account = await repository.change(self._session, client_id, values)

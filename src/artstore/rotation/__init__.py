@@ -1,0 +1,1 @@
+"""Replaces credentials while everything runs: `artstore rotate`."""
