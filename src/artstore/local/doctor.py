@@ -192,7 +192,7 @@ def _certificates(stack: Stack, clock: Clock) -> Iterator[Finding]:
             yield Finding(name, Verdict.WARNING, f"{_days(left)} left, renewal is overdue")
         else:
             yield Finding(name, Verdict.OK, f"{_days(left)} of {LEAF_LIFE.days} left")
-    yield _authority(certificates.authority(now).certificate, now)
+    yield _authority(certificates.trusted()[0], now)
 
 
 def _authority(certificate: x509.Certificate, now: datetime) -> Finding:
