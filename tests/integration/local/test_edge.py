@@ -473,3 +473,20 @@ def test_another_modules_certificate_is_not_taken_for_the_right_one() -> None:
             status, _, _ = site.ask("GET", "/api/v1/files")
     assert status == 503
     assert module.requests == 0
+
+
+def test_networks_are_read_as_operators_write_them() -> None:
+    assert local_edge.parse_networks("10.1.0.0/16, 192.0.2.7 ::1") == (
+        "10.1.0.0/16",
+        "192.0.2.7/32",
+        "::1/128",
+    )
+    assert local_edge.parse_networks(" ") == local_edge.LOOPBACK
+
+
+@pytest.mark.parametrize(
+    "text", ["everybody", "10.1.0.1/16", "10.0.0.0/33", "{err}", "0.0.0.0/0 }"]
+)
+def test_what_is_no_network_is_refused(text: str) -> None:
+    with pytest.raises(StackFailure, match="ARTSTORE_MONITORING_ALLOW"):
+        local_edge.parse_networks(text)
