@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from artstore.core.clock import SystemClock
 from artstore.core.errors import ArtStoreError
 from artstore.core.model.admission import AdmissionRules
+from artstore.core.model.ids import FileId
 from artstore.ingester.services.detection import Detector
 from artstore.ingester.services.inspection import Inspector
-from artstore.ingester.services.intake import Intake, Writer
-from artstore.ingester.services.placement import Placement
+from artstore.ingester.services.intake import Earlier, Intake, Writer
+from artstore.ingester.services.placement import ElementReport, Placement
 from artstore.ingester.services.rules import CachedRules
 from artstore.ingester.services.scanning import Scanning
 
@@ -29,4 +30,12 @@ async def admitting_intake(placement: Placement, writer: Writer) -> Intake:
     rules = CachedRules(RulesGiven(), SystemClock(), refresh_s=60)
     await rules.refresh()
     inspector = Inspector(Detector(), Scanning(None, SystemClock()))
-    return Intake(placement, writer, SystemClock(), rules=rules, inspector=inspector)
+    earlier = Earlier(placement.directory, NoRecords(), SystemClock())
+    return Intake(
+        placement, writer, SystemClock(), rules=rules, inspector=inspector, earlier=earlier
+    )
+
+
+class NoRecords:
+    async def record(self, _: ElementReport, __: FileId) -> None:
+        return None

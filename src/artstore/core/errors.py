@@ -321,6 +321,23 @@ class Unavailable(ArtStoreError):
     title = "Temporarily unavailable"
 
 
+class FileBusy(Unavailable):
+    """Another request works on the file of this id."""
+
+    code = "file_busy"
+    title = "The file is being written"
+
+
+class UploadUnderWay(ArtStoreError):
+    code = "upload_under_way"
+    title = "The upload with this key is under way"
+
+
+class IdempotencyKeyReused(ArtStoreError):
+    code = "idempotency_key_reused"
+    title = "The key was used for another upload"
+
+
 class PositionGone(ArtStoreError):
     """The change feed does not hold this position: list the element, then follow again."""
 

@@ -28,7 +28,7 @@ from artstore.ingester.services.delivery import Elements
 from artstore.ingester.services.detection import Detector
 from artstore.ingester.services.elements import CachedDirectory
 from artstore.ingester.services.inspection import Inspector
-from artstore.ingester.services.intake import Intake
+from artstore.ingester.services.intake import Earlier, Intake
 from artstore.ingester.services.open_uploads import OpenUploadCalls
 from artstore.ingester.services.placement import Placement
 from artstore.ingester.services.resumable import Resumable
@@ -58,7 +58,14 @@ def create_app(settings: IngesterSettings, secrets: Secrets) -> FastAPI:
         scanner = scanner_of(settings, clock)
         inspector = Inspector(detector, Scanning(scanner, clock))
         placement = Placement(directory)
-        intake = Intake(placement, Batching(elements), clock, rules=rules, inspector=inspector)
+        intake = Intake(
+            placement,
+            Batching(elements),
+            clock,
+            rules=rules,
+            inspector=inspector,
+            earlier=Earlier(directory, elements, clock),
+        )
         resumable = Resumable(
             placement,
             directory,

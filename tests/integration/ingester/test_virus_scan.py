@@ -1,29 +1,17 @@
 """Uploads through a real ingester to a real element, with a real clamd beside them."""
 
-import asyncio
-import contextlib
 import gzip
 import io
-import json
 import os
 import zipfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
-from tests.integration.ingester.conftest import eventually, started
-from tests.support.clamd import EICAR, Clamd
-from tests.support.issuer import ISSUER, Issuer
-from tests.support.module_process import ModuleProcess, module_process
-from tests.support.pki import Pki
+from tests.integration.ingester.conftest import Site
+from tests.support.clamd import EICAR
 
-from artstore.core.model.admission import Admission, AdmissionRules, CollectionRules, OnUnscanned
-from artstore.core.model.element import ElementEntry
-from artstore.core.tls import client_context, server_name
+from artstore.core.model.admission import OnUnscanned
+from artstore.core.tls import server_name
 
 PAD = os.urandom(1000)
 LARGE = os.urandom(200_000)
@@ -56,86 +44,6 @@ INFECTED = {
     "large zip": zipped(LARGE + EICAR),
     "gzip": gzip.compress(EICAR),
 }
-
-
-@dataclass
-class Site:
-    issuer: Issuer
-    ingester: ModuleProcess
-    root: Path
-    session: aiohttp.ClientSession
-
-    async def post(self, content: Any, collection: str = "c", **query: str) -> dict[str, Any]:
-        """The answer, with its status."""
-        query = {"filename": "a.bin", "collection": collection, **query}
-        async with self.session.post(
-            f"{self.ingester.url}/api/v1/files?{urlencode(query)}",
-            data=content,
-            headers={"Authorization": f"Bearer {self.issuer.token()}"},
-            server_hostname=server_name("ingester"),
-        ) as response:
-            body: dict[str, Any] = await response.json(content_type=None)
-            return {**body, "status": response.status}
-
-    def record(self, answer: dict[str, Any]) -> dict[str, Any]:
-        assert answer["status"] == 201, answer
-        (found,) = self.root.rglob(f"{answer['file_id']}.attr.json")
-        record: dict[str, Any] = json.loads(found.read_text())
-        return record
-
-    def stored(self) -> set[str]:
-        return {path.name for path in (self.root / "data").rglob("*.attr.json")}
-
-    async def rule(self, unscanned: OnUnscanned | None) -> None:
-        rules = CollectionRules(collection="c", admission=Admission(unscanned=unscanned))
-        self.issuer.rules = AdmissionRules(collections=(rules,))
-        self.issuer.rules_read = 0
-        await eventually(lambda: self.issuer.rules_read >= 3)
-
-
-@dataclass
-class Element:
-    root: Path
-    process: ModuleProcess
-
-
-@pytest.fixture(scope="module")
-def element(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Element]:
-    root = tmp_path_factory.mktemp("scanned") / "element"
-    settings = {"ELEMENT_ID": "edit-1", "ROOT": root}
-    with module_process("storage", pki, settings, "edit-1") as process:
-        yield Element(root, process)
-
-
-@contextlib.asynccontextmanager
-async def site_of(pki: Pki, element: Element, address: str) -> AsyncIterator[Site]:
-    connector = aiohttp.TCPConnector(ssl=client_context(pki.files("edge")))
-    async with Issuer(pki) as issuer, aiohttp.ClientSession(connector=connector) as session:
-        issuer.elements = [ElementEntry(element_id="edit-1", url=element.process.url, priority=1)]
-        settings = {
-            "ADMIN_URL": issuer.url,
-            "ISSUER": ISSUER,
-            "REGISTRY_REFRESH_S": 0.1,
-            "ANTIVIRUS_ADDRESS": address,
-        }
-        async with started(pki, settings) as ingester:
-            site = Site(issuer, ingester, element.root, session)
-            while (await site.post(b"ready?", "other"))["status"] != 201:
-                await asyncio.sleep(0.05)
-            yield site
-
-
-@pytest.fixture(scope="module")
-async def site(pki: Pki, clamd: Clamd, element: Element) -> AsyncIterator[Site]:
-    async with site_of(pki, element, clamd.address) as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-async def lonely(pki: Pki, element: Element) -> AsyncIterator[Site]:
-    """Its clamd is away."""
-    async with site_of(pki, element, "unix:///nowhere/clamd") as site:
-        yield site
 
 
 @pytest.mark.parametrize("place", INFECTED)

@@ -18,12 +18,14 @@ from artstore.core.errors import InvalidRequest, UnsupportedMediaType
 from artstore.core.metrics import UPLOAD_DURATION
 from artstore.core.model.account import Caller, Scope
 from artstore.core.model.file import FileDraft
+from artstore.core.model.ids import FileId
 from artstore.core.web.asking import origin_of
 from artstore.core.web.authentication import authenticate, check_scope
 from artstore.ingester.dependencies import Ingester, ingester_of
 from artstore.ingester.routes.body import RequestBody, content_length, too_large
 from artstore.ingester.routes.counting import count_accepted, counting_failures
 from artstore.ingester.services.digests import declared_sha256
+from artstore.ingester.services.idempotency import keyed_file_id
 from artstore.ingester.services.intake import Stored
 from artstore.ingester.services.multipart import MultipartReader, PartHead
 from artstore.ingester.services.submission import Fields, draft_file, parse_query
@@ -52,11 +54,19 @@ async def upload_file(request: Request) -> Response:
             raise UnsupportedMediaType("send the file itself, without a Content-Encoding")
         upload = await _read_upload(request, ingester, caller)
         stored = await ingester.intake.store(
-            upload.draft, upload.chunks, size_guess=upload.size_guess
+            upload.draft,
+            upload.chunks,
+            size_guess=upload.size_guess,
+            file_id=_keyed_id(request, ingester, caller),
         )
     UPLOAD_DURATION.observe(perf_counter() - started_s)
     count_accepted(stored.record)
     return _created(stored, ingester.receipts.issue(stored.record))
+
+
+def _keyed_id(request: Request, ingester: Ingester, caller: Caller) -> FileId | None:
+    key = request.headers.get("idempotency-key")
+    return None if key is None else keyed_file_id(key, caller.subject, ingester.clock.now())
 
 
 routes: Final = (Route("/api/v1/files", upload_file, methods=["POST"]),)

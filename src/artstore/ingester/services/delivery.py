@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from artstore.core.errors import ArtStoreError, InternalError, Unavailable
+from artstore.core.errors import ArtStoreError, InternalError, Unavailable, UnknownFile
 from artstore.core.http import Transport, failure_in
 from artstore.core.model.admission import AdmissionRules
 from artstore.core.model.batch import BATCH_TYPE, pack_file
@@ -84,6 +84,18 @@ class Elements:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
+            raise InternalError from error
+
+    async def record(self, element: ElementReport, file_id: FileId) -> FileRecord | None:
+        """`None`: it has no such file. Raises `Unavailable`: nobody knows."""
+        url = f"{element.url}/api/v1/files/{file_id}"
+        try:
+            answer = await self._get_json(url, "storage")
+        except UnknownFile:
+            return None
+        try:
+            return FileRecord.model_validate(answer)
+        except ValidationError as error:
             raise InternalError from error
 
     async def put(

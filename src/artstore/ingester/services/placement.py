@@ -58,7 +58,7 @@ class ElementDirectory(Protocol):
 
 class Placement:
     def __init__(self, directory: ElementDirectory) -> None:
-        self._directory = directory
+        self.directory = directory
 
     def candidates(self, size_bytes: int, mode: StorageMode) -> list[ElementReport]:
         """Elements for one file of `size_bytes` (0 or more), the best first, at least one.
@@ -67,14 +67,14 @@ class Placement:
             NoRoom: Every element in `mode` would dip into its reserve.
             Unavailable: An element that might take the file does not answer.
         """
-        reports = self._directory.reports()
+        reports = self.directory.reports()
         found = with_room(reports, size_bytes, mode)
         if not found:
             raise refusal(reports, mode)
         return found
 
     def failed(self, element: ElementReport) -> None:
-        self._directory.failed(element.element_id)
+        self.directory.failed(element.element_id)
 
 
 def mode_for(retention: Retention) -> StorageMode:

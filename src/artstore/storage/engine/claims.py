@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from artstore.core.errors import Unavailable
+from artstore.core.errors import FileBusy, Unavailable
 from artstore.core.model.ids import FileId
 
 WAIT_S = 30.0
@@ -22,11 +22,11 @@ class Claims:
         """For a file that is being created: readers must not see it yet.
 
         Raises:
-            Unavailable: Somebody works on it, most likely an earlier attempt of the caller.
+            FileBusy: Somebody works on it, most likely an earlier attempt of the caller.
         """
         with self._changed:
             if file_id in self._held:
-                raise Unavailable("this file is being written", retry_after_s=1)
+                raise FileBusy("this file is being written", retry_after_s=1)
             self._held[file_id] = True
 
     def release(self, file_id: FileId) -> None:

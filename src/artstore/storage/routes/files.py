@@ -15,8 +15,8 @@ PAGE_MAX = 10_000
 
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
 _readers = Depends(require_peer("admin", "query"))
-# Another element reads what it is told to copy.
-_copiers = Depends(require_peer("admin", "query", "storage"))
+# Another element reads what it is told to copy, an ingester whether it stored a file before.
+_askers = Depends(require_peer("admin", "ingester", "query", "storage"))
 _admin = Depends(require_peer("admin"))
 
 
@@ -41,7 +41,7 @@ async def list_records(
     return Response(b"".join(lines), media_type=NDJSON)
 
 
-@router.get("/{file_id}", dependencies=[_copiers], response_class=Response)
+@router.get("/{file_id}", dependencies=[_askers], response_class=Response)
 async def read_record(file_id: FileIdField, records: RecordsDep) -> Response:
     """The record, also of a deleted file."""
     record = await records.read(file_id)
