@@ -1,7 +1,7 @@
 """Files on the element's own volume, under its root."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from heapq import nsmallest
+from itertools import islice
 from typing import Final
 
 from artstore.core.logging import get_logger
@@ -181,8 +181,31 @@ class LocalBackend:
         kept_directory, begin, window = self._window
         if kept_directory == directory and window and begin <= after < window[-1]:
             return [file_id for file_id in window if file_id > after]
-        names = self._fs.names(directory)
-        ids = (FileId(name[: -len(ATTR_SUFFIX)]) for name in names if name.endswith(ATTR_SUFFIX))
-        window = nsmallest(WINDOW_FILES, (i for i in ids if i > after and is_file_id(i)))
+        window = _first_ids(self._fs.names(directory), after)
         self._window = (directory, after, window)
         return window
+
+
+def _first_ids(names: Iterator[str], after: FileId) -> list[FileId]:
+    """The first `WINDOW_FILES` ids behind `after` that have a record, sorted.
+
+    In chunks: an hour may have millions of names, and a comprehension takes each in a fraction
+    of the time of a generator.
+    """
+    lowest, highest = after + ATTR_SUFFIX, "~"  # behind every id
+    found: list[str] = []
+    while chunk := list(islice(names, WINDOW_FILES)):
+        found += [
+            name
+            for name in chunk
+            if lowest < name < highest and name.endswith(ATTR_SUFFIX) and is_file_id(_id_in(name))
+        ]
+        if len(found) > WINDOW_FILES:
+            found.sort()
+            del found[WINDOW_FILES:]
+            highest = found[-1]
+    return [_id_in(name) for name in sorted(found)]
+
+
+def _id_in(name: str) -> FileId:
+    return FileId(name[: -len(ATTR_SUFFIX)])
