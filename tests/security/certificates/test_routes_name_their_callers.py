@@ -21,8 +21,8 @@ NOTHING_TO_SEE = {
     ("OPTIONS", "/api/v1/uploads"): "says what the protocol can",
     ("OPTIONS", "/api/v1/uploads/{upload_id}"): "says what the protocol can",
     ("POST", "/api/v1/uploads/{upload_id}"): "stands for another method, and here for none",
+    ("DELETE", "/api/v1/monitoring/session"): "makes the caller's own browser forget a cookie",
 }
-"""Of the ingester."""
 TO_SIGN_IN = {
     "/.well-known/jwks.json": "public keys",
     "/.well-known/receipt-keys.json": "public keys",
