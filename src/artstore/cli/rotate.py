@@ -50,17 +50,18 @@ def rotate(  # noqa: PLR0917  options of a command
 
     What was cut short goes on where it stood: give the command again.
     """
+    from artstore.core.settings import ConfigurationError
     from artstore.rotation.procedure import RotationFailed
 
     every = timedelta(days=every_days)
-    with failures_told():
-        installation = _installation(plan, home, leaked=leaked)
     try:
-        if dry_run:
-            _show(installation, kinds or [], every, as_json=as_json)
-        else:
-            _rotate(installation, kinds or [], every, only_due=due, as_json=as_json)
-    except RotationFailed as failure:
+        with failures_told():
+            installation = _installation(plan, home, leaked=leaked)
+            if dry_run:
+                _show(installation, kinds or [], every, as_json=as_json)
+            else:
+                _rotate(installation, kinds or [], every, only_due=due, as_json=as_json)
+    except (RotationFailed, ConfigurationError) as failure:
         _fail([str(failure)])
 
 
@@ -102,6 +103,7 @@ def _rotate(
 ) -> None:
     """All of them, also after one failed: they do not depend on each other."""
     from artstore.core.clock import SystemClock
+    from artstore.core.settings import ConfigurationError
     from artstore.rotation.procedure import RotationFailed
 
     clock = SystemClock()
@@ -115,7 +117,7 @@ def _rotate(
                     installation.tell_age(credential)
                     continue
                 outcome = rotation.rotate(credential)
-            except RotationFailed as failure:
+            except (RotationFailed, ConfigurationError) as failure:
                 failures.append(str(failure))
                 continue
             row = {"name": outcome.name, "kind": outcome.kind, "took_s": round(outcome.took_s, 1)}

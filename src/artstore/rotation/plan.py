@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import hvac
+import requests
+from hvac.exceptions import VaultError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artstore.client.settings import load_profile
@@ -132,5 +134,9 @@ def _store(plan: FolderPlan | OpenBaoPlan) -> SecretStore:
     if isinstance(plan, FolderPlan):
         return FolderStore(plan.folder)
     client = hvac.Client(plan.openbao, verify=str(plan.ca_file) if plan.ca_file else True)
-    client.auth.approle.login(plan.role_id, read_secret(plan.secret_id_file))
+    try:
+        client.auth.approle.login(plan.role_id, read_secret(plan.secret_id_file))
+    except (VaultError, requests.RequestException) as error:
+        reason = type(error).__name__
+        raise RotationFailed(f"OpenBao at {plan.openbao} lets nobody in: {reason}") from None
     return OpenBaoStore(client, plan.kv_mount, plan.refresh_s)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import quote
 
 from artstore.core.clock import Clock
 from artstore.core.private_files import private_folder, write_private
@@ -184,4 +185,5 @@ class Rotation:
         write_private(self._file(record.name), json.dumps(asdict(record)))
 
     def _file(self, name: str) -> Path:
-        return self._folder / f"{name}.json"
+        # Names of fields in OpenBao hold slashes.
+        return self._folder / f"{quote(name, safe='')}.json"

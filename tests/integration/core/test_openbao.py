@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import httpx2
 import psycopg
 import pytest
 from cryptography import x509
 from tests.support.hand_clock import HandClock
+from tests.support.module_process import module_process
 from tests.support.openbao import AppRole, OpenBaoServer
+from tests.support.pki import Pki
 from tests.support.postgres import TestDatabase, TestServer
 from tests.support.processes import wait_until
 
@@ -22,6 +25,7 @@ from artstore.core.secrets.openbao import OpenBao, OpenBaoAway
 from artstore.core.secrets.openbao_settings import OpenBaoSettings
 from artstore.core.secrets.sources import FileSecrets
 from artstore.core.settings import ConfigurationError, ModuleSettings
+from artstore.core.tls import client_context
 from artstore.rotation.procedure import RotationFailed
 from artstore.rotation.store import OpenBaoStore
 
@@ -310,6 +314,36 @@ def test_certificates_of_the_pki_engine(openbao: OpenBaoServer, tmp_path: Path) 
     later.refresh()
     later.close()
     assert x509.load_pem_x509_certificate(files.certificate.read_bytes()) != first
+
+
+def test_a_module_begins_with_openbao_and_says_when_it_is_away(
+    openbao: OpenBaoServer, pki: Pki, database: TestDatabase
+) -> None:
+    openbao.put("artstore/query", {"database_password": database.query_password})
+    role = openbao.approle(READ)
+    settings = {
+        "ADMIN_URL": "https://127.0.0.1:9",
+        "ISSUER": "https://archive.example",
+        "DATABASE_URL": database.query_url,
+        "OPENBAO_URL": openbao.url,
+        "OPENBAO_ROLE_ID": role.role_id,
+        "OPENBAO_SECRET_ID_FILE": role.secret_id_file,
+    }
+    with (
+        module_process("query", pki, settings) as query,
+        httpx2.Client(verify=client_context(pki.files("edge"))) as client,
+    ):
+        ready = client.get(f"{query.url}/health/ready").json()
+        assert ready["checks"]["database"] == "ok"
+        for file in ("cmdline", "environ"):
+            shown = (Path("/proc") / str(query.pid) / file).read_bytes()
+            assert database.query_password.encode() not in shown
+            assert role.secret_id_file.read_bytes() not in shown
+    with (
+        pytest.raises(AssertionError, match=r"(?s)ended with 75.*does not answer"),
+        module_process("query", pki, settings | {"OPENBAO_URL": "http://127.0.0.1:9"}),
+    ):
+        pass
 
 
 def test_a_rotation_writes_one_field_and_refuses_to_overwrite_another_writer(
