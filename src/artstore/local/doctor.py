@@ -20,7 +20,7 @@ from typing import Final
 from cryptography import x509
 
 from artstore.core.clock import Clock
-from artstore.local import programs
+from artstore.local import clamd, programs
 from artstore.local.account import OURSELVES, NoAccount, choose_account
 from artstore.local.home import Home, HomeError
 from artstore.local.pki import AUTHORITY_LIFE, LEAF_LIFE, renewal_due
@@ -54,7 +54,7 @@ class Finding:
 
 
 def examine(stack: Stack, clock: Clock) -> list[Finding]:
-    findings = [_python(), *_programs(), _account(stack.home), _open_files()]
+    findings = [_python(), *_programs(), _scanner(), _account(stack.home), _open_files()]
     findings += [_place(stack.home), _disk_space(stack.home), _fsync(stack.home), _clock(clock)]
     if stack.home.exists:
         findings += [*_permissions(stack.home), *_certificates(stack, clock)]
@@ -86,6 +86,18 @@ def _programs() -> Iterator[Finding]:
             yield Finding(name, Verdict.OK, str(program))
         else:
             yield Finding(name, Verdict.FAILED, f"{program} cannot be run", f"chmod +x {program}")
+
+
+def _scanner() -> Finding:
+    reason = clamd.missing()
+    if reason is None:
+        return Finding(
+            "virus scanner", Verdict.OK, f"clamd, signatures in {clamd.signatures_folder()}"
+        )
+    if clamd.ADDRESS_VARIABLE in os.environ:
+        return Finding("virus scanner", Verdict.OK, reason)
+    fix = "install clamav-daemon and run freshclam, then restart artstore up"
+    return Finding("virus scanner", Verdict.WARNING, f"off: {reason}", fix)
 
 
 def _account(home: Home) -> Finding:

@@ -13,9 +13,10 @@ from typing import Final
 
 from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import PeerIdentity
-from artstore.local import programs
+from artstore.local import clamd, programs
 from artstore.local.account import choose_account
 from artstore.local.certificate_store import CertificateStore
+from artstore.local.clamd import Clamd
 from artstore.local.edge import (
     MONITORING_VARIABLE,
     ORIGINS_VARIABLE,
@@ -103,6 +104,19 @@ class Layout:
         )
 
     @cached_property
+    def clamd(self) -> Clamd | None:
+        """`None`: there is none to start, see `clamd.missing`."""
+        program = clamd.clamd_program()
+        if program is None or clamd.missing() is not None:
+            return None
+        return Clamd(
+            program,
+            clamd.signatures_folder(),
+            self.home.config / "clamd.conf",
+            self.home.sockets(),
+        )
+
+    @cached_property
     def edge(self) -> Edge:
         return Edge(
             programs.caddy(),
@@ -154,6 +168,8 @@ class Layout:
         passwords = (self.secrets.read(name) for name in (VALKEY, VALKEY_READER, VALKEY_KEEPER))
         self.valkey.configure(*passwords)
         self.edge.configure()
+        if self.clamd is not None:
+            self.clamd.configure()
         if self.witness is not None:
             self.witness.make()
             write_private(self.witnesses_file, self.witness.address_line)

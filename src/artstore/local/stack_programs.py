@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from artstore.local import edge, postgres, probes, valkey
+from artstore.local import clamd, edge, postgres, probes, valkey
 from artstore.local.account import launched
 from artstore.local.layout import EDGE, Layout
 from artstore.local.modules import ELEMENTS, Module, base_environment, module_environment
@@ -21,6 +21,7 @@ from artstore.local.secret_files import (
 
 POSTGRES: Final = "postgres"
 VALKEY_NAME: Final = "valkey"
+CLAMD_NAME: Final = "clamd"
 ADMIN_NAME: Final = "admin-1"
 WITNESS_NAME: Final = "witness"
 DATABASES, STORAGE, ADMIN, GATEWAYS, DOOR = range(5)
@@ -37,6 +38,7 @@ def stack_programs(layout: Layout) -> list[Program]:
         _valkey(layout),
         *(_module(layout, module, context) for module in layout.modules.values()),
         *_witness(layout),
+        *_clamd(layout),
         _edge(layout, context),
     ]
 
@@ -81,6 +83,26 @@ def _valkey(layout: Layout) -> Program:
         stage=DATABASES,
         socket=server.socket,
         stop_signal=valkey.STOP,
+    )
+
+
+def _clamd(layout: Layout) -> Iterator[Program]:
+    """Nothing waits for it: files that come before it is ready are marked, and scanned later."""
+    server = layout.clamd
+    if server is None:
+        return
+
+    async def is_ready(_: int) -> bool:
+        return await asyncio.to_thread(server.is_ready)
+
+    yield Program(
+        name=CLAMD_NAME,
+        command=server.command(),
+        is_ready=is_ready,
+        environment=base_environment(),
+        stage=DATABASES,
+        socket=server.socket,
+        stop_signal=clamd.STOP,
     )
 
 
@@ -154,7 +176,11 @@ def _edge(layout: Layout, context: ssl.SSLContext) -> Program:
 def _environment(layout: Layout, module: Module) -> dict[str, str]:
     files = layout.certificates.files(module.instance)
     spool = {"audit_spool_folder": layout.home.data / "audit-spool" / module.instance}
-    return module_environment(module, files, spool | _settings(layout, module))
+    return module_environment(module, files, spool | _scanner(layout) | _settings(layout, module))
+
+
+def _scanner(layout: Layout) -> dict[str, object]:
+    return {} if layout.clamd is None else {"antivirus_address": layout.clamd.address}
 
 
 def _settings(layout: Layout, module: Module) -> dict[str, object]:
