@@ -3,6 +3,7 @@
 Fixtures: `seaweedfs`, one server per session; `bucket_options`, an empty place in its bucket.
 """
 
+import hashlib
 import itertools
 import json
 import signal
@@ -23,7 +24,7 @@ from artstore.storage.engine.backends.base import StoreAway
 from artstore.storage.engine.backends.s3 import S3Options
 from artstore.storage.engine.backends.s3_requests import Credentials, SignedRequests
 
-CREDENTIALS = Credentials("artstore", "a-secret-of-the-tests")
+CREDENTIALS = Credentials("artstore", hashlib.sha256(b"the store of the tests").hexdigest())
 WEED = Path(sys.executable).with_name("weed")
 _IDENTITIES = {
     "identities": [

@@ -220,7 +220,7 @@ async def open_resources(
         )
         people = PeopleSignIn(tools, settings.second_factor_roles)
         outside = None
-        if (terms := terms_of(settings)) is not None:
+        if (terms := terms_of(settings, secrets)) is not None:
             provider = Provider(terms, clock)
             stack.push_async_callback(provider.close)
             outside = OutsideSignIn(provider, tools, people, seal)
@@ -255,7 +255,7 @@ async def open_resources(
             trail=trail,
             audit=AuditLog(
                 database,
-                log_store(settings),
+                log_store(settings, secrets),
                 [key for witness in witnesses for key in witness.keys],
                 settings.audit_witness_quorum,
             ),
@@ -319,10 +319,10 @@ def _followers(parts: Resources) -> Followers:
 def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
     settings = parts.settings
     login = parts.secrets.login_source(DATABASE_PASSWORD)
-    store = log_store(settings)
+    store = log_store(settings, parts.secrets)
     return AuditLogWriter(
         lambda: connect(settings.database_address, login),
-        lambda: made_log_store(settings),
+        lambda: made_log_store(settings, parts.secrets),
         LogIdentity(urlsplit(settings.issuer).hostname or settings.instance, seal),
         Witnesses(
             parts.database,

@@ -82,24 +82,23 @@ class AdminSettings(DatabaseSettings):
 
     @model_validator(mode="after")
     def _provider_fits(self) -> Self:
-        needed = (self.oidc_client_id, self.oidc_client_secret_file, self.oidc_roles)
-        if self.oidc_issuer is not None and not all(needed):
-            raise ValueError(
-                "an identity provider needs oidc_client_id, oidc_client_secret_file and oidc_roles"
-            )
+        if self.oidc_issuer is not None and not (self.oidc_client_id and self.oidc_roles):
+            raise ValueError("an identity provider needs oidc_client_id and oidc_roles")
         return self
 
     @model_validator(mode="after")
     def _audit_fits(self) -> Self:
         if (self.audit_timestamp_url is None) != (self.audit_timestamp_ca_file is None):
             raise ValueError("an authority's URL and its certificates belong together")
-        buckets = (self.audit_bucket, self.audit_worm_bucket)
-        if any(buckets) and self.audit_s3_credentials_file is None:
-            raise ValueError("a bucket for the audit log needs audit_s3_credentials_file")
         return self
 
     def secret_names(self) -> tuple[str, ...]:
-        return ("database_password", "valkey_password", "key_encryption_key")
+        names = ["database_password", "valkey_password", "key_encryption_key"]
+        if self.oidc_issuer:
+            names.append("oidc_client_secret")
+        if self.audit_bucket or self.audit_worm_bucket:
+            names.append("audit_s3_credentials")
+        return tuple(names)
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from obstore.store import S3Store
 
 from artstore.admin.settings import AdminSettings
-from artstore.core.settings import ConfigurationError, read_secret
+from artstore.core.secrets.chain import Secrets
+from artstore.core.settings import ConfigurationError
 from artstore.core.tlog.bucket import BucketStore
 from artstore.core.tlog.folder import FolderStore
 from artstore.core.tlog.split import SplitStore
@@ -20,28 +21,28 @@ RETRIES_MAX: Final = 4
 """Then the log stops, and is opened again with growing delays. Events wait in the database."""
 
 
-def log_store(settings: AdminSettings) -> WritableStore:
+def log_store(settings: AdminSettings, secrets: Secrets) -> WritableStore:
     """To read from. Raises `ConfigurationError` when the credentials cannot be read."""
     changing: WritableStore
     if settings.audit_bucket is not None:
-        changing = _bucket(settings, settings.audit_bucket)
+        changing = _bucket(settings, secrets, settings.audit_bucket)
     else:
         changing = FolderStore(settings.audit_folder)
     if settings.audit_worm_bucket is None:
         return changing
-    return SplitStore(changing, _bucket(settings, settings.audit_worm_bucket))
+    return SplitStore(changing, _bucket(settings, secrets, settings.audit_worm_bucket))
 
 
-def made_log_store(settings: AdminSettings) -> WritableStore:
+def made_log_store(settings: AdminSettings, secrets: Secrets) -> WritableStore:
     """To write to; the folder is made. Blocking. Raises `OSError` too."""
     if settings.audit_bucket is None:
         FolderStore.at(settings.audit_folder)
-    return log_store(settings)
+    return log_store(settings, secrets)
 
 
-def _bucket(settings: AdminSettings, url: str) -> BucketStore:
+def _bucket(settings: AdminSettings, secrets: Secrets, url: str) -> BucketStore:
     place = urlsplit(url)
-    access_key, secret_key = _credentials(settings)
+    access_key, secret_key = _credentials(secrets)
     endpoint = settings.audit_s3_endpoint
     return BucketStore(
         S3Store(
@@ -61,11 +62,10 @@ def _bucket(settings: AdminSettings, url: str) -> BucketStore:
     )
 
 
-def _credentials(settings: AdminSettings) -> tuple[str, str]:
-    assert settings.audit_s3_credentials_file is not None
-    lines = read_secret(settings.audit_s3_credentials_file).split()
-    if len(lines) != 2:
+def _credentials(secrets: Secrets) -> tuple[str, str]:
+    login = secrets.login("audit_s3_credentials")
+    if login.username is None:
         raise ConfigurationError(
-            f"{settings.audit_s3_credentials_file}: expected an access key id and a secret key"
+            "audit_s3_credentials: expected an access key id and below it a secret key"
         )
-    return lines[0], lines[1]
+    return login.username, login.password

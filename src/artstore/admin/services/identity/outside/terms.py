@@ -8,7 +8,8 @@ from typing import Final
 
 from artstore.admin.settings import AdminSettings
 from artstore.core.model.account import UserRole
-from artstore.core.settings import ConfigurationError, read_secret
+from artstore.core.secrets.chain import Secrets
+from artstore.core.settings import ConfigurationError
 
 CALLBACK_PATH: Final = "/api/v1/admin-auth/oidc/callback"
 BY_POWER: Final = (UserRole.SUPER_ADMIN, UserRole.ADMIN, UserRole.AUDITOR, UserRole.READONLY)
@@ -47,19 +48,19 @@ class Terms:
         return context
 
 
-def terms_of(settings: AdminSettings) -> Terms | None:
+def terms_of(settings: AdminSettings, secrets: Secrets) -> Terms | None:
     """`None`: no outside identity provider is set up.
 
     Raises:
         ConfigurationError: The client secret cannot be read.
     """
-    client_id, secret_file = settings.oidc_client_id, settings.oidc_client_secret_file
-    if settings.oidc_issuer is None or client_id is None or secret_file is None:
+    client_id = settings.oidc_client_id
+    if settings.oidc_issuer is None or client_id is None:
         return None
     return Terms(
         issuer=settings.oidc_issuer,
         client_id=client_id,
-        client_secret=read_secret(secret_file),
+        client_secret=secrets.read("oidc_client_secret"),
         redirect_uri=settings.issuer + CALLBACK_PATH,
         scope=settings.oidc_scope,
         groups_claim=settings.oidc_groups_claim,
