@@ -4,7 +4,9 @@ import gzip
 import io
 import os
 import zipfile
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.integration.ingester.conftest import Site
@@ -123,3 +125,60 @@ async def test_the_metrics_tell_of_the_scanner(site: Site, lonely: Site) -> None
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), 60_000):
         yield content[start : start + 60_000]
+
+
+def _creation(content: bytes) -> dict[str, str]:
+    names = {"filename": "a.bin", "collection": "c", "filetype": "application/pdf"}
+    pairs = [f"{name} {b64encode(value.encode()).decode()}" for name, value in names.items()]
+    return {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": str(len(content)),
+        "Upload-Metadata": ",".join(pairs),
+        "Content-Type": "application/offset+octet-stream",
+    }
+
+
+async def _send_by_tus(site: Site, content: bytes) -> tuple[int, dict[str, Any] | None, str]:
+    """Status and problem of the answer, and where the file is if it was made."""
+    async with site.session.post(
+        f"{site.ingester.url}/api/v1/uploads",
+        data=io.BytesIO(content),
+        headers={"Authorization": f"Bearer {site.issuer.token()}", **_creation(content)},
+        server_hostname=server_name("ingester"),
+    ) as response:
+        problem = await response.json(content_type=None) if response.status >= 400 else None
+        return response.status, problem, response.headers.get("Content-Location", "")
+
+
+@pytest.mark.parametrize("content", [b"", PAD, LARGE + b"x", zipped(LARGE)])
+async def test_what_comes_in_parts_is_looked_at_as_a_whole(site: Site, content: bytes) -> None:
+    status, _, location = await _send_by_tus(site, content)
+
+    record = site.record({"status": status, "file_id": location.rpartition("/")[2]})
+    assert record["scan"]["verdict"] == "clean"
+    assert record["declared_content_type"] == "application/pdf"
+    if content.startswith(b"PK"):
+        assert record["content_type"] == "application/zip"
+
+
+@pytest.mark.parametrize("place", ["end", "large, middle", "large zip"])
+async def test_an_infected_file_in_parts_leaves_nothing(site: Site, place: str) -> None:
+    before = {path.name for path in site.root.rglob("*") if path.is_file()}
+    status, problem, _ = await _send_by_tus(site, INFECTED[place])
+
+    assert problem is not None
+    assert (status, problem["code"]) == (422, "file_infected")
+    after = {path.name for path in site.root.rglob("*") if path.is_file()}
+    assert not {name for name in after - before if not name.endswith(".log")}
+
+
+async def test_what_comes_in_parts_keeps_to_the_rules_without_a_scanner(lonely: Site) -> None:
+    await lonely.rule(OnUnscanned.REFUSE)
+    status, problem, _ = await _send_by_tus(lonely, LARGE)
+    assert problem is not None
+    assert (status, problem["code"]) == (503, "scanner_unavailable")
+    await lonely.rule(OnUnscanned.QUARANTINE)
+    status, _, location = await _send_by_tus(lonely, LARGE)
+    scan = lonely.record({"status": status, "file_id": location.rpartition("/")[2]})["scan"]
+    assert (scan["verdict"], scan["quarantined"]) == ("unscanned", True)
+    await lonely.rule(None)
