@@ -143,6 +143,19 @@ INGEST = Dashboard(
             "percentunit",
             (Query("artstore:uploads_failed:ratio5m", "failed"),),
         ),
+        Panel(
+            "Scans for viruses",
+            "A second, by verdict.",
+            "reqps",
+            (rate("artstore_scans_total", "verdict"),),
+        ),
+        Panel(
+            "Virus signatures",
+            "Age of the oldest that a scanner works with; 0 where none is set up.",
+            "s",
+            (Query("max(artstore_antivirus_signature_age_seconds)", "age"),),
+            thresholds=((None, "green"), (2 * 86400, "orange")),
+        ),
         Panel("Bytes out", "Of downloads.", "Bps", (rate("artstore_download_bytes_total"),)),
     ),
 )

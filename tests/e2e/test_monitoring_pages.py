@@ -86,6 +86,12 @@ def test_an_administrator_passes(pages: Pages, admin: str) -> None:
     assert pages.ask("/monitoring/nothing", admin) == 404
 
 
+@pytest.mark.parametrize("page", ["prometheus", "alertmanager"])
+def test_profiles_are_shown_to_nobody(pages: Pages, admin: str, page: str) -> None:
+    assert pages.ask(f"/monitoring/{page}/debug/pprof/heap", admin) == 404
+    assert pages.ask(f"/monitoring/{page}/x/../debug/pprof/heap", admin) == 404
+
+
 def test_an_auditor_reads_and_changes_nothing(pages: Pages, make_token: MakeToken) -> None:
     token = make_token("auditor")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.support.collector import Collector
 from tests.support.processes import wait_until
 from tests.support.stack import RunningStack
 
@@ -143,13 +144,16 @@ def test_an_upload_without_a_trace_gets_one(stack: RunningStack, http: httpx2.Cl
 
 
 def test_logs_hold_no_token_and_no_name_of_a_document(
-    stack: RunningStack, http: httpx2.Client
+    stack: RunningStack, http: httpx2.Client, collector: Collector
 ) -> None:
-    http.post("/api/v1/files", params={"filename": "very-private-name.txt"}, content=b"x")
+    answer = http.post("/api/v1/files", params={"filename": "very-private-name.txt"}, content=b"x")
+    trace_id = answer.headers["x-correlation-id"]
+    wait_until(lambda: bool(collector.logs(trace_id)), "log records")
+    wait_until(lambda: len(collector.spans(trace_id)) > 3, "spans")
     token = http.headers["authorization"].removeprefix("Bearer ")
     secrets = [path.read_text().strip() for path in (stack.home / "secrets").iterdir()]
 
-    for path in (stack.home / "log").glob("*.log"):
+    for path in [*(stack.home / "log").glob("*.log"), collector.file]:
         text = path.read_text("utf-8", errors="replace")
         assert token not in text, path.name
         assert not [secret for secret in secrets if len(secret) > 8 and secret in text], path.name

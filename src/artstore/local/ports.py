@@ -137,12 +137,14 @@ def holder_of(port: int) -> psutil.Process | None:
 
 
 def free_ports() -> Ports:
-    """A set of ports nobody uses at the moment, for a second copy beside another."""
+    """A set of ports nobody uses at the moment, for a second copy beside another and its
+    monitoring."""
     bases = list(_FREE_BASES)
     random.shuffle(bases)
     for base in bases:
         ports = Ports.from_base(base)
-        if all(is_free(port) for _, port in ports.each()):
+        wanted = [*vars(ports).values(), *vars(MonitorPorts.beside(ports)).values()]
+        if all(map(is_free, wanted)):
             return ports
     raise PortTaken(f"no free set of ports between {_FREE_BASES.start} and {_FREE_BASES.stop}.")
 
