@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import zipfile
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.integration.ingester.conftest import World, eventually
+from tests.integration.ingester.conftest import Site, World, eventually
 from tests.integration.ingester.test_uploads import only
 
 from artstore.core.model.admission import (
@@ -166,3 +168,22 @@ async def test_a_digest_in_a_parameter_reaches_the_element(world: World) -> None
     status, body, _ = await world.post({"filename": "a", "sha256": sha256}, b"x", other)
     assert (status, body["code"]) == (422, "invalid_request")
     assert (await world.post({"filename": "a", "sha256": "abc"}, b"x"))[0] == 422
+
+
+@pytest.mark.parametrize("content", [b"x" * 100, b"x" * 200_000])
+async def test_a_client_that_lies_about_the_digest(site: Site, content: bytes) -> None:
+    """With a real element behind: nothing of it is kept."""
+    right, before = hashlib.sha256(content), site.stored()
+    wrong = b64encode(bytes(32)).decode()
+    lies: list[dict[str, Any]] = [
+        {"sha256": "0" * 64},
+        {"headers": {"Repr-Digest": f"sha-256=:{wrong}:"}},
+        {"headers": {"Content-Digest": f"sha-256=:{wrong}:"}},
+    ]
+    for lie in lies:
+        answer = await site.post(content, "default", **lie)
+        assert (answer["status"], answer["code"]) == (422, "digest_mismatch")
+    assert site.stored() == before
+    truth = {"Repr-Digest": f"sha-256=:{b64encode(right.digest()).decode()}:"}
+    answer = await site.post(content, "default", truth, sha256=right.hexdigest())
+    assert (answer["status"], answer["sha256"]) == (201, right.hexdigest())
