@@ -32,10 +32,17 @@ class AsyncArtStore:
         client_secret: str,
         *,
         connections: int = 32,
+        session_file: Path | None = None,
     ) -> None:
-        """Args: `connections`: open at a time; further requests wait for one."""
+        """
+        Args:
+            connections: Open at a time; further requests wait for one.
+            session_file: Of a person; then there is no secret.
+        """
         ca_path = Path(ca_file) if ca_file is not None else None
-        self.profile = Profile(edge_url.rstrip("/"), ca_path, client_id, client_secret)
+        self.profile = Profile(
+            edge_url.rstrip("/"), ca_path, client_id, client_secret, session_file
+        )
         self._calls = Calls(self.profile)
         self._transport = AsyncTransport(self.profile, self._calls, connections)
         self.audit = AsyncAuditLog(self._calls, self._transport)
@@ -53,6 +60,7 @@ class AsyncArtStore:
             profile.client_id,
             profile.client_secret,
             connections=connections,
+            session_file=profile.session_file,
         )
 
     async def __aenter__(self) -> Self:

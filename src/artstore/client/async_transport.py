@@ -86,7 +86,7 @@ class AsyncTransport:
             case Authorize():
                 async with self._authorizing:
                     if self._calls.fresh_token(step.stale) is None:
-                        await self.run(self._calls.fetch_token())
+                        await self.run(self._calls.fetch_token(step.stale))
                 return None
 
     async def _exchange(self, exchange: Exchange) -> Answer:

@@ -19,6 +19,7 @@ from artstore.client.messages import (
     Request,
     Sink,
 )
+from artstore.client.people import fresh_access
 from artstore.client.problems import check
 from artstore.client.results import AccessToken
 from artstore.client.settings import Profile
@@ -108,8 +109,17 @@ class Calls:
             yield Authorize(stale)
         return token
 
-    def fetch_token(self) -> Flow[None]:
+    def fetch_token(self, stale: AccessToken | None = None) -> Flow[None]:
         """Get a new token; only the driver runs this, one at a time (step `Authorize`)."""
+        if self._profile.session_file is not None:
+            token = yield from fresh_access(self._profile.session_file, stale, self.call)
+        else:
+            token = yield from self._token_of_account()
+        # A lifetime shorter than the margin must still give a token that counts as fresh.
+        self._token_ends_at_s = self._monotonic_s() + max(1.0, token.expires_in - TOKEN_MARGIN_S)
+        self._token = token
+
+    def _token_of_account(self) -> Flow[AccessToken]:
         form = {
             "grant_type": "client_credentials",
             "client_id": self._profile.client_id,
@@ -123,10 +133,7 @@ class Calls:
             with_token=False,
         )
         answer = yield from self.call(request)
-        token = parse(AccessToken, answer)
-        # A lifetime shorter than the margin must still give a token that counts as fresh.
-        self._token_ends_at_s = self._monotonic_s() + max(1.0, token.expires_in - TOKEN_MARGIN_S)
-        self._token = token
+        return parse(AccessToken, answer)
 
     def call(self, request: Request) -> Flow[Answer]:
         """Send until there is an answer of success.

@@ -11,7 +11,7 @@ from artstore.client.audit_log import AuditLog
 from artstore.client.bodies import Source
 from artstore.client.calls import Calls
 from artstore.client.downloads import download
-from artstore.client.messages import Progress
+from artstore.client.messages import Answer, Progress, Request
 from artstore.client.results import Download, StoredFile
 from artstore.client.settings import Profile, load_profile
 from artstore.client.sinks import destination_of
@@ -31,11 +31,23 @@ class ArtStore:
     """
 
     def __init__(
-        self, edge_url: str, ca_file: Path | str | None, client_id: str, client_secret: str
+        self,
+        edge_url: str,
+        ca_file: Path | str | None,
+        client_id: str,
+        client_secret: str,
+        *,
+        session_file: Path | None = None,
     ) -> None:
-        """Args: `ca_file`: the only trusted authority; `None` for those of the system."""
+        """
+        Args:
+            ca_file: The only trusted authority; `None` for those of the system.
+            session_file: Of a person; then there is no secret.
+        """
         ca_path = Path(ca_file) if ca_file is not None else None
-        self.profile = Profile(edge_url.rstrip("/"), ca_path, client_id, client_secret)
+        self.profile = Profile(
+            edge_url.rstrip("/"), ca_path, client_id, client_secret, session_file
+        )
         self._calls = Calls(self.profile)
         self._transport = SyncTransport(self.profile, self._calls)
         self.audit = AuditLog(self._calls, self._transport)
@@ -47,7 +59,13 @@ class ArtStore:
 
     @classmethod
     def from_profile(cls, profile: Profile) -> Self:
-        return cls(profile.edge_url, profile.ca_file, profile.client_id, profile.client_secret)
+        return cls(
+            profile.edge_url,
+            profile.ca_file,
+            profile.client_id,
+            profile.client_secret,
+            session_file=profile.session_file,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -196,6 +214,10 @@ class ArtStore:
         """Any other route of the API: JSON in, JSON out."""
         flow = records.call_json(self._calls, method, path, list((parameters or {}).items()), body)
         return self._transport.run(flow)
+
+    def send(self, request: Request) -> Answer:
+        """One exchange; the answer is a success."""
+        return self._transport.run(self._calls.call(request))
 
     def items(
         self, path: str, parameters: Mapping[str, str] | None = None

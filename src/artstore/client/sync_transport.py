@@ -79,7 +79,7 @@ class SyncTransport:
             case Authorize():
                 with self._authorizing:
                     if self._calls.fresh_token(step.stale) is None:
-                        self.run(self._calls.fetch_token())
+                        self.run(self._calls.fetch_token(step.stale))
                 return None
 
     def _exchange(self, exchange: Exchange) -> Answer:
