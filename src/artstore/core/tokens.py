@@ -163,7 +163,7 @@ class RequestLimits:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, subject: str, per_minute: int | None) -> None:
+    def take(self, subject: str, per_minute: int | None, *, whose: str = "this account") -> None:
         """
         Raises:
             TooManyRequests: With the time until the next one.
@@ -179,7 +179,7 @@ class RequestLimits:
             self._buckets.popitem(last=False)
         if not allowed:
             raise TooManyRequests(
-                f"this account may make {most} requests a minute",
+                f"{whose} may make {most} requests a minute",
                 retry_after_s=math.ceil((1 - left) * 60 / most),
             )
 

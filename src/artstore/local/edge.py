@@ -19,6 +19,7 @@ from typing import Final
 from artstore.core import errors
 from artstore.core.private_files import private_folder, write_private
 from artstore.core.tls import TlsFiles
+from artstore.core.web.safe_headers import POLICY, SAFE_HEADERS
 from artstore.local.account import launched
 from artstore.local.failures import StackFailure
 from artstore.local.ports import LISTEN_ADDRESS, MonitorPorts, Ports
@@ -140,6 +141,7 @@ class Edge:
             admin=self.ports.admin,
             **_cors(self.origins),
             log_format=_LOG_FORMAT,
+            safe_headers=_safe_headers(),
             errors=_error_answers(),
             tracing="tracing {\n\t\tspan edge\n\t}" if self.tracing else "",
             monitoring=self._monitoring,
@@ -235,6 +237,15 @@ def _cors(origins: Sequence[str]) -> dict[str, str]:
         "cors": _CORS.format(exposed=", ".join(_EXPOSED)),
         "preflight": _PREFLIGHT.format(origins=any_of),
     }
+
+
+def _safe_headers() -> str:
+    """Said by the edge, whatever a module said; a page may have a policy of its own."""
+    lines = []
+    for name, value in SAFE_HEADERS.items():
+        unless_said = "?" if name == POLICY else ""
+        lines.append(f'\t\t{unless_said}{name} "{value}"')
+    return "\n".join(lines)
 
 
 def _error_answers() -> str:

@@ -12,6 +12,7 @@ from artstore import __version__
 from artstore.core.logging import configure_logging
 from artstore.core.observability import setup_observability
 from artstore.core.settings import ModuleSettings
+from artstore.core.web.docs import add_docs_page
 from artstore.core.web.health import Check, health_routes
 from artstore.core.web.hot import HotRoutes
 from artstore.core.web.middleware import RequireClientCertificate
@@ -37,13 +38,12 @@ def create_application(
         hot_routes: Those of `routers` that are served most: see `core.web.hot`.
     """
     configure_logging(service, settings.instance, settings.log_level)
-    docs = "/docs" if settings.debug else None
     schema = "/openapi.json" if settings.debug else None
     app = FastAPI(
         title=f"ArtStore {service}",
         version=__version__,
         lifespan=lifespan,
-        docs_url=docs,
+        docs_url=None,
         redoc_url=None,
         openapi_url=schema,
         # FastAPI's own makes several spans a request and costs as much as all our code;
@@ -51,6 +51,8 @@ def create_application(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
+    if schema is not None:
+        add_docs_page(app, "/docs", schema)
     for router in routers:
         if isinstance(router, APIRouter):
             app.include_router(router)

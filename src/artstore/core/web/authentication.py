@@ -10,8 +10,11 @@ from artstore.core.errors import InvalidToken, NotPermitted
 from artstore.core.model.account import Caller, Scope
 from artstore.core.tls import PeerIdentity
 from artstore.core.tokens import TokenVerifier
+from artstore.core.web.addresses import client_address, network_of
 from artstore.core.web.middleware import PEER_EXTENSION
 
+STRANGERS_PER_MINUTE: Final = 600
+"""Of one address: many may share it, and a program that missed a renewal tries again."""
 CALLER: Final = "artstore.caller"
 """Where a valid token leaves whom it speaks for, in the scope of the request."""
 
@@ -53,7 +56,13 @@ async def authenticate(request: Request) -> Caller:
         Unavailable: The signing keys are not known, or not what was revoked.
     """
     known: Caller | None = request.scope.get(CALLER)
-    return known if known is not None else await authenticate_token(request, bearer_token(request))
+    if known is not None:
+        return known
+    try:
+        return await authenticate_token(request, bearer_token(request))
+    except InvalidToken:
+        limit_strangers(request)
+        raise
 
 
 def bearer_token(request: Request) -> str:
@@ -77,6 +86,21 @@ async def authenticate_token(request: Request, token: str) -> Caller:
     return caller
 
 
+def limit_strangers(request: HTTPConnection) -> None:
+    """For whoever shows nothing valid. Counted by each process for itself, so it holds whatever
+    else is away; guessing of passwords is slowed down on its own (`identity.throttle`).
+
+    Raises:
+        TooManyRequests: This address did so too often in the last minute.
+    """
+    peer = peer_of(request.scope)
+    if peer is not None and peer.module != "edge":
+        return  # One of our own services is no stranger.
+    verifier: TokenVerifier = request.app.state.tokens
+    place = network_of(client_address(request, peer))
+    verifier.limits.take(f"address {place}", STRANGERS_PER_MINUTE, whose="an unknown caller")
+
+
 def _check_certificate(request: Request, caller: Caller) -> None:
     """A bound token (RFC 8705) is worth nothing without the key of its certificate."""
     if caller.certificate is not None:
@@ -88,6 +112,20 @@ def _check_certificate(request: Request, caller: Caller) -> None:
 def check_scope(caller: Caller, scope: Scope) -> None:
     if scope not in caller.scopes:
         raise NotPermitted(f"this needs the scope {scope}", required_scope=scope)
+
+
+def require_scope_everywhere(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
+    """As `require_scope`, for what concerns all collections: whose grants restrict them to some
+    would otherwise reach the others by way of accounts, elements or the audit log."""
+
+    async def dependency(request: Request) -> Caller:
+        caller = await authenticate(request)
+        check_scope(caller, scope)
+        if caller.grants is not None:
+            raise NotPermitted("this concerns all collections; your rights are in some of them")
+        return caller
+
+    return dependency
 
 
 def require_scope(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:

@@ -17,6 +17,7 @@ from artstore.core.spans import OpenSpan, Traces, begin_request
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
 from artstore.core.web.problems import PROBLEM, problem_response
+from artstore.core.web.safe_headers import with_safe_headers
 
 PEER_EXTENSION = "artstore.peer"
 """Where the server puts the identity of the client certificate."""
@@ -97,7 +98,7 @@ class RequestTelemetry:
 
 
 class _Answer:
-    """Watches the answer go out and adds the correlation id to its head."""
+    """Watches the answer go out and adds to its head what every answer says."""
 
     def __init__(self, send: Send, trace_id: str) -> None:
         self._send = send
@@ -110,7 +111,9 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), self._correlation]
+            headers = with_safe_headers(message.get("headers", ()))
+            headers.append(self._correlation)
+            message["headers"] = headers
         await self._send(message)
 
 

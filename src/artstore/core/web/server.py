@@ -23,6 +23,7 @@ from artstore.core.tls import PeerIdentity, ShownChain, peer_identity
 from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
+from artstore.core.web.safe_headers import SAFE_HEADERS
 
 KEEP_ALIVE_S = 75
 """Longer than any of our clients keeps an idle connection (`core.http`, the edge): the side
@@ -43,6 +44,9 @@ GARBAGE_THRESHOLD = 20_000
 
 HELD_BYTES_MAX = 4096
 """About the largest head of an answer; more is a body, and not worth a copy."""
+
+
+_SAFE_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in SAFE_HEADERS.items())
 
 
 class _JoiningTransport:
@@ -168,7 +172,7 @@ class PeerProtocol(HttpToolsProtocol):
         head = (
             f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\n"
             f"Content-Length: {len(body)}\r\nX-Correlation-Id: {trace.trace_id}\r\n"
-            "Connection: close\r\n\r\n"
+            f"{_SAFE_HEADERS}Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

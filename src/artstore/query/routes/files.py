@@ -91,6 +91,5 @@ def content_headers(record: FileRecord) -> dict[str, str]:
         "Content-Type": record.content_type,
         "Content-Disposition": attachment(record.original_filename),
         # What somebody uploaded must never run as a page of ours.
-        "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
