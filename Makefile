@@ -9,12 +9,14 @@ SHARED_OUT := -n $(shell echo $$(($$(nproc) + 1))) --maxprocesses 4
 # How far `make test-crash` looks: states after simulated power cuts, and real cuts of each file system.
 STATES ?= 50000
 CUTS ?= 30
+# How often `make test-timing` asks.
+SAMPLES ?= 20000
 
 .DEFAULT_GOAL := help
 # The long searches, of which `make test` has a sample.
 LONG := test-crash test-tamper test-identity test-tls test-monitoring
 
-.PHONY: help up down test test-long $(LONG) check format bench lock ui clean
+.PHONY: help up down test test-long test-timing $(LONG) check format bench lock ui clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -42,6 +44,9 @@ test-identity: $(VENV)/.dev  ## revocation with every combination of outages
 
 test-tls: $(VENV)/.dev  ## what testssl.sh finds at the edge and at a module
 	@$(BIN)/pytest -rs -m slow tests/security/certificates $(ARGS)
+
+test-timing: $(VENV)/.dev  ## whether the time of a refusal tells who exists; some hours on a quiet machine; SAMPLES=20000
+	@ARTSTORE_TIMING_SAMPLES=$(SAMPLES) $(BIN)/pytest tests/security/identity/test_refusal_timing.py $(ARGS)
 
 test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus
 	@$(BIN)/pytest -rs -m slow tests/monitoring $(ARGS)

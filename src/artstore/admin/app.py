@@ -168,7 +168,8 @@ def create_app(settings: AdminSettings, secrets: Secrets) -> FastAPI:
     app = create_application(
         settings,
         service="admin",
-        routers=ROUTERS,
+        routers=(*ROUTERS, *tokens.hot_routes),
+        hot_routes=tokens.hot_routes,
         lifespan=lifespan,
         checks={"database": database, "valkey": valkey},
     )

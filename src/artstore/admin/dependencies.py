@@ -40,13 +40,17 @@ from artstore.admin.services.identity.token_states import TokenStates
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock
 from artstore.core.database import Database
-from artstore.core.errors import StepUpRequired
-from artstore.core.model.account import Caller, Scope
+from artstore.core.errors import NotPermitted, StepUpRequired
+from artstore.core.model.account import SIGN_IN_SCOPES, Caller, Scope
 from artstore.core.recording.receipts import ReceiptIssuer
 from artstore.core.secrets.chain import Secrets
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.asking import who_asks
-from artstore.core.web.authentication import authenticate, require_scope
+from artstore.core.web.authentication import (
+    authenticate,
+    require_scope,
+    require_scope_everywhere,
+)
 
 PAGE_ITEMS_MAX: Final = 1000
 PROOF_AGE_MAX: Final = timedelta(minutes=10)
@@ -144,8 +148,8 @@ def _elements(parts: ResourcesDep) -> Elements:
     return Elements(parts.database, parts.element_client, parts.element_control, parts.trail)
 
 
-def _collections(session: SessionDep, audit: BoundTrailDep) -> Collections:
-    return Collections(session, audit)
+def _collections(session: SessionDep, audit: BoundTrailDep, parts: ResourcesDep) -> Collections:
+    return Collections(session, audit, parts.clock)
 
 
 def _admission(session: SessionDep, audit: BoundTrailDep) -> AdmissionPolicy:
@@ -180,12 +184,12 @@ def check_recent_proof(caller: Caller, parts: Resources) -> None:
         raise StepUpRequired("prove again who you are, at /api/v1/admin-auth/step-up")
 
 
-def require_recent_proof(scope: Scope) -> Callable[..., Awaitable[Caller]]:
-    """A dependency for what is dangerous: the scope, and a person's fresh proof."""
+def require_recent_proof(
+    holds: Callable[[Request], Awaitable[Caller]],
+) -> Callable[..., Awaitable[Caller]]:
+    """A dependency for what is dangerous: what `holds` demands, and a person's fresh proof."""
 
-    async def dependency(
-        caller: Annotated[Caller, Depends(require_scope(scope))], parts: ResourcesDep
-    ) -> Caller:
+    async def dependency(caller: Annotated[Caller, Depends(holds)], parts: ResourcesDep) -> Caller:
         check_recent_proof(caller, parts)
         return caller
 
@@ -223,9 +227,22 @@ PeopleSignInDep = Annotated[PeopleSignIn, Depends(_people_sign_in)]
 PeopleDep = Annotated[People, Depends(_people)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]
 CallerDep = Annotated[Caller, Depends(authenticate)]
-AdminDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]
-FreshAdminDep = Annotated[Caller, Depends(require_recent_proof(Scope.ADMIN_WRITE))]
+
+
+async def _signed_in(caller: CallerDep) -> Caller:
+    """Not halfway: the password alone shows, changes and ends nothing."""
+    if caller.scopes <= SIGN_IN_SCOPES:
+        raise NotPermitted("finish signing in first")
+    return caller
+
+
+SignedInDep = Annotated[Caller, Depends(_signed_in)]
+_admin = require_scope_everywhere(Scope.ADMIN_WRITE)
+AdminDep = Annotated[Caller, Depends(_admin)]
+FreshAdminDep = Annotated[Caller, Depends(require_recent_proof(_admin))]
 """For what is dangerous: a person has proven a short while ago who they are."""
+FreshManagerDep = Annotated[Caller, Depends(require_recent_proof(require_scope(Scope.ADMIN_WRITE)))]
+"""The same, also of somebody who may do it in some collections only: ask which."""
 
 NamePath = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """Client ids and element ids."""

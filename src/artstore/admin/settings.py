@@ -37,7 +37,7 @@ class AdminSettings(DatabaseSettings):
     up. Everybody who has one is asked for it."""
     oidc_issuer: str | None = Field(default=None, pattern=_PROVIDER)
     """An outside identity provider where people may sign in, exactly as it calls itself. Needs
-    the client id, the secret's file and roles."""
+    the client id, the secret `oidc_client_secret` and roles."""
     oidc_name: str = "single sign-on"
     """What people call it."""
     oidc_client_id: str | None = None

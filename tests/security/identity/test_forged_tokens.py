@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from joserfc.jwk import RSAKey
 from tests.support.admin import ISSUER, Admin, Installation, MakeDatabase
+from tests.support.auditor import Auditor
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
 from tests.support.processes import short_folder, wait_until
@@ -232,6 +233,12 @@ def test_forged_and_damaged_tokens_are_refused_alike(world: World, module: str) 
     assert len(bodies) == 1
     assert len({each.headers["www-authenticate"] for each in answers.values()}) == 1
     assert world.ask(module, f"Bearer {good}").status_code in (200, 422)
+    with world.admin.as_account() as client:
+        # The first of an address one by one, the others as their number.
+        Auditor(client).wait_for_some(
+            lambda item: f"{module}/{module}-1" in item["event"]["actor"]["services"],
+            kind="authorization.refused",
+        )
 
 
 @pytest.mark.parametrize("module", MODULES)

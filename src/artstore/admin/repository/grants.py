@@ -53,13 +53,18 @@ async def remove(session: AsyncSession, subject: str, collection: str) -> bool:
     return (await session.execute(statement)).one_or_none() is not None
 
 
-async def restrict(session: AsyncSession, subject: str) -> bool:
-    """From now on the holder may do what its grants say and nothing else. Whether there is one."""
+async def restrict(session: AsyncSession, subject: str) -> bool | None:
+    """From now on the holder may do what its grants say and nothing else.
+
+    Whether that was so before; `None` when there is no such holder.
+    """
     kind, _, identifier = subject.partition(":")
     if kind not in _HOLDERS:
-        return False
+        return None
     table, column = _HOLDERS[kind]
-    statement = (
-        update(table).where(column == UUID(identifier)).values(restricted=True).returning(column)
+    holder = column == UUID(identifier)
+    before: bool | None = await session.scalar(
+        select(table.c.restricted).where(holder).with_for_update()
     )
-    return (await session.execute(statement)).one_or_none() is not None
+    await session.execute(update(table).where(holder).values(restricted=True))
+    return before

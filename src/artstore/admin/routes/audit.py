@@ -14,9 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from artstore.admin.dependencies import (
     PAGE_ITEMS_MAX,
-    AdminDep,
     AuditDep,
     ErasureDep,
+    FreshAdminDep,
     LimitParam,
     SessionDep,
     TrailDep,
@@ -31,10 +31,10 @@ from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Caller, Scope
 from artstore.core.model.audit import AuditKind, Outcome, PersonalField
 from artstore.core.model.ids import parse_file_id
-from artstore.core.web.authentication import require_scope
+from artstore.core.web.authentication import require_scope_everywhere
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
-ReaderDep = Annotated[Caller, Depends(require_scope(Scope.AUDIT_READ))]
+ReaderDep = Annotated[Caller, Depends(require_scope_everywhere(Scope.AUDIT_READ))]
 
 LOG_INDEX_MAX: Final = (1 << 53) - 1
 _CURSOR = re.compile(r"([0-9]{4}-[0-9T:.+Z-]{1,40})_([0-9]{1,16})")
@@ -202,7 +202,7 @@ async def public_keys(_: ReaderDep, audit: AuditDep) -> AuditKeys:
 
 @router.post("/keys/rotate", status_code=202)
 async def rotate_keys(
-    caller: AdminDep, session: SessionDep, trail: TrailDep, who: WhoDep
+    caller: FreshAdminDep, session: SessionDep, trail: TrailDep, who: WhoDep
 ) -> dict[str, list[str]]:
     """The log signs with new keys within seconds; what the old ones signed still counts."""
     retired = await audit_log.retire_keys(session, trail.now())
@@ -213,7 +213,7 @@ async def rotate_keys(
 
 @router.post("/erasures")
 async def erase_personal(
-    body: ErasureOrder, caller: AdminDep, erasure: ErasureDep, who: WhoDep
+    body: ErasureOrder, caller: FreshAdminDep, erasure: ErasureDep, who: WhoDep
 ) -> Erased:
     """Destroys personal facts for good; events, proofs and exports stay verifiable."""
     by = who.proven(caller)

@@ -1,5 +1,7 @@
 """HTTP face of collections."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, Depends
 
 from artstore.admin.dependencies import (
@@ -8,14 +10,14 @@ from artstore.admin.dependencies import (
     LimitParam,
     NamePath,
 )
-from artstore.core.model.account import Scope
+from artstore.core.model.account import Caller, Scope
 from artstore.core.model.collection import Collection, CollectionChange, CollectionEntry
 from artstore.core.model.page import Page
 from artstore.core.web.authentication import require_scope
 
 router = APIRouter(prefix="/api/v1/collections", tags=["collections"])
 _read = [Depends(require_scope(Scope.ADMIN_READ))]
-_write = [Depends(require_scope(Scope.ADMIN_WRITE))]
+WriterDep = Annotated[Caller, Depends(require_scope(Scope.ADMIN_WRITE))]
 
 
 @router.get("", dependencies=_read)
@@ -27,9 +29,11 @@ async def list_collections(
     return Page(items=found, next_cursor=found[-1].collection if len(found) == limit else None)
 
 
-@router.post("", status_code=201, dependencies=_write)
-async def add_collection(body: CollectionEntry, collections: CollectionsDep) -> Collection:
-    return await collections.add(body)
+@router.post("", status_code=201)
+async def add_collection(
+    body: CollectionEntry, caller: WriterDep, collections: CollectionsDep
+) -> Collection:
+    return await collections.add(body, caller)
 
 
 @router.get("/{name}", dependencies=_read)
@@ -37,9 +41,9 @@ async def read_collection(name: NamePath, collections: CollectionsDep) -> Collec
     return await collections.get(name)
 
 
-@router.patch("/{name}", dependencies=_write)
+@router.patch("/{name}")
 async def change_collection(
-    name: NamePath, body: CollectionChange, collections: CollectionsDep
+    name: NamePath, body: CollectionChange, caller: WriterDep, collections: CollectionsDep
 ) -> Collection:
     """Asking for two copies begins to make them; asking for one deletes nothing."""
-    return await collections.change(name, body)
+    return await collections.change(name, body, caller)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from artstore.admin.dependencies import FreshAdminDep, GrantsDep
+from artstore.admin.dependencies import FreshManagerDep, GrantsDep
 from artstore.admin.model import Subject, SubjectGrant
 from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Grant, Right, Scope
@@ -40,7 +40,7 @@ async def put_grant(
     subject: Subject,
     collection: CollectionName,
     body: GrantBody,
-    caller: FreshAdminDep,
+    caller: FreshManagerDep,
     grants: GrantsDep,
 ) -> SubjectGrant:
     """Replaces what was granted there. The first grant restricts its holder to what is granted."""
@@ -50,7 +50,7 @@ async def put_grant(
 
 @router.delete("/{subject}/{collection}", status_code=204)
 async def remove_grant(
-    subject: Subject, collection: CollectionName, caller: FreshAdminDep, grants: GrantsDep
+    subject: Subject, collection: CollectionName, caller: FreshManagerDep, grants: GrantsDep
 ) -> Response:
     await grants.remove(subject, collection, caller)
     return Response(status_code=204)

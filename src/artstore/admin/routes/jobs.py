@@ -8,11 +8,11 @@ from artstore.admin.dependencies import BackgroundDep, LimitParam
 from artstore.core.model.account import Scope
 from artstore.core.model.job import Job, JobState
 from artstore.core.model.page import Page
-from artstore.core.web.authentication import require_scope
+from artstore.core.web.authentication import require_scope, require_scope_everywhere
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 _read = [Depends(require_scope(Scope.ADMIN_READ))]
-_write = [Depends(require_scope(Scope.ADMIN_WRITE))]
+_write = [Depends(require_scope_everywhere(Scope.ADMIN_WRITE))]
 
 JOB_ID_MAX = (1 << 63) - 1
 JobIdPath = Annotated[int, Path(ge=1, le=JOB_ID_MAX)]

@@ -17,6 +17,7 @@ from artstore.admin.services.identity.outside.sign_in import (
     OutsideSignIn,
 )
 from artstore.core.errors import UnknownRoute
+from artstore.core.web.authentication import limit_strangers
 
 router = APIRouter(prefix="/api/v1/admin-auth", tags=["people"])
 
@@ -50,9 +51,12 @@ async def ways_in(parts: ResourcesDep) -> WaysIn:
 
 
 @router.get("/oidc", status_code=303, response_class=Response)
-async def begin(outside: OutsideDep, fresh: Annotated[bool, Query()] = False) -> Response:
+async def begin(
+    request: Request, outside: OutsideDep, fresh: Annotated[bool, Query()] = False
+) -> Response:
     """To the provider. With `fresh`, people prove anew who they are: the step-up of those who
     have no second factor here."""
+    limit_strangers(request)
     begun = await outside.begin(fresh=fresh)
     response = _onward(begun.location)
     # Lax: the provider sends the browser back from another site.

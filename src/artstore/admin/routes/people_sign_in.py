@@ -12,14 +12,20 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from artstore.admin.dependencies import CallerDep, PeopleSignInDep, ResourcesDep, WhoDep
+from artstore.admin.dependencies import (
+    CallerDep,
+    PeopleSignInDep,
+    ResourcesDep,
+    SignedInDep,
+    WhoDep,
+)
 from artstore.admin.services.identity.hashing import SECRET_CHARS_MAX
 from artstore.admin.services.identity.people_sign_in import SignedIn
 from artstore.admin.services.identity.second_factors import Proof
 from artstore.admin.services.identity.sessions import IDLE_MAX
 from artstore.core.errors import InvalidToken, NotPermitted
 from artstore.core.model.account import Caller, Scope, UserRole
-from artstore.core.web.authentication import check_scope, require_scope
+from artstore.core.web.authentication import check_scope, limit_strangers, require_scope
 
 router = APIRouter(prefix="/api/v1/admin-auth", tags=["people"])
 
@@ -99,7 +105,7 @@ async def prove_second_factor(
 
 @router.post("/step-up", response_model=SignInAnswer)
 async def step_up(
-    body: ProofRequest, caller: CallerDep, sign_in: PeopleSignInDep, who: WhoDep
+    body: ProofRequest, caller: SignedInDep, sign_in: PeopleSignInDep, who: WhoDep
 ) -> Response:
     """Before something dangerous: prove again who you are."""
     return answer(await sign_in.step_up(caller, body.proof, who), cookie=False)
@@ -114,6 +120,7 @@ async def refresh(
     body: RefreshRequest | None = None,
 ) -> Response:
     """The next access token. A refresh token that comes twice ends its session."""
+    limit_strangers(request)
     if body is not None:
         return answer(await sign_in.refresh(body.refresh_token, who), cookie=False)
     check_origin(request, parts.settings.issuer)
@@ -124,7 +131,7 @@ async def refresh(
 
 
 @router.post("/logout", status_code=204)
-async def log_out(caller: CallerDep, sign_in: PeopleSignInDep, who: WhoDep) -> Response:
+async def log_out(caller: SignedInDep, sign_in: PeopleSignInDep, who: WhoDep) -> Response:
     await sign_in.log_out(caller, who)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path=COOKIE_PATH, secure=True, httponly=True, samesite="strict")

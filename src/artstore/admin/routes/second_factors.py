@@ -12,6 +12,7 @@ from artstore.admin.dependencies import (
     PeopleSignInDep,
     ResourcesDep,
     SessionDep,
+    SignedInDep,
     WhoDep,
     check_recent_proof,
 )
@@ -139,7 +140,7 @@ async def register_passkey(
 
 @router.get("/passkeys")
 async def list_passkeys(
-    caller: CallerDep, sign_in: PeopleSignInDep, parts: ResourcesDep, session: SessionDep
+    caller: SignedInDep, sign_in: PeopleSignInDep, parts: ResourcesDep, session: SessionDep
 ) -> Page[Passkey]:
     user = await sign_in.me(caller)
     return Page(items=await parts.factors.passkeys(session, user), next_cursor=None)
@@ -171,7 +172,7 @@ async def passkey_challenge(
 
 @router.get("/sessions")
 async def list_sessions(
-    caller: CallerDep, parts: ResourcesDep, session: SessionDep
+    caller: SignedInDep, parts: ResourcesDep, session: SessionDep
 ) -> Page[PersonSession]:
     """One's own."""
     found = await parts.sessions.of_user(session, user_id_of(caller))
@@ -180,7 +181,7 @@ async def list_sessions(
 
 @router.delete("/sessions/{session_id}", status_code=204)
 async def end_session(
-    session_id: UUID, caller: CallerDep, parts: ResourcesDep, session: SessionDep
+    session_id: UUID, caller: SignedInDep, parts: ResourcesDep, session: SessionDep
 ) -> Response:
     """One's own; another's look like none."""
     own = await parts.sessions.of_user(session, user_id_of(caller))

@@ -20,16 +20,16 @@ from artstore.admin.services.identity.service_accounts import (
     SECRET_CHARS_MIN,
     NewSecret,
 )
-from artstore.core.errors import InvalidRequest
-from artstore.core.model.account import AccountRole, ClientId, Scope
+from artstore.core.errors import InvalidRequest, NotPermitted
+from artstore.core.model.account import ACCOUNT_SCOPES, AccountRole, Caller, ClientId, Scope
 from artstore.core.model.page import Page
 from artstore.core.secrets.strength import weakness
-from artstore.core.web.authentication import require_scope
+from artstore.core.web.authentication import require_scope, require_scope_everywhere
 
 router = APIRouter(prefix="/api/v1/service-accounts", tags=["service accounts"])
 _read = [Depends(require_scope(Scope.ADMIN_READ))]
 RequestsPerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
-_write = [Depends(require_recent_proof(Scope.ADMIN_WRITE))]
+_write = [Depends(require_recent_proof(require_scope_everywhere(Scope.ADMIN_WRITE)))]
 
 
 class NewAccount(BaseModel):
@@ -68,6 +68,7 @@ async def create(
     body: NewAccount, caller: FreshAdminDep, accounts: ServiceAccountsDep, response: Response
 ) -> AccountWithSecret:
     """The secret is shown this once."""
+    _check_within(caller, body.role)
     made = await accounts.create(
         body.client_id,
         body.role,
@@ -92,23 +93,26 @@ async def read_account(client_id: NamePath, accounts: ServiceAccountsDep) -> Ser
     return await accounts.get(client_id)
 
 
-@router.patch("/{client_id}", dependencies=_write)
+@router.patch("/{client_id}")
 async def change_account(
-    client_id: NamePath, body: AccountChange, accounts: ServiceAccountsDep
+    client_id: NamePath, body: AccountChange, caller: FreshAdminDep, accounts: ServiceAccountsDep
 ) -> ServiceAccount:
     """In force with the next token; those the account holds end."""
+    _check_within(caller, body.role, (await accounts.get(client_id)).role)
     return await accounts.change(client_id, body.model_dump(exclude_unset=True))
 
 
-@router.post("/{client_id}/rotate-secret", dependencies=_write)
+@router.post("/{client_id}/rotate-secret")
 async def rotate_secret(
     client_id: NamePath,
+    caller: FreshAdminDep,
     accounts: ServiceAccountsDep,
     response: Response,
     body: SecretChange | None = None,
 ) -> AccountWithSecret:
     """The new secret is shown this once. The old one is refused from now on, or after the overlap
     that is asked for."""
+    _check_within(caller, (await accounts.get(client_id)).role)
     overlap = timedelta(seconds=body.overlap_s if body else 0)
     chosen = body.secret.get_secret_value() if body and body.secret else None
     if chosen is not None and (weak := weakness(chosen)):
@@ -125,6 +129,18 @@ async def suspend(client_id: NamePath, accounts: ServiceAccountsDep) -> ServiceA
 @router.post("/{client_id}/resume", dependencies=_write)
 async def resume(client_id: NamePath, accounts: ServiceAccountsDep) -> ServiceAccount:
     return await accounts.set_state(client_id, "active")
+
+
+def _check_within(caller: Caller, *roles: AccountRole) -> None:
+    """
+    Raises:
+        NotPermitted: Whoever holds the account's secret could do more than the caller.
+    """
+    for role in roles:
+        if beyond := ACCOUNT_SCOPES[role] - caller.scopes:
+            raise NotPermitted(
+                f"accounts of the role {role} may do what you may not: {', '.join(sorted(beyond))}"
+            )
 
 
 def _shown_once(made: NewSecret, response: Response) -> AccountWithSecret:

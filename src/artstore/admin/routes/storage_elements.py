@@ -27,11 +27,12 @@ from artstore.core.web.authentication import (
     check_scope,
     peer_of,
     require_scope,
+    require_scope_everywhere,
 )
 
 router = APIRouter(prefix="/api/v1/storage-elements", tags=["storage elements"])
 _read = [Depends(require_scope(Scope.ADMIN_READ))]
-_write = [Depends(require_scope(Scope.ADMIN_WRITE))]
+_write = [Depends(require_scope_everywhere(Scope.ADMIN_WRITE))]
 
 PLACERS = ("ingester", "query")
 

@@ -1,15 +1,17 @@
 """Access tokens of machines (OAuth 2.0). People sign in at `/admin-auth`."""
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from artstore.admin.dependencies import ResourcesDep, SignInDep, WhoDep
+from artstore.admin.dependencies import ResourcesDep, SignInDep, WhoDep, resources
 from artstore.admin.routes.token_request import read_token_question, read_token_request
 from artstore.admin.services.identity.tokens import AccessToken
 from artstore.core.errors import InvalidCredentials
+from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import peer_of
 from artstore.core.web.problems import problem_response
 
@@ -29,9 +31,9 @@ class TokenAnswer(BaseModel):
         )
 
 
-@router.post("/auth/token", response_model=TokenAnswer)
-async def issue_token(request: Request, sign_in: SignInDep, who: WhoDep) -> Response:
+async def issue_token(request: Request) -> Response:
     """OAuth 2.0 client credentials (RFC 6749, 4.4)."""
+    sign_in, who = resources(request).sign_in, who_asks(request)
     try:
         wanted = await read_token_request(request)
         token = await sign_in.machine(
@@ -40,6 +42,10 @@ async def issue_token(request: Request, sign_in: SignInDep, who: WhoDep) -> Resp
     except InvalidCredentials:
         return _invalid_client()
     return _answer(token)
+
+
+# Plain, and served first: machines ask for tokens all day.
+hot_routes: Final = [Route("/api/v1/auth/token", issue_token, methods=["POST"])]
 
 
 @router.post("/auth/revoke")

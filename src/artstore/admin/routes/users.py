@@ -11,11 +11,11 @@ from artstore.admin.model import AccountState, User, Username
 from artstore.admin.services.identity.people import OneTimePassword
 from artstore.core.model.account import Scope, UserRole
 from artstore.core.model.page import Page
-from artstore.core.web.authentication import require_scope
+from artstore.core.web.authentication import require_scope, require_scope_everywhere
 
 router = APIRouter(prefix="/api/v1/users", tags=["people"])
 _read = [Depends(require_scope(Scope.ADMIN_READ))]
-_write = [Depends(require_recent_proof(Scope.USERS_WRITE))]
+_write = [Depends(require_recent_proof(require_scope_everywhere(Scope.USERS_WRITE)))]
 
 AfterName = Annotated[str, Query(alias="cursor", pattern=r"^[A-Za-z0-9._@-]{0,128}$")]
 

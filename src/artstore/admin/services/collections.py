@@ -5,7 +5,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from artstore.admin.repository import collections as repository
 from artstore.admin.repository import jobs
 from artstore.admin.services.audit.trail import BoundTrail, Deed
+from artstore.core.clock import Clock
 from artstore.core.errors import NameTaken, UnknownCollection
+from artstore.core.model.account import Caller, Right
 from artstore.core.model.audit import AuditKind, Target
 from artstore.core.model.collection import Collection, CollectionChange, CollectionEntry
 
@@ -14,9 +16,10 @@ KEEP_COLLECTION = "copies.collection"
 
 
 class Collections:
-    def __init__(self, session: AsyncSession, audit: BoundTrail) -> None:
+    def __init__(self, session: AsyncSession, audit: BoundTrail, clock: Clock) -> None:
         """`audit` writes in the transaction of `session`."""
         self._session = session
+        self._clock = clock
         self._audit = audit
 
     async def page(self, after: str, limit: int) -> list[Collection]:
@@ -29,16 +32,27 @@ class Collections:
             raise UnknownCollection
         return collection
 
-    async def add(self, entry: CollectionEntry) -> Collection:
-        """Raises `NameTaken`: there is one of this name."""
+    async def add(self, entry: CollectionEntry, caller: Caller) -> Collection:
+        """
+        Raises:
+            NameTaken: There is one of this name.
+            NotPermitted: The caller manages some collections, and not this one.
+        """
+        caller.check(Right.MANAGE, entry.collection, self._clock.now())
         collection = await repository.add(self._session, entry)
         if collection is None:
             raise NameTaken(f"there is a collection {entry.collection}")
         await self._changed(collection)
         return collection
 
-    async def change(self, name: str, change: CollectionChange) -> Collection:
-        """A second copy that is not asked for any more is not removed."""
+    async def change(self, name: str, change: CollectionChange, caller: Caller) -> Collection:
+        """A second copy that is not asked for any more is not removed.
+
+        Raises:
+            UnknownCollection: It has no rules of its own.
+            NotPermitted: The caller manages some collections, and not this one.
+        """
+        caller.check(Right.MANAGE, name, self._clock.now())
         if not change.model_dump(exclude_none=True):
             return await self.get(name)
         collection = await repository.change(self._session, name, change)

@@ -14,7 +14,7 @@ from artstore.admin.repository import grants as repository
 from artstore.admin.services.audit.trail import BoundTrail, Deed
 from artstore.admin.services.identity.revocation import Revocations
 from artstore.core.clock import Clock
-from artstore.core.errors import InvalidRequest, UnknownAccount, UnknownGrant
+from artstore.core.errors import InvalidRequest, NotPermitted, UnknownAccount, UnknownGrant
 from artstore.core.model.account import Caller, Grant, Right
 from artstore.core.model.audit import AuditKind, Target
 
@@ -43,15 +43,19 @@ class Grants:
 
         Raises:
             UnknownAccount: There is no such holder.
-            NotPermitted: A restricted administrator does not manage that collection.
+            NotPermitted: A restricted administrator does not manage that collection, or would
+                restrict somebody who is not restricted.
         """
         now = self._clock.now()
         caller.check(Right.MANAGE, grant.collection, now)
         made = SubjectGrant(
             **grant.model_dump(), subject=subject, granted_at=now, granted_by=caller.subject
         )
-        if not await repository.restrict(self._session, subject):
+        restricted_before = await repository.restrict(self._session, subject)
+        if restricted_before is None:
             raise UnknownAccount
+        if caller.grants is not None and not restricted_before:
+            raise NotPermitted("a first grant would take all other collections from its holder")
         await repository.put(self._session, made)
         if await repository.count(self._session, subject) > GRANTS_MAX:
             raise InvalidRequest(f"an account or person may have {GRANTS_MAX} grants")

@@ -159,7 +159,12 @@ class PeopleSignIn:
         return SignedIn(access, opened.refresh_token)
 
     async def log_out(self, caller: Caller, who: Who) -> None:
-        """The session ends; its tokens are worth nothing within a second."""
+        """The session ends; its tokens are worth nothing within a second.
+
+        Raises:
+            NotPermitted: A machine's token.
+        """
+        user_id_of(caller)
         tools = self._tools
         async with tools.database.session() as session:
             shown = await tools.sessions.current(session, caller.session_id)

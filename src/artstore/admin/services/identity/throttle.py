@@ -8,7 +8,6 @@ budget of the address, which many may share, does not hold that account up.
 """
 
 import hashlib
-import ipaddress
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from artstore.admin.repository.counters import Counters
 from artstore.admin.repository.valkey import OUTAGES, Valkey
 from artstore.core.clock import Clock
 from artstore.core.errors import TooManyRequests
+from artstore.core.web.addresses import network_of
 
 WINDOW_S: Final = 900
 TRUST_S: Final = 30 * 24 * 3600
-IPV6_NETWORK_BITS: Final = 64
-"""Whoever has one IPv6 address usually has a whole /64."""
 
 Outcome = TypeVar("Outcome")
 
@@ -60,13 +58,7 @@ class Attempt:
 
     @property
     def network(self) -> str:
-        try:
-            address = ipaddress.ip_address(self.address)
-        except ValueError:
-            return "unknown"
-        if address.version == 6 and address.ipv4_mapped is None:
-            return str(ipaddress.ip_network((address, IPV6_NETWORK_BITS), strict=False))
-        return str(getattr(address, "ipv4_mapped", None) or address)
+        return network_of(self.address)
 
 
 class Throttle:

@@ -90,9 +90,9 @@ class Provider:
         auth = None
         if "client_secret_basic" in metadata.token_endpoint_auth_methods_supported:
             # RFC 6749, 2.3.1: both parts are form-encoded first.
-            auth = aiohttp.BasicAuth(quote_plus(terms.client_id), quote_plus(terms.client_secret))
+            auth = aiohttp.BasicAuth(quote_plus(terms.client_id), quote_plus(terms.client_secret()))
         else:
-            form |= {"client_id": terms.client_id, "client_secret": terms.client_secret}
+            form |= {"client_id": terms.client_id, "client_secret": terms.client_secret()}
         status, answer = await self._ask("POST", metadata.token_endpoint, data=form, auth=auth)
         if status != 200:
             error = answer.get("error")

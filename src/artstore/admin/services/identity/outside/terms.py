@@ -1,8 +1,8 @@
 """What was agreed with the outside identity provider, as the settings say it."""
 
 import ssl
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ from artstore.core.model.account import UserRole
 from artstore.core.secrets.chain import Secrets
 from artstore.core.settings import ConfigurationError
 
+CLIENT_SECRET: Final = "oidc_client_secret"  # noqa: S105  its name
 CALLBACK_PATH: Final = "/api/v1/admin-auth/oidc/callback"
 BY_POWER: Final = (UserRole.SUPER_ADMIN, UserRole.ADMIN, UserRole.AUDITOR, UserRole.READONLY)
 
@@ -19,7 +20,8 @@ BY_POWER: Final = (UserRole.SUPER_ADMIN, UserRole.ADMIN, UserRole.AUDITOR, UserR
 class Terms:
     issuer: str
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: Callable[[], str]
+    """The one that is right now: it may be replaced."""
     redirect_uri: str
     scope: str
     groups_claim: str
@@ -57,10 +59,11 @@ def terms_of(settings: AdminSettings, secrets: Secrets) -> Terms | None:
     client_id = settings.oidc_client_id
     if settings.oidc_issuer is None or client_id is None:
         return None
+    secrets.read(CLIENT_SECRET)
     return Terms(
         issuer=settings.oidc_issuer,
         client_id=client_id,
-        client_secret=secrets.read("oidc_client_secret"),
+        client_secret=lambda: secrets.read(CLIENT_SECRET),
         redirect_uri=settings.issuer + CALLBACK_PATH,
         scope=settings.oidc_scope,
         groups_claim=settings.oidc_groups_claim,
