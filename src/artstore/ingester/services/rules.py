@@ -36,12 +36,17 @@ class _Limited:
     of: str
     quota: Quota
     usage: Usage | None
-    admitted: list[tuple[float, int]] = field(default_factory=list)
-    """Since the count: when, seconds since 1970, and how many bytes."""
-    under_way: list[int] = field(default_factory=list)
+    admitted: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Since the count: bytes and files by second since 1970."""
+    added_bytes: int = 0
+    """Of what was admitted since the count, and of what is under way."""
+    added_files: int = 0
 
     def check(self, size_bytes: int) -> None:
-        used_bytes, used_files = self._used()
+        used_bytes, used_files = self.added_bytes, self.added_files
+        if self.usage is not None:
+            used_bytes += self.usage.used_bytes
+            used_files += self.usage.used_files
         limit_bytes, limit_files = self.quota.quota_bytes, self.quota.quota_files
         if limit_files is not None and used_files + 1 > limit_files:
             raise QuotaExceeded(
@@ -56,16 +61,22 @@ class _Limited:
                 limit_bytes=limit_bytes,
             )
 
-    def _used(self) -> tuple[int, int]:
-        here = [size for _, size in self.admitted] + self.under_way
-        counted = (self.usage.used_bytes, self.usage.used_files) if self.usage else (0, 0)
-        return counted[0] + sum(here), counted[1] + len(here)
+    def add(self, size_bytes: int, files: int = 1) -> None:
+        self.added_bytes += size_bytes
+        self.added_files += files
+
+    def note(self, second: int, size_bytes: int) -> None:
+        known_bytes, known_files = self.admitted.get(second, (0, 0))
+        self.admitted[second] = known_bytes + size_bytes, known_files + 1
+        self.add(size_bytes)
 
     def refresh(self, quota: Quota, usage: Usage | None) -> None:
         self.quota, self.usage = quota, usage
         if usage is not None:
-            seen_s = (usage.counted_at - COUNTED_LATE_BY).timestamp()
-            self.admitted = [each for each in self.admitted if each[0] > seen_s]
+            seen_s = int((usage.counted_at - COUNTED_LATE_BY).timestamp())
+            for second in [second for second in self.admitted if second < seen_s]:
+                size_bytes, files = self.admitted.pop(second)
+                self.add(-size_bytes, -files)
 
 
 class CachedRules:
@@ -117,20 +128,20 @@ class CachedRules:
         for each in limited:
             each.check(size_bytes)
         for each in limited:
-            each.under_way.append(size_bytes)
+            each.add(size_bytes)
         room = Room()
         try:
             yield room
         finally:
             for each in limited:
-                each.under_way.remove(size_bytes)
+                each.add(-size_bytes, -1)
             if room.taken_bytes is not None:
                 self.note(collection, subject, room.taken_bytes)
 
     def note(self, collection: str, subject: str, size_bytes: int) -> None:
         """A file came in."""
         for each in self._limited_by(collection, subject):
-            each.admitted.append((self._clock.now().timestamp(), size_bytes))
+            each.note(int(self._clock.now().timestamp()), size_bytes)
 
     def _limited_by(self, collection: str, subject: str) -> list[_Limited]:
         keys = ("collection", collection), ("account", subject)
