@@ -10,7 +10,7 @@ from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
 from artstore.storage.engine.identity import ElementFile, ModeChange
 from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.open_uploads import OpenUpload
+from artstore.storage.engine.open_upload import OpenUpload
 from artstore.storage.engine.scrub.ledger import OpenFinding
 from artstore.storage.engine.scrub.progress import Progress
 from artstore.storage.engine.sidecar import parse, seal

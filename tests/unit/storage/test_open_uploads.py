@@ -21,7 +21,7 @@ from artstore.core.errors import (
     UploadBusy,
 )
 from artstore.core.model.ids import FileId
-from artstore.storage.engine.open_uploads import Checksum
+from artstore.storage.engine.open_upload import Checksum
 
 
 def restarted(element: Element) -> Element:

@@ -11,18 +11,16 @@ Nothing here is a file of the element. `Engine.adopt_upload` makes one of it, as
 """
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import ValidationError
 
 from artstore.core.clock import Clock
 from artstore.core.errors import (
     ArtStoreError,
-    ChecksumMismatch,
     OffsetConflict,
     SizeMismatch,
     Unavailable,
@@ -30,12 +28,13 @@ from artstore.core.errors import (
     UploadBusy,
 )
 from artstore.core.logging import get_logger
-from artstore.core.model.file import FILE_BYTES_MAX, FileDraft, Model
-from artstore.core.model.ids import FileId, FileIdField, is_file_id
+from artstore.core.model.file import FileDraft
+from artstore.core.model.ids import FileId, is_file_id
 from artstore.storage.engine.capacity import Room
 from artstore.storage.engine.durable_file import replace_file
 from artstore.storage.engine.fs import Fs, make_directories, read_file, write_all
 from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.open_upload import OpenUpload, RunningDigest
 from artstore.storage.engine.upload import WRITEBACK_BYTES, failure_of
 
 UPLOADS_MAX: Final = 10_000
@@ -43,22 +42,6 @@ UPLOADS_MAX: Final = 10_000
 
 READ_BYTES: Final = 1 << 20
 _STATE: Final = ".json"
-_FORMAT_VERSION: Final = 1
-
-
-class OpenUpload(Model):
-    """An upload under way, as its state file has it. `draft.size` is always known."""
-
-    format_version: Literal[1] = _FORMAT_VERSION
-    file_id: FileIdField
-    size: int = Field(ge=0, le=FILE_BYTES_MAX)
-    offset: int = Field(ge=0)
-    expires_at: AwareDatetime
-    draft: FileDraft
-
-    @property
-    def is_whole(self) -> bool:
-        return self.offset == self.size
 
 
 class OpenUploads:
@@ -85,7 +68,7 @@ class OpenUploads:
         self._busy: set[FileId] = set()
         self._missing_bytes: dict[FileId, int] = {}
         """What each one was promised room for and has not sent."""
-        self._digests: dict[FileId, _Digest] = {}
+        self._digests: dict[FileId, RunningDigest] = {}
         self._recover()
 
     def create(self, file_id: FileId, draft: FileDraft, size: int, expires_at: datetime) -> None:
@@ -112,7 +95,7 @@ class OpenUploads:
         except BaseException:
             self._forget(file_id)
             raise
-        self._digests[file_id] = _Digest()
+        self._digests[file_id] = RunningDigest()
 
     def find(self, file_id: FileId) -> OpenUpload:
         """Raises `UnknownUpload`: there is none, or it has expired."""
@@ -210,12 +193,12 @@ class OpenUploads:
     def ended(self, part: "Part") -> None:
         self._release(part.upload.file_id)
 
-    def digest_at(self, file_id: FileId, offset: int) -> "_Digest | None":
+    def digest_at(self, file_id: FileId, offset: int) -> RunningDigest | None:
         """A copy of what was hashed so far; `None` if this process does not know all of it."""
         digest = self._digests.get(file_id)
         return digest.copy() if digest is not None and digest.size == offset else None
 
-    def remember(self, file_id: FileId, digest: "_Digest | None") -> None:
+    def remember(self, file_id: FileId, digest: RunningDigest | None) -> None:
         if digest is not None:
             self._digests[file_id] = digest
 
@@ -256,9 +239,9 @@ class OpenUploads:
 
     def _sha256(self, upload: OpenUpload) -> str:
         """Hashed on the way in; after a restart from the disk."""
-        digest = self._digests.get(upload.file_id) or _Digest()
+        digest = self._digests.get(upload.file_id) or RunningDigest()
         if digest.size != upload.size:
-            digest = _Digest()
+            digest = RunningDigest()
             for block in self.read(upload.file_id):
                 digest.update(block)
             self._digests[upload.file_id] = digest
@@ -365,39 +348,3 @@ class Part:
             self._fs.close(self._handle)
             self._handle = -1
             self._uploads.ended(self)
-
-
-class Checksum:
-    """What the sender says of one part (tus: `Upload-Checksum`)."""
-
-    def __init__(self, algorithm: Literal["sha1", "sha256"], value: bytes) -> None:
-        self._digest = hashlib.new(algorithm, usedforsecurity=False)
-        self._value = value
-
-    def update(self, data: bytes) -> None:
-        self._digest.update(data)
-
-    def check(self) -> None:
-        """Raises `ChecksumMismatch`."""
-        if self._digest.digest() != self._value:
-            raise ChecksumMismatch("this part did not arrive as it was sent; send it again")
-
-
-class _Digest:
-    """SHA-256 that knows how many bytes it has seen."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self.size = 0
-
-    def update(self, data: bytes) -> None:
-        self._sha256.update(data)
-        self.size += len(data)
-
-    def copy(self) -> "_Digest":
-        copy = _Digest()
-        copy._sha256, copy.size = self._sha256.copy(), self.size
-        return copy
-
-    def hexdigest(self) -> str:
-        return self._sha256.hexdigest()

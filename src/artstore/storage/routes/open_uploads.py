@@ -20,7 +20,7 @@ from artstore.core.model.open_upload import (
 from artstore.core.web.authentication import check_peer
 from artstore.core.web.hot import PlainAnswer
 from artstore.storage.dependencies import open_uploads_of
-from artstore.storage.engine.open_uploads import Checksum
+from artstore.storage.engine.open_upload import Checksum
 
 PATH: Final = "/api/v1/open-uploads/{file_id}"
 _HEAD_BYTES_MAX: Final = ATTR_BYTES_MAX + 4096

@@ -17,7 +17,8 @@ from artstore.core.model.open_upload import NewOpenUpload, OpenUploadState
 from artstore.core.tracing import current_trace_id
 from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.entries import Stored
-from artstore.storage.engine.open_uploads import Checksum, OpenUpload, Part
+from artstore.storage.engine.open_upload import Checksum, OpenUpload
+from artstore.storage.engine.open_uploads import Part
 from artstore.storage.services.frame import in_blocks
 from artstore.storage.services.intake import new_record
 from artstore.storage.services.threads import Threads
