@@ -12,7 +12,7 @@ from artstore.cli.stack import HomeOption, failures_told
 
 if TYPE_CHECKING:
     from artstore.rotation.installation import Installation, Standing
-    from artstore.rotation.procedure import Step
+    from artstore.rotation.procedure import Credential, Step
 
 COLUMNS = ("name", "kind", "changed_at", "due_at", "stands_at")
 
@@ -107,14 +107,15 @@ def _rotate(
     from artstore.rotation.procedure import RotationFailed
 
     clock = SystemClock()
-    failures = []
+    failures: list[str] = []
+    fresh: list[Credential] = []
     with installation.only_one():
         rotation = installation.rotation(clock, _tell_step)
         for credential in installation.chosen(wanted):
             try:
                 standing = installation.standing(credential, every, rotation)
                 if only_due and not standing.is_due(clock.now()):
-                    installation.tell_age(credential)
+                    fresh.append(credential)
                     continue
                 outcome = rotation.rotate(credential)
             except (RotationFailed, ConfigurationError) as failure:
@@ -125,6 +126,11 @@ def _rotate(
                 print_json(row)
             else:
                 print_line(f"{outcome.name}: replaced in {outcome.took_s:.1f} s")
+        try:
+            if fresh:
+                installation.tell_ages(fresh)
+        except RotationFailed as failure:
+            failures.append(str(failure))
     if failures:
         _fail(failures)
 
@@ -133,8 +139,8 @@ def _row(standing: "Standing") -> dict[str, Any]:
     return {
         "name": standing.name,
         "kind": standing.kind,
-        "changed_at": standing.changed_at.isoformat() if standing.changed_at else None,
-        "due_at": standing.due_at.isoformat() if standing.due_at else None,
+        "changed_at": standing.changed_at.isoformat(),
+        "due_at": standing.due_at.isoformat(),
         "stands_at": str(standing.stands_at) if standing.stands_at else None,
     }
 

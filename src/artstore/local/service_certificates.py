@@ -40,7 +40,7 @@ class ServiceCertificates:
     def current(self) -> str:
         return " ".join(f"{self._present(each).serial_number:x}" for each in self.identities)
 
-    def changed_at(self) -> datetime | None:
+    def changed_at(self) -> datetime:
         return min(self._present(each).not_valid_before_utc for each in self.identities)
 
     def make(self, old: str) -> str:

@@ -33,7 +33,7 @@ class AccountSecret:
     def current(self) -> str:
         return self.store.read(self.name)
 
-    def changed_at(self) -> datetime | None:
+    def changed_at(self) -> datetime:
         return self.store.changed_at(self.name)
 
     def make(self, old: str) -> str:

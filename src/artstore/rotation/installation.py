@@ -14,7 +14,7 @@ from artstore.core.errors import ArtStoreError
 from artstore.core.private_files import private_folder
 from artstore.rotation.procedure import Credential, Rotation, RotationFailed, Step
 
-EVERY: Final = timedelta(days=30)
+REPORT: Final = "/api/v1/credentials/report"
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Standing:
 
     name: str
     kind: str
-    changed_at: datetime | None
-    due_at: datetime | None
+    changed_at: datetime
+    due_at: datetime
     stands_at: Step | None
     """Of a rotation that was begun and not finished."""
 
     def is_due(self, now: datetime) -> bool:
-        return self.stands_at is not None or self.due_at is None or self.due_at <= now
+        return self.stands_at is not None or self.due_at <= now
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,27 @@ class Installation:
             credential.name,
             credential.kind,
             changed_at,
-            changed_at + every if changed_at else None,
+            changed_at + every,
             pending.step if pending else None,
         )
 
     def report(self, credential: Credential, began_at: datetime) -> None:
         """Into the audit log, and into the metrics of the admin module."""
-        self._tell(credential, {"rotation_began_at": began_at.isoformat()})
+        body = _age(credential) | {"rotation_began_at": began_at.isoformat()}
+        try:
+            self._tell([body])
+        except ArtStoreError as error:
+            raise RotationFailed(
+                f"{credential.name}: it is replaced, but the audit log cannot be told "
+                f"({error.detail}). Again: artstore rotate"
+            ) from None
 
-    def tell_age(self, credential: Credential) -> None:
+    def tell_ages(self, credentials: Sequence[Credential]) -> None:
         """Into the metrics of the admin module."""
-        self._tell(credential, {})
+        try:
+            self._tell([_age(each) for each in credentials])
+        except ArtStoreError as error:
+            raise RotationFailed(f"ages cannot be told to the metrics ({error.detail})") from None
 
     @contextmanager
     def only_one(self) -> Iterator[None]:
@@ -95,18 +105,15 @@ class Installation:
                 raise RotationFailed("another rotation is going on here; wait for it") from None
             yield
 
-    def _tell(self, credential: Credential, more: dict[str, str]) -> None:
-        changed_at = credential.changed_at()
-        if changed_at is None:
-            return
-        body = {"kind": credential.kind, "changed_at": changed_at.isoformat(), **more}
-        try:
-            with self.connect() as store:
-                store.call(
-                    "POST", "/api/v1/credentials/report", body=body | {"name": credential.name}
-                )
-        except ArtStoreError as error:
-            raise RotationFailed(
-                f"{credential.name}: it is replaced, but the audit log cannot be told "
-                f"({error.detail}). Again: artstore rotate"
-            ) from None
+    def _tell(self, bodies: Sequence[dict[str, str]]) -> None:
+        with self.connect() as store:
+            for body in bodies:
+                store.call("POST", REPORT, body=body)
+
+
+def _age(credential: Credential) -> dict[str, str]:
+    return {
+        "name": credential.name,
+        "kind": credential.kind,
+        "changed_at": credential.changed_at().isoformat(),
+    }

@@ -51,8 +51,8 @@ class Credential(Protocol):
         """What is in use: as it stands in its file."""
         ...
 
-    def changed_at(self) -> datetime | None:
-        """When that began; `None`: it is not known."""
+    def changed_at(self) -> datetime:
+        """When that began."""
         ...
 
     def make(self, old: str) -> str:

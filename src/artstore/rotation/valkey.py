@@ -34,7 +34,7 @@ class ValkeyUser:
     def current(self) -> str:
         return self.store.read(self.name)
 
-    def changed_at(self) -> datetime | None:
+    def changed_at(self) -> datetime:
         return self.store.changed_at(self.name)
 
     def make(self, old: str) -> str:
