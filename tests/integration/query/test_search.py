@@ -9,7 +9,9 @@ from tests.integration.query.conftest import World
 from tests.support.fake_element import record_of
 from tests.support.fake_shelf import UPLOADER
 
-from artstore.core.model.file import FileDraft, FileRecord
+from artstore.core.model.file import FileDraft, FileRecord, Scan
+
+PENDING = Scan(engine="ClamAV", verdict="unscanned", at=datetime.now(UTC), reason="scanner_away")
 
 
 def names(page: dict[str, Any]) -> list[str]:
@@ -24,7 +26,7 @@ def library(world: World) -> World:
         "Годовой-отчёт 2023.docx": {"tags": ("finance", "годовой"), "collection": "reports"},
         "Протокол совещания.txt": {"metadata": {"автор": "Иванова", "year": 2024}},
         "meeting minutes.txt": {"metadata": {"author": "Smith", "year": "2024", "final": True}},
-        "IMG_0042.JPG": {"content_type": "image/jpeg"},
+        "IMG_0042.JPG": {"content_type": "image/jpeg", "scan": PENDING},
         "nul\0name 100%.bin": {"tags": ("nul\0tag",)},
     }.items():
         world.store(b"x" * len(name), original_filename=name, **fields)
@@ -85,6 +87,8 @@ async def test_words_find_names_tags_and_metadata(
         ([("content_type", "application/pdf")], ["report_2024.pdf"]),
         ([("content_type", "image/*")], ["IMG_0042.JPG"]),
         ([("content_type", "i_age/*")], []),
+        ([("scan", "pending")], ["IMG_0042.JPG"]),
+        ([("scan", "infected")], []),
         ([("meta", "author:Smith")], ["meeting minutes.txt"]),
         ([("meta", "автор:Иванова")], ["Протокол совещания.txt"]),
         ([("meta", "year:2024")], ["Протокол совещания.txt", "meeting minutes.txt"]),

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import from_json
@@ -98,6 +98,8 @@ class Criteria(Paging):
     content_type: Text | None = Field(default=None, max_length=256)
     """As stored; `image/*` stands for a whole family."""
     sha256: Sha256 | None = None
+    scan: Literal["clean", "infected", "unscanned", "pending"] | None = None
+    """How the scan for viruses ended; `pending`: it could not be done, and is tried again."""
     size_min: Size | None = None
     size_max: Size | None = None
     uploaded_after: Moment | None = None

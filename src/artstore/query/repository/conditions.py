@@ -58,6 +58,8 @@ def _plain_conditions(criteria: Criteria) -> list[ColumnElement[bool]]:
         found.append(_has_type(_storable(criteria.content_type)))
     if criteria.sha256 is not None:
         found.append(files.c.sha256 == bytes.fromhex(criteria.sha256))
+    if criteria.scan is not None:
+        found.append(files.c.scan == criteria.scan)
     if criteria.size_min is not None:
         found.append(files.c.size_bytes >= criteria.size_min)
     if criteria.size_max is not None:
