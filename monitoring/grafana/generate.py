@@ -145,9 +145,15 @@ INGEST = Dashboard(
         ),
         Panel(
             "Scans for viruses",
-            "A second, by verdict.",
+            "A second, by verdict; 0 where nothing is scanned.",
             "reqps",
-            (rate("artstore_scans_total", "verdict"),),
+            (
+                Query(
+                    "sum by (verdict) (rate(artstore_scans_total[5m]))"
+                    " or sum(rate(artstore_uploads_total[5m])) * 0",
+                    "{{verdict}}",
+                ),
+            ),
         ),
         Panel(
             "Virus signatures",
