@@ -192,6 +192,21 @@ def test_an_administrator_makes_nobody_mightier_than_themselves(world: AccessWor
         assert client.patch(cli, json={"requests_per_minute": 1}).status_code == 403
 
 
+def test_an_administrator_restricts_nobody_mightier(world: AccessWorld) -> None:
+    """The first grant takes everything else: a super administrator could be disarmed with it."""
+    with world.admin.as_account() as root:
+        everybody = root.get("/api/v1/users", params={"limit": 1000}).json()["items"]
+    above = next(each for each in everybody if each["role"] == "super_admin")
+    token = world.tokens["person.admin"]
+    path = f"/api/v1/grants/user:{above['user_id']}/{world.own}"
+    with world.admin.client(Authorization=f"Bearer {token}") as client:
+        assert client.put(path, json={"rights": ["read"]}).status_code == 403
+        assert client.delete(path).status_code == 403
+    with world.admin.as_account() as root:
+        shown = root.get(f"/api/v1/users/{above['user_id']}").json()
+    assert shown["restricted"] == above["restricted"]
+
+
 def test_whoever_is_held_to_a_collection_restricts_nobody_else(world: AccessWorld) -> None:
     """The first grant takes all other collections from its holder."""
     with world.admin.as_account() as root:

@@ -1,5 +1,6 @@
 """Rows of `identity.grants`, and who is held to them."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
@@ -8,11 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import SubjectGrant
 from artstore.admin.tables import grants, service_accounts, users
+from artstore.core.model.account import ACCOUNT_SCOPES, USER_SCOPES, Scope
 
 _HOLDERS = {
     "user": (users, users.c.user_id),
     "account": (service_accounts, service_accounts.c.account_id),
 }
+
+
+@dataclass(frozen=True)
+class Holder:
+    scopes: frozenset[Scope]
+    """Of their role."""
+    restricted: bool
 
 
 async def of_subject(session: AsyncSession, subject: str) -> list[SubjectGrant]:
@@ -53,18 +62,22 @@ async def remove(session: AsyncSession, subject: str, collection: str) -> bool:
     return (await session.execute(statement)).one_or_none() is not None
 
 
-async def restrict(session: AsyncSession, subject: str) -> bool | None:
-    """From now on the holder may do what its grants say and nothing else.
-
-    Whether that was so before; `None` when there is no such holder.
-    """
+async def holder(session: AsyncSession, subject: str) -> Holder | None:
+    """Locked until the transaction ends."""
     kind, _, identifier = subject.partition(":")
     if kind not in _HOLDERS:
         return None
     table, column = _HOLDERS[kind]
-    holder = column == UUID(identifier)
-    before: bool | None = await session.scalar(
-        select(table.c.restricted).where(holder).with_for_update()
-    )
-    await session.execute(update(table).where(holder).values(restricted=True))
-    return before
+    statement = select(table.c.role, table.c.restricted).where(column == UUID(identifier))
+    row = (await session.execute(statement.with_for_update())).one_or_none()
+    if row is None:
+        return None
+    scopes = USER_SCOPES[row.role] if kind == "user" else ACCOUNT_SCOPES[row.role]
+    return Holder(scopes, row.restricted)
+
+
+async def restrict(session: AsyncSession, subject: str) -> None:
+    """From now on the holder may do what its grants say and nothing else."""
+    kind, _, identifier = subject.partition(":")
+    table, column = _HOLDERS[kind]
+    await session.execute(update(table).where(column == UUID(identifier)).values(restricted=True))

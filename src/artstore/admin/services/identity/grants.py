@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import SubjectGrant
 from artstore.admin.repository import grants as repository
+from artstore.admin.repository.grants import Holder
 from artstore.admin.services.audit.trail import BoundTrail, Deed
 from artstore.admin.services.identity.revocation import Revocations
 from artstore.core.clock import Clock
@@ -44,18 +45,20 @@ class Grants:
         Raises:
             UnknownAccount: There is no such holder.
             NotPermitted: A restricted administrator does not manage that collection, or would
-                restrict somebody who is not restricted.
+                restrict somebody who is not restricted; or the holder may do more than the caller.
         """
         now = self._clock.now()
         caller.check(Right.MANAGE, grant.collection, now)
         made = SubjectGrant(
             **grant.model_dump(), subject=subject, granted_at=now, granted_by=caller.subject
         )
-        restricted_before = await repository.restrict(self._session, subject)
-        if restricted_before is None:
+        holder = await repository.holder(self._session, subject)
+        if holder is None:
             raise UnknownAccount
-        if caller.grants is not None and not restricted_before:
+        _check_within(holder, caller)
+        if caller.grants is not None and not holder.restricted:
             raise NotPermitted("a first grant would take all other collections from its holder")
+        await repository.restrict(self._session, subject)
         await repository.put(self._session, made)
         if await repository.count(self._session, subject) > GRANTS_MAX:
             raise InvalidRequest(f"an account or person may have {GRANTS_MAX} grants")
@@ -66,10 +69,14 @@ class Grants:
         """
         Raises:
             UnknownGrant: There is none.
-            NotPermitted: A restricted administrator does not manage that collection.
+            NotPermitted: A restricted administrator does not manage that collection, or the holder
+                may do more than the caller.
         """
         now = self._clock.now()
         caller.check(Right.MANAGE, collection, now)
+        holder = await repository.holder(self._session, subject)
+        if holder is not None:
+            _check_within(holder, caller)
         if not await repository.remove(self._session, subject, collection):
             raise UnknownGrant
         gone = SubjectGrant(
@@ -93,3 +100,13 @@ class Grants:
         }
         target = Target(type="account", id=grant.subject)
         await self._audit.record(Deed(AuditKind.GRANT_CHANGED, target=target, details=details))
+
+
+def _check_within(holder: Holder, caller: Caller) -> None:
+    """Or an administrator could take a super administrator's rights by granting them little.
+
+    Raises:
+        NotPermitted: The role of the holder may do what the caller may not.
+    """
+    if holder.scopes - caller.scopes:
+        raise NotPermitted("the role of this person or account may do more than you")
