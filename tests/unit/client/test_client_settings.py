@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from artstore.client.login import save_profile
+from artstore.client.login import forget_login, save_person, save_profile
+from artstore.client.people import SignIn, read_session
 from artstore.client.settings import Profile, ProfileError, load_profile, read_secret_file
 
 PROFILE = (
@@ -94,3 +95,44 @@ def test_a_secret_is_read_only_when_it_is_one(tmp_path: Path) -> None:
 
 def test_a_profile_does_not_show_its_secret() -> None:
     assert "s3cret" not in repr(Profile("https://x", None, "cli", "s3cret"))
+
+
+def test_a_login_counts_before_what_is_there_and_leaves_it_as_it_was(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "work" / ".artstore")
+    person = Profile("https://archive.example", None, "anna", "")
+    signed_in = SignIn(access_token="a", expires_in=60, refresh_token="r")
+
+    save_person(person, signed_in)
+
+    loaded = load_profile()
+    assert (loaded.edge_url, loaded.client_id) == ("https://archive.example", "anna")
+    assert loaded.session_file is not None
+    assert read_session(loaded.session_file).refresh_token == "r"
+    assert forget_login()
+    assert load_profile().client_id == "cli"
+    assert sorted(path.name for path in home.iterdir()) == ["profile.json", "secret"]
+    assert not forget_login()
+
+
+def test_an_account_after_a_person_leaves_no_session_behind(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "work" / ".artstore")
+    edge = "https://archive.example"
+    save_person(
+        Profile(edge, None, "anna", ""),
+        SignIn(access_token="a", expires_in=60, refresh_token="r"),
+    )
+
+    save_profile(Profile(edge, None, "scanner", "s3cret"))
+
+    assert load_profile().session_file is None
+    assert not (home / "login-session.json").exists()
+    for name in ("login.json", "login-secret"):
+        assert (home / name).stat().st_mode & 0o077 == 0
+
+
+def test_a_profile_is_of_an_account_or_of_a_person(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    (home / "profile.json").write_text('{"edge": "https://x", "client_id": "x"}')
+
+    with pytest.raises(ProfileError, match="is not a profile"):
+        load_profile(home)
