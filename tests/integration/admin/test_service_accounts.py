@@ -109,7 +109,8 @@ def test_a_rotation_is_in_the_audit_log_and_an_age_in_the_metrics(admin: Admin) 
 def _rotations_told(client: httpx2.Client) -> list[str]:
     page = client.get("/api/v1/audit/events", params={"kind": "secret.changed", "limit": 1000})
     targets = [item["event"]["target"] for item in page.json()["items"]]
-    return [target["id"] for target in targets if target["type"] == "credential"]
+    # A refused change of a password has no target.
+    return [target["id"] for target in targets if target and target["type"] == "credential"]
 
 
 def test_a_suspended_account_gets_no_token_until_it_is_resumed(admin: Admin) -> None:
