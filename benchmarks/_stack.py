@@ -1,6 +1,7 @@
 """A whole ArtStore to measure, and what its processes cost."""
 
 import json
+import os
 import ssl
 import tempfile
 import urllib.parse
@@ -97,6 +98,12 @@ def memory_bytes(pid: int) -> int:
     root = psutil.Process(pid)
     memory = [process.memory_info() for process in [root, *root.children(recursive=True)]]
     return sum(each.rss - each.shared for each in memory)
+
+
+def pdf(size: int) -> bytes:
+    """Looks like one from both ends, as far as the ingester looks."""
+    head, end = b"%PDF-1.7\n", b"\n%%EOF\n"
+    return head + os.urandom(size - len(head) - len(end)) + end
 
 
 def upload_request(bearer: str, content: bytes) -> bytes:

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from artstore.core.tls import server_name
 from benchmarks._load import Load, Measured, run_load
-from benchmarks._stack import RunningStack, cost_text, running_stack, upload_request
+from benchmarks._stack import RunningStack, cost_text, pdf, running_stack, upload_request
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -59,16 +59,18 @@ class Weed:
 
 
 class ArtStore:
-    def __init__(self, stack: RunningStack, *, through_edge: bool) -> None:
+    def __init__(self, stack: RunningStack, *, through_edge: bool, unknown: bool) -> None:
         self.name = "edge" if through_edge else "ingester"
         self._through_edge = through_edge
+        self._unknown = unknown
         self._stack = stack
         edge_port = urlsplit(stack.edge_url).port
         assert edge_port
         self.port = edge_port if through_edge else stack.port("ingester-1")
 
     def load(self, size: int, connections: int, seconds: float) -> Load:
-        request = upload_request(self._stack.token(), os.urandom(size))
+        content = os.urandom(size) if self._unknown else pdf(size)
+        request = upload_request(self._stack.token(), content)
         return Load(
             lambda _: request,
             b"201",
@@ -224,6 +226,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--large-mib", type=int, default=1024)
     parser.add_argument("--only", default="small,lone,large")
+    parser.add_argument("--unknown", action="store_true", help="bytes that only libmagic can judge")
     parser.add_argument("--port", type=int, default=18950)
     parser.add_argument("--folder", type=Path, help="on the disk to measure")
     options = parser.parse_args()
@@ -236,7 +239,9 @@ def main() -> None:
         running_stack(options.folder) as stack,
     ):
         systems: list[System] = [peer]
-        systems += [ArtStore(stack, through_edge=edge) for edge in (False, True)]
+        systems += [
+            ArtStore(stack, through_edge=edge, unknown=options.unknown) for edge in (False, True)
+        ]
         if "small" in wanted:
             small(systems, stack, options)
         if "lone" in wanted:

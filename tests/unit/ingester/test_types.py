@@ -1,5 +1,6 @@
 """What content is by its bytes, and when its sender is contradicted."""
 
+import asyncio
 import io
 import zipfile
 from collections.abc import Mapping
@@ -8,13 +9,14 @@ from os import urandom
 import pytest
 
 from artstore.core.archives import HEAD_BYTES, TAIL_BYTES, read_directory
-from artstore.ingester.services.detection import Detector
-from artstore.ingester.services.signatures import PDF, TEXT, ZIP, Found, recognise
-from artstore.ingester.services.types import is_allowed, settle
+from artstore.ingester.services.detection import NOT_RECOGNISED, TOGETHER_MAX, Detector
+from artstore.ingester.services.signatures import PDF, TEXT, UNKNOWN, ZIP, Found, recognise
+from artstore.ingester.services.types import is_allowed, needs_a_guess, settle
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 ODT = "application/vnd.oasis.opendocument.text"
+MIDI = b"MThd\x00\x00\x00\x06\x00\x01\x00\x02\x00\x60MTrk" + b"\x00" * 50
 RUSSIAN = "Договор № 17. Стороны договорились. " * 50
 
 
@@ -146,11 +148,61 @@ def test_the_list_of_allowed_types(
 
 async def test_libmagic_knows_the_rest_and_is_not_sure() -> None:
     detector = Detector()
-    midi = b"MThd\x00\x00\x00\x06\x00\x01\x00\x02\x00\x60MTrk" + b"\x00" * 50
+    midi = MIDI
 
-    assert await detector.detect(midi, midi) == Found("audio/midi", is_certain=False)
-    assert (await detector.detect(b"\0\1\2\3", b"")).content_type == "application/octet-stream"
+    assert await detector.detect(midi, midi, UNKNOWN) == Found("audio/midi", is_certain=False)
+    assert (
+        await detector.detect(b"\0\1\2\3", b"", UNKNOWN)
+    ).content_type == "application/octet-stream"
     detector.close()
+
+
+async def test_who_asks_libmagic_together_gets_the_answer_for_his_own() -> None:
+    detector = Detector()
+    contents = [MIDI, b"\0\1\2\3"] * TOGETHER_MAX
+
+    asked = [asyncio.create_task(detector.detect(each, b"", UNKNOWN)) for each in contents]
+    await asyncio.sleep(0)
+    asked[2].cancel()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    detector.close()
+
+    assert isinstance(found.pop(2), asyncio.CancelledError)
+    types = [each.content_type for each in found if isinstance(each, Found)]
+    del contents[2]
+    assert types == ["audio/midi" if each == MIDI else UNKNOWN for each in contents]
+
+
+async def test_after_libmagic_failed_the_next_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detector = Detector()
+    with monkeypatch.context() as broken:
+        broken.setattr(detector, "_guess_all", failing)
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                await detector.detect(MIDI, b"", UNKNOWN)
+
+    assert (await detector.detect(MIDI, b"", UNKNOWN)).content_type == "audio/midi"
+    detector.close()
+
+
+def failing(_: object) -> list[Found]:
+    raise MemoryError
+
+
+SAID = ("image/x-own", "application/x-own", "video/mp2t", UNKNOWN, ZIP, TEXT, PDF, "image/x-png")
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("declared", [True, False])
+def test_libmagic_is_asked_where_its_answer_changes_something(said: str, declared: bool) -> None:
+    def settled(found: Found) -> object:
+        return settle(said if declared and said != UNKNOWN else None, said, found)
+
+    guesses = [Found(each, is_certain=False) for each in (*SAID, "audio/midi")]
+    answers = {settled(guess) for guess in guesses} | {settled(NOT_RECOGNISED)}
+    assert needs_a_guess(said) == (len(answers) > 1)
 
 
 def test_a_directory_that_is_not_whole_is_not_read() -> None:

@@ -30,7 +30,7 @@ class Inspector:
             TypeMismatch, TypeNotAllowed, FileInfected: The collection does not want it.
             NotScannable, ScannerUnavailable: It takes only what was scanned.
         """
-        found = await self._detector.detect(content[:HEAD_BYTES], content)
+        found = await self._detector.detect(content[:HEAD_BYTES], content, said_of(draft))
         content_type = judge(draft, found, rules)
         if content_type != draft.content_type:
             draft = draft.model_copy(update={"content_type": content_type})
@@ -88,7 +88,8 @@ class Inspection:
     async def complete(self) -> Completion:
         """Raises as `Inspector.look_at`."""
         try:
-            found = await self._detector.detect(self._ends.head, self._ends.tail)
+            said = said_of(self._draft)
+            found = await self._detector.detect(self._ends.head, self._ends.tail, said)
             content_type = judge(self._draft, found, self._rules)
             scan = await self._scanning.verdict(self._stream, self._ends, self._rules)
         finally:
@@ -100,12 +101,19 @@ class Inspection:
             self._stream.close()
 
 
+def said_of(draft: FileDraft) -> str:
+    """What the sender says it is, be it only by its name."""
+    return _declared(draft) or guess_content_type(draft.original_filename)
+
+
+def _declared(draft: FileDraft) -> str | None:
+    declared = draft.declared_content_type
+    return None if declared is None or base_of(declared) == UNKNOWN else declared
+
+
 def judge(draft: FileDraft, found: Found, rules: Admission) -> str:
     """The type under which the file is served, if the collection takes it at all."""
-    declared = draft.declared_content_type
-    if declared is not None and base_of(declared) == UNKNOWN:
-        declared = None
-    settled = settle(declared, guess_content_type(draft.original_filename), found)
+    settled = settle(_declared(draft), guess_content_type(draft.original_filename), found)
     if settled.is_mismatch:
         TYPE_MISMATCHES.labels(rules.mismatch.value).inc()
         note(type_mismatch=settled.content_type)

@@ -99,6 +99,12 @@ def settle(declared: str | None, guessed: str, found: Found) -> Settled:
     return Settled(found.content_type, declared is not None)
 
 
+def needs_a_guess(said: str) -> bool:
+    """Whether a guess about content that nobody recognised may change what `settle` says."""
+    base = base_of(said)
+    return base in (UNKNOWN, ZIP) or not _may_be_unknown(base)
+
+
 def base_of(content_type: str) -> str:
     """Without parameters, in lower case, by its usual name."""
     base = content_type.partition(";")[0].strip().lower()
