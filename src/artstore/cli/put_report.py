@@ -4,17 +4,19 @@ import time
 
 from artstore.cli.output import error_fields, error_text, print_json, print_line, say, size_text
 from artstore.cli.progress import Meter
-from artstore.cli.trees import Skipped
+from artstore.cli.trees import Entry, Skipped
 from artstore.client.results import StoredFile
 from artstore.core.errors import ArtStoreError
 
 
 class PutReport:
-    def __init__(self, meter: Meter, *, as_json: bool) -> None:
+    def __init__(self, meter: Meter, *, as_json: bool, dry_run: bool = False) -> None:
         self.meter = meter
         self._as_json = as_json
+        self._dry_run = dry_run
         self._stored_files = 0
         self._stored_bytes = 0
+        self._already_files = 0
         self._failures = 0
         self._notes = 0
         self._started_s = time.monotonic()
@@ -32,6 +34,27 @@ class PutReport:
         else:
             print_line(f"{stored.file_id}  {path}")
 
+    def would_store(self, entry: Entry) -> None:
+        self._stored_files += 1
+        self._stored_bytes += entry.size_bytes
+        self.meter.file_done(entry.size_bytes)
+        if self._as_json:
+            print_json({"path": entry.path, "size": entry.size_bytes, "would_store": True})
+        else:
+            print_line(f"{size_text(entry.size_bytes):>10}  {entry.path}")
+
+    def already(self, entry: Entry, file_id: str) -> None:
+        self._already_files += 1
+        self.meter.file_done(entry.size_bytes)
+        if self._as_json:
+            told = {"path": entry.path, "file_id": file_id, "size": entry.size_bytes}
+            print_json({**told, "already_stored": True})
+        elif not self._dry_run:
+            print_line(f"{file_id}  {entry.path}")
+
+    def sparse(self, entry: Entry) -> None:
+        say(f"sparse: {entry.path}: stored with its full size, {size_text(entry.size_bytes)}")
+
     def failed(self, path: str, failure: ArtStoreError | OSError) -> None:
         self._failures += 1
         self.meter.file_done(0)
@@ -48,7 +71,7 @@ class PutReport:
         self._failures += 1
         self.meter.file_done(0)
         if self._as_json:
-            error = {"code": "unreadable", "detail": skipped.reason}
+            error = {"code": skipped.code, "detail": skipped.reason}
             print_json({"path": skipped.path, "error": error})
         else:
             say(f"failed: {skipped.path}: {skipped.reason}")
@@ -57,7 +80,10 @@ class PutReport:
         elapsed_s = max(time.monotonic() - self._started_s, 0.001)
         rate = self._stored_files / elapsed_s
         amount = f"{self._stored_files} files, {size_text(self._stored_bytes)}"
-        parts = [f"stored {amount} in {elapsed_s:.1f} s ({rate:.0f} files/s)"]
+        done = f"stored {amount} in {elapsed_s:.1f} s ({rate:.0f} files/s)"
+        parts = [f"would store {amount}; nothing was sent" if self._dry_run else done]
+        if self._already_files:
+            parts.append(f"{self._already_files} stored already")
         if self._failures:
             parts.append(f"{self._failures} failed")
         if self._notes:

@@ -6,13 +6,15 @@ for a small file that would be the largest part.
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from artstore.client.bodies import open_regular
+from artstore.cli.selection import EVERYTHING, Selection
+from artstore.client.bodies import SeenFile, open_seen, read_unchanged
+from artstore.core.errors import DigestMismatch
 
 GROUP_FILES_MAX: Final = 64
 GROUP_BYTES_MAX: Final = 4 << 20
@@ -29,7 +31,25 @@ class Entry:
     """As the user reaches it."""
     relative: str | None
     """Within its tree, with the tree's own name in front; `None` for a file named alone."""
+    root: str
+    """The tree's folder, or that of a file named alone."""
     size_bytes: int
+    mtime_ns: int
+    device: int
+    inode: int
+
+    @property
+    def in_root(self) -> str:
+        """Names it among the files of its root."""
+        return self.relative if self.relative is not None else f"./{self.path.rpartition('/')[2]}"
+
+    def seen(self, mtime_ns: int | None = None) -> SeenFile:
+        follows = self.relative is None
+        return SeenFile(self.path, self.device, self.inode, mtime_ns, follows)
+
+    def at(self, status: os.stat_result) -> "Entry":
+        """As it was found when it was opened."""
+        return _entry(self.path, self.relative, self.root, status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,15 @@ class Skipped:
     reason: str
     is_failure: bool
     """False for what is not a file anyway: symbolic links, sockets, devices."""
+    code: str = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Already:
+    """Stored by an earlier run and not changed since."""
+
+    entry: Entry
+    file_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +74,18 @@ class Loaded:
     entry: Entry
     content: bytes | None
     """`None` when the file is too long to be read ahead."""
+    is_sparse: bool = False
+
+    def source(self) -> bytes | SeenFile:
+        return self.content if self.content is not None else self.entry.seen(self.entry.mtime_ns)
 
 
 Found: TypeAlias = Entry | Skipped
-Ready: TypeAlias = Loaded | Skipped
+Ready: TypeAlias = Loaded | Skipped | Already
 
 
-def walk(paths: Sequence[Path]) -> Iterator[Found]:
-    """Everything below `paths`, folder by folder, sorted by name.
+def walk(paths: Sequence[Path], selection: Selection = EVERYTHING) -> Iterator[Found]:
+    """What is selected below `paths`, folder by folder, sorted by name.
 
     What is named itself is followed if it is a symbolic link; links inside a tree are not:
     they could lead out of it, or in circles.
@@ -66,17 +99,25 @@ def walk(paths: Sequence[Path]) -> Iterator[Found]:
         if stat.S_ISDIR(status.st_mode):
             # The name of `.` or `..` is that of the folder it leads to.
             name = path.name if path.name not in ("", "..") else path.resolve().name
-            yield from _walk_tree(str(path), name)
+            yield from _walk_tree(str(path), name, selection)
+        elif not selection.takes_file(path.name):
+            continue
         elif stat.S_ISREG(status.st_mode):
-            yield Entry(str(path), None, status.st_size)
+            yield _entry(str(path), None, str(path.parent.resolve()), status)
         else:
             yield Skipped(str(path), "not a regular file", is_failure=True)
 
 
-def _walk_tree(root: str, name: str) -> Iterator[Found]:
-    pending = [(root, name)]  # a stack, not recursion: a tree may be deeper than Python allows
+def _entry(path: str, relative: str | None, root: str, status: os.stat_result) -> Entry:
+    kept = (status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
+    return Entry(path, relative, root, *kept)
+
+
+def _walk_tree(top: str, name: str, selection: Selection) -> Iterator[Found]:
+    root = str(Path(top).resolve())
+    pending = [(top, "")]  # a stack, not recursion: a tree may be deeper than Python allows
     while pending:
-        folder, relative = pending.pop()
+        folder, within = pending.pop()
         try:
             with os.scandir(folder) as entries:
                 children = sorted(entries, key=lambda entry: entry.name)
@@ -85,15 +126,17 @@ def _walk_tree(root: str, name: str) -> Iterator[Found]:
             continue
         folders = []
         for child in children:
-            child_relative = f"{relative}/{child.name}" if relative else child.name
+            child_within = f"{within}/{child.name}" if within else child.name
             if child.is_dir(follow_symlinks=False):
-                folders.append((child.path, child_relative))
-            else:
-                yield _classified(child, child_relative)
+                if not selection.excludes_path(child_within):
+                    folders.append((child.path, child_within))
+            elif selection.takes_file(child_within):
+                relative = f"{name}/{child_within}" if name else child_within
+                yield _classified(child, relative, root)
         pending.extend(reversed(folders))
 
 
-def _classified(child: "os.DirEntry[str]", relative: str) -> Found:
+def _classified(child: "os.DirEntry[str]", relative: str, root: str) -> Found:
     if child.is_symlink():
         return Skipped(child.path, "symbolic link", is_failure=False)
     try:
@@ -102,15 +145,25 @@ def _classified(child: "os.DirEntry[str]", relative: str) -> Found:
         return Skipped(child.path, error.strerror or str(error), is_failure=True)
     if not stat.S_ISREG(status.st_mode):
         return Skipped(child.path, "not a regular file", is_failure=False)
-    return Entry(child.path, relative, status.st_size)
+    return _entry(child.path, relative, root, status)
 
 
-def next_group(found: Iterator[Found]) -> list[Ready]:
-    """The next files, small ones with their content; empty at the end. Blocking."""
+def _nothing_yet(_: Entry) -> str | None:
+    return None
+
+
+def next_group(
+    found: Iterator[Found], stored_id: Callable[[Entry], str | None] = _nothing_yet
+) -> list[Ready]:
+    """The next files, small ones with their content; empty at the end. Blocking.
+
+    Args:
+        stored_id: Tells of a file that need not be read: it is stored already.
+    """
     group: list[Ready] = []
     group_bytes = 0
     for item in islice(found, GROUP_FILES_MAX):
-        ready = item if isinstance(item, Skipped) else _loaded(item)
+        ready = item if isinstance(item, Skipped) else _ready(item, stored_id(item))
         group.append(ready)
         if isinstance(ready, Loaded) and ready.content is not None:
             group_bytes += len(ready.content)
@@ -119,15 +172,29 @@ def next_group(found: Iterator[Found]) -> list[Ready]:
     return group
 
 
-def _loaded(entry: Entry) -> Ready:
-    if entry.size_bytes > READ_AHEAD_BYTES_MAX:
-        return Loaded(entry, None)
+def _ready(entry: Entry, file_id: str | None) -> Ready:
+    if file_id is not None:
+        return Already(entry, file_id)
     try:
-        # In a tree a file may have been replaced by a link since it was seen.
-        with open_regular(entry.path, follow_symlinks=entry.relative is None) as file:
-            content = file.read(READ_AHEAD_BYTES_MAX + 1)
+        return _loaded(entry)
     except OSError as error:
         return Skipped(entry.path, error.strerror or str(error), is_failure=True)
-    if content is None or len(content) != entry.size_bytes:
-        return Loaded(entry, None)  # it is being written; the slow way copes
-    return Loaded(entry, content)
+    except DigestMismatch as failure:
+        return Skipped(entry.path, failure.detail, is_failure=True, code=failure.code)
+
+
+def _loaded(entry: Entry) -> Loaded:
+    """Also opens what is too long to be read now, to tell early of what cannot be read."""
+    with open_seen(entry.seen()) as file:
+        status = os.fstat(file.fileno())
+        current = entry.at(status)
+        if status.st_size <= READ_AHEAD_BYTES_MAX:
+            return Loaded(current, read_unchanged(file, READ_AHEAD_BYTES_MAX))
+        return Loaded(current, None, _has_holes(file.fileno(), status.st_size))
+
+
+def _has_holes(descriptor: int, size_bytes: int) -> bool:
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_HOLE) < size_bytes
+    except OSError:
+        return False  # not a file system that knows

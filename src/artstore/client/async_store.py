@@ -88,9 +88,18 @@ class AsyncArtStore:
         retention: str | None = None,
         content_type: str | None = None,
         progress: Progress | None = None,
+        idempotency_key: str | None = None,
     ) -> StoredFile:
         details = Details(filename, collection, tags, metadata or {}, retention, content_type)
-        return await self._transport.run(upload(self._calls, source, details, progress))
+        flow = upload(self._calls, source, details, progress, idempotency_key)
+        return await self._transport.run(flow)
+
+    def new_idempotency_key(self) -> str:
+        return self._calls.keys.new()
+
+    def server_time(self) -> datetime:
+        """By this computer's clock, set right once there is a token."""
+        return self._calls.keys.now()
 
     async def get(
         self,

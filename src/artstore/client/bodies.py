@@ -14,17 +14,32 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
-from artstore.core.errors import SizeMismatch
+from artstore.core.errors import DigestMismatch, SizeMismatch
 
 SMALL_BYTES_MAX: Final = 1 << 20
 """Up to here a file is read once and sent from memory."""
 
 CHUNK_BYTES: Final = 256 * 1024
 
-Source: TypeAlias = Path | str | bytes | BinaryIO
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A regular file that was looked at before, and is read only if it is still that one.
+
+    Whoever may write into a tree could put a link in the place of a file, or of a folder above
+    it, and have another file stored than the one that was chosen.
+    """
+
+    path: str
+    device: int
+    inode: int
+    mtime_ns: int | None = None
+    """If it must not have been written to since either."""
+    follow_symlinks: bool = False
 
 
 class MemoryBody:
@@ -47,11 +62,11 @@ class FileBody:
 
     rewindable = True
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file_of: Path | SeenFile) -> None:
+        self._file_of = file_of
         digest = hashlib.sha256()
         size_bytes = 0
-        with open_regular(path) as file:
+        with _open(file_of) as file:
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
                 size_bytes += len(chunk)
@@ -61,11 +76,11 @@ class FileBody:
     def chunks(self) -> Iterator[bytes]:
         """Raises `SizeMismatch` when the file has become shorter."""
         left_bytes = self.size_bytes or 0
-        with open_regular(self._path) as file:
+        with _open(self._file_of) as file:
             while left_bytes:
                 chunk = file.read(min(CHUNK_BYTES, left_bytes))
                 if not chunk:
-                    raise SizeMismatch(f"{self._path.name} became shorter while it was sent")
+                    raise SizeMismatch(f"{_name(self._file_of)} became shorter while it was sent")
                 left_bytes -= len(chunk)
                 yield chunk
 
@@ -98,6 +113,7 @@ class StreamBody:
 
 
 Content: TypeAlias = bytes | MemoryBody | FileBody | StreamBody
+Source: TypeAlias = Path | str | bytes | BinaryIO | SeenFile | FileBody
 
 
 def open_content(source: Source) -> Content:
@@ -105,21 +121,51 @@ def open_content(source: Source) -> Content:
 
     Raises:
         OSError: The file cannot be read.
+        DigestMismatch: It was changed meanwhile.
     """
     match source:
+        case FileBody():
+            return source
         case bytes():
             return source if len(source) <= SMALL_BYTES_MAX else MemoryBody(source)
         case str() | Path():
             return _file_content(Path(source))
+        case SeenFile():
+            return _file_content(source)
         case _:
             return StreamBody(source)
 
 
-def _file_content(path: Path) -> Content:
-    with open_regular(path) as file:
+def _file_content(file_of: Path | SeenFile) -> Content:
+    with _open(file_of) as file:
         # One byte more tells a file that is just small enough from one that is too large.
-        head = _read_at_most(file, SMALL_BYTES_MAX + 1)
-    return head if len(head) <= SMALL_BYTES_MAX else FileBody(path)
+        head = read_unchanged(file, SMALL_BYTES_MAX + 1)
+    return head if len(head) <= SMALL_BYTES_MAX else FileBody(file_of)
+
+
+def _open(file_of: Path | SeenFile) -> io.FileIO:
+    return open_seen(file_of) if isinstance(file_of, SeenFile) else open_regular(file_of)
+
+
+def _name(file_of: Path | SeenFile) -> str:
+    return Path(file_of.path if isinstance(file_of, SeenFile) else file_of).name
+
+
+def open_seen(seen: SeenFile) -> io.FileIO:
+    """
+    Raises:
+        OSError: It cannot be opened, or something else has its name now.
+        DigestMismatch: It was written to.
+    """
+    file = open_regular(seen.path, follow_symlinks=seen.follow_symlinks)
+    status = os.fstat(file.fileno())
+    if (status.st_dev, status.st_ino) != (seen.device, seen.inode):
+        file.close()
+        raise OSError(errno.ESTALE, "something else took its place meanwhile", seen.path)
+    if seen.mtime_ns not in (None, status.st_mtime_ns):
+        file.close()
+        raise DigestMismatch("the file was changed while it was read")
+    return file
 
 
 def open_regular(path: str | Path, *, follow_symlinks: bool = True) -> io.FileIO:
@@ -129,11 +175,31 @@ def open_regular(path: str | Path, *, follow_symlinks: bool = True) -> io.FileIO
         OSError: It cannot be opened, or is no regular file.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-    descriptor = os.open(path, flags if follow_symlinks else flags | os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags if follow_symlinks else flags | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow_symlinks:
+            reason = "a symbolic link took its place meanwhile"
+            raise OSError(errno.ELOOP, reason, str(path)) from None
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return io.FileIO(descriptor)
+
+
+def read_unchanged(file: io.FileIO, size_bytes: int) -> bytes:
+    """At most `size_bytes`, as they were at one moment.
+
+    Raises:
+        DigestMismatch: The file was written to while it was read.
+    """
+    before = os.fstat(file.fileno())
+    content = _read_at_most(file, size_bytes)
+    after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise DigestMismatch("the file was changed while it was read")
+    return content
 
 
 def _read_at_most(file: io.FileIO, size_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ValidationError
 
 from artstore import __version__
+from artstore.client.keys import KeySource
 from artstore.client.messages import (
     Answer,
     Authorize,
@@ -29,6 +30,7 @@ from artstore.core.errors import (
     InvalidToken,
     TooManyRequests,
     Unavailable,
+    UploadUnderWay,
 )
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -96,6 +98,7 @@ class Calls:
         self._token: AccessToken | None = None
         self._token_ends_at_s = 0.0
         self._was_reached = False
+        self.keys = KeySource()
 
     def fresh_token(self, stale: AccessToken | None = None) -> AccessToken | None:
         """The token at hand, unless it is `stale` or about to end."""
@@ -139,14 +142,14 @@ class Calls:
         """Send until there is an answer of success.
 
         Raises:
-            ArtStoreError: As the server named it; `Unavailable` and `TooManyRequests` only
+            ArtStoreError: As the server named it; what may pass by itself only
                 after `ATTEMPTS_MAX` attempts, or at once if the body cannot be sent again.
         """
         backoff = Backoff()
         while True:
             try:
                 return (yield from self.attempt(request))
-            except (Unavailable, TooManyRequests) as failure:
+            except (Unavailable, TooManyRequests, UploadUnderWay) as failure:
                 if not request.repeatable or self._nobody_is_there(failure):
                     raise
                 pause = backoff.after(failure)
@@ -158,6 +161,7 @@ class Calls:
         if not request.with_token:
             answer = yield Exchange(request, headers, sink)
             self._was_reached = True
+            self.keys.heard(answer.headers.get("date"))
             return check(answer)
         token = yield from self.token()
         try:

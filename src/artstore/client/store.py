@@ -26,8 +26,8 @@ class ArtStore:
 
     Every method raises the classes of `artstore.core.errors`: the server's own failures by
     their code, `Unavailable` when it cannot be reached after several attempts. What was
-    refused for now is tried again with growing delays, uploads included: an upload whose
-    answer is lost on the way may therefore be stored twice, never zero times.
+    refused for now is tried again with growing delays, uploads included; each has a key, so
+    that one whose answer is lost on the way is stored once all the same.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class ArtStore:
         retention: str | None = None,
         content_type: str | None = None,
         progress: Progress | None = None,
+        idempotency_key: str | None = None,
     ) -> StoredFile:
         """Store a file: a path, bytes, or a binary stream from where it stands to its end.
 
@@ -100,13 +101,20 @@ class ArtStore:
             retention: `none`, `permanent`, a date (`2036-11-22`) or a period (`P10Y`).
             content_type: By default guessed from the name.
             progress: Called with the bytes sent so far and those in total, if known.
+            idempotency_key: Of `new_idempotency_key`, to be kept before the upload by whoever
+                wants to repeat it after a crash; by default one for this call.
 
         Raises:
             OSError: The source cannot be read.
             DigestMismatch, SizeMismatch: The file was changed while it was sent.
         """
         details = Details(filename, collection, tags, metadata or {}, retention, content_type)
-        return self._transport.run(upload(self._calls, source, details, progress))
+        flow = upload(self._calls, source, details, progress, idempotency_key)
+        return self._transport.run(flow)
+
+    def new_idempotency_key(self) -> str:
+        """For one upload; good for a day. By the server's clock once there is a token."""
+        return self._calls.keys.new()
 
     def get(
         self,

@@ -14,6 +14,7 @@ from artstore.client.bodies import (
     Content,
     FileBody,
     MemoryBody,
+    SeenFile,
     Source,
     StreamBody,
     open_content,
@@ -42,9 +43,13 @@ class Details:
 
 
 def upload(
-    calls: Calls, source: Source, details: Details, progress: Progress | None = None
+    calls: Calls,
+    source: Source,
+    details: Details,
+    progress: Progress | None = None,
+    idempotency_key: str | None = None,
 ) -> Flow[StoredFile]:
-    """Store one file.
+    """Store one file, once, however often it must be sent.
 
     Raises:
         OSError: The source cannot be read.
@@ -57,7 +62,9 @@ def upload(
         content: Content = source  # not worth a thread
     else:
         content = yield Work(lambda: open_content(source))
-    request = _request(content, filename, details, progress)
+    yield from calls.token()  # a key is made by the server's clock, which comes with the token
+    key = idempotency_key or calls.keys.new()
+    request = _request(content, filename, details, progress, key)
     stored = parse(StoredFile, (yield from calls.call(request)))
     if progress is not None and isinstance(content, bytes):
         progress(len(content), len(content))
@@ -67,9 +74,11 @@ def upload(
 
 
 def _request(
-    content: Content, filename: str, details: Details, progress: Progress | None
+    content: Content, filename: str, details: Details, progress: Progress | None, key: str
 ) -> Request:
     headers = {"content-type": details.content_type or _guessed_type(filename)}
+    if not isinstance(content, StreamBody) or content.rewindable:
+        headers["idempotency-key"] = f'"{key}"'
     match content:
         case bytes():
             headers["repr-digest"] = repr_digest(hashlib.sha256(content).digest())
@@ -93,6 +102,8 @@ def _target(filename: str, details: Details) -> str:
 
 
 def _name_of(source: Source) -> str:
+    if isinstance(source, SeenFile):
+        source = source.path
     name = source if isinstance(source, (str, Path)) else getattr(source, "name", None)
     if isinstance(name, (str, Path)) and Path(name).name:
         return printable_name(Path(name).name)

@@ -222,7 +222,15 @@ class FakeArtStore:
         query = exchange.seen.query
         limit = int(query["limit"][0])
         cursor = query.get("cursor", ["g"])[0]
-        ids = sorted((file_id for file_id in self.files if file_id < cursor), reverse=True)
+        sha256 = query.get("sha256", [None])[0]
+        ids = sorted(
+            (
+                file_id
+                for file_id, stored in self.files.items()
+                if file_id < cursor and sha256 in (None, stored.record["digests"][0]["value"])
+            ),
+            reverse=True,
+        )
         items = [self.files[file_id].record for file_id in ids[:limit]]
         next_cursor = ids[limit - 1] if len(ids) > limit else None
         await exchange.json(200, {"items": items, "next_cursor": next_cursor})

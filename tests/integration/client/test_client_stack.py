@@ -228,3 +228,37 @@ def test_administration_from_the_command_line(
     assert {"edit-1", "rw-1"} <= elements
     assert artstore("catalogue", "status")
     assert artstore("token")[0]["access_token"].count(".") == 2
+
+
+def test_a_killed_put_goes_on_and_stores_nothing_twice(
+    stack: RunningStack, artstore: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """Killed at two places: what was under way then may be stored, without anybody knowing."""
+    tree = tmp_path / "killed"
+    tree.mkdir()
+    for number in range(400):
+        (tree / f"{number:03}").write_bytes(os.urandom(1 + number * 997 % 90_000))
+    command = ["put", str(tree), "--collection", "killed", "--jobs", "8"]
+
+    told = set()
+    for lines_until_kill in (40, 90):
+        with subprocess.Popen(
+            [sys.executable, "-m", "artstore.cli", *command, "--json"],
+            env={**os.environ, "ARTSTORE_HOME": str(stack.home)},
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(lines_until_kill):
+                told.add(json.loads(process.stdout.readline())["file_id"])
+            process.kill()
+    lines = artstore(*command)
+
+    assert len(lines) == 400
+    ids = {line["file_id"] for line in lines}
+    assert told < ids
+    assert any("already_stored" in line for line in lines)
+    listed = soon(lambda: len(found := artstore("ls", "--collection", "killed")) >= 400 and found)
+    assert sorted(record["metadata"]["path"] for record in listed) == [
+        f"killed/{number:03}" for number in range(400)
+    ]
+    assert {record["file_id"] for record in listed} == ids
