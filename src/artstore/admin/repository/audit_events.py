@@ -114,8 +114,12 @@ async def add_many(connection: Connection, rows: Iterable[EventRow]) -> None:
 
 async def oldest(connection: Connection, limit: int) -> list[tuple[UUID, bytes]]:
     """What waits longest, by id and entry, and is not in the log yet."""
-    cursor = await connection.execute(_OLDEST, (limit,))
-    waiting = [(row[0], bytes(row[1])) for row in await cursor.fetchall()]
+    # As text, the entries would travel as hexadecimal digits.
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(_OLDEST, (limit,))
+        waiting: list[tuple[UUID, bytes]] = await cursor.fetchall()
+    if not waiting:
+        return []
     cursor = await connection.execute(_DROP_KNOWN, ([event_id for event_id, _ in waiting],))
     known = {row[0] for row in await cursor.fetchall()}
     return [item for item in waiting if item[0] not in known]

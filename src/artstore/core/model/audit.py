@@ -124,7 +124,7 @@ def _as_utc(moment: datetime) -> datetime:
 
 def moment_text(moment: datetime) -> str:
     """Always with microseconds: one spelling, and texts sort as times do."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 Moment = Annotated[

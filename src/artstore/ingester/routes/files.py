@@ -21,6 +21,7 @@ from artstore.core.model.file import FileDraft
 from artstore.core.model.ids import FileId
 from artstore.core.web.asking import origin_of
 from artstore.core.web.authentication import authenticate, check_scope
+from artstore.core.web.hot import PlainAnswer
 from artstore.ingester.dependencies import Ingester, ingester_of
 from artstore.ingester.routes.body import RequestBody, content_length, too_large
 from artstore.ingester.routes.counting import count_accepted, counting_failures
@@ -170,4 +171,4 @@ def _created(stored: Stored, receipt: str | None) -> Response:
         },
         option=orjson.OPT_UTC_Z,
     )
-    return Response(body, 201, headers={"Location": location}, media_type="application/json")
+    return PlainAnswer(body, 201, headers=((b"location", location.encode()),))
