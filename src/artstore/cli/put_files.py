@@ -16,6 +16,7 @@ from artstore.cli.trees import Already, Entry, Found, Loaded, Ready, Skipped, ne
 from artstore.client.async_store import AsyncArtStore
 from artstore.client.bodies import FileBody, open_content
 from artstore.client.results import StoredFile
+from artstore.client.resumable import Resume
 from artstore.client.settings import load_profile
 from artstore.client.store import ArtStore
 from artstore.client.uploads import Details, printable_name
@@ -110,6 +111,20 @@ async def _fill(queue: Queue, uploader: "Uploader", wanted: Wanted) -> None:
         await queue.put(None)
 
 
+class _KeptResume(Resume):
+    """A large file goes on in the next run."""
+
+    def __init__(self, states: States, entry: Entry, begun: Begun) -> None:
+        super().__init__(begun.upload_url)
+        self._states = states
+        self._entry = entry
+        self._key = begun.key
+
+    def begun(self, url: str) -> None:
+        super().begun(url)
+        self._states.in_parts(self._entry, self._key, url)
+
+
 class Uploader:
     def __init__(
         self, store: AsyncArtStore, wanted: Wanted, states: States, report: PutReport
@@ -183,7 +198,7 @@ class Uploader:
             self._states.begin_anew(entry, begun.key)
         if loaded.is_sparse:
             self._report.sparse(entry)
-        stored = await self._put(entry, content, begun.key)
+        stored = await self._put(entry, content, begun)
         self._states.stored(entry, stored.file_id)
         self._report.stored(entry.path, stored, bytes_reported=not isinstance(content, bytes))
 
@@ -196,16 +211,15 @@ class Uploader:
                 return record.file_id
         return None
 
-    async def _put(self, entry: Entry, content: bytes | FileBody, key: str) -> StoredFile:
+    async def _put(self, entry: Entry, content: bytes | FileBody, begun: Begun) -> StoredFile:
         try:
-            return await self._put_with(entry, content, key)
+            return await self._put_with(entry, content, begun)
         except IdempotencyKeyReused:
             # What an earlier run sent with it is not there any more, or was another content.
-            key = self._store.new_idempotency_key()
-            self._states.begin_anew(entry, key)
-            return await self._put_with(entry, content, key)
+            begun = self._states.begin_anew(entry, self._store.new_idempotency_key())
+            return await self._put_with(entry, content, begun)
 
-    async def _put_with(self, entry: Entry, content: bytes | FileBody, key: str) -> StoredFile:
+    async def _put_with(self, entry: Entry, content: bytes | FileBody, begun: Begun) -> StoredFile:
         details = _details_of(entry, self._wanted.details)
         return await self._store.put(
             content,
@@ -216,7 +230,8 @@ class Uploader:
             retention=details.retention,
             content_type=details.content_type,
             progress=None if isinstance(content, bytes) else Tally(self._report.meter),
-            idempotency_key=key,
+            idempotency_key=begun.key,
+            resume=_KeptResume(self._states, entry, begun),
         )
 
 

@@ -37,6 +37,8 @@ class Known:
     """Of an upload that was begun."""
     file_id: str | None = None
     """Of one that has ended."""
+    upload_url: str | None = None
+    """Of one in parts."""
 
 
 class TreeState:
@@ -76,6 +78,10 @@ class TreeState:
     def flush(self) -> None:
         os.fdatasync(self._descriptor)
 
+    def in_parts(self, entry: Entry, key: str, url: str) -> None:
+        known = Known(identity_of(entry), key=key, upload_url=url)
+        self._note(entry, known, key=key, upload_url=url)
+
     def _note(self, entry: Entry, known: Known, **more: str) -> None:
         size_bytes, mtime_ns, inode = known.identity
         line = {"path": entry.in_root, "size": size_bytes, "mtime_ns": mtime_ns, "inode": inode}
@@ -109,7 +115,8 @@ def read_known(path: Path) -> dict[str, Known]:
                 try:
                     found = json.loads(line)
                     identity = (found["size"], found["mtime_ns"], found["inode"])
-                    known[found["path"]] = Known(identity, found.get("key"), found.get("file_id"))
+                    more = (found.get(name) for name in ("key", "file_id", "upload_url"))
+                    known[found["path"]] = Known(identity, *more)
                 except (ValueError, KeyError, TypeError):
                     continue  # the first line, or a torn one
     except FileNotFoundError:
@@ -145,14 +152,17 @@ class States:
         known = tree.known(entry)
         if known is not None and known.key is not None:
             if now - file_id_time(FileId(known.key)) < KEY_LIFETIME:
-                return Begun(known.key, may_be_stored=False)
+                return Begun(known.key, may_be_stored=False, upload_url=known.upload_url)
             # The archive may have it, and would not recognise the key any more.
-            return Begun(new_key(), may_be_stored=True)
+            return Begun(new_key(), may_be_stored=True, upload_url=known.upload_url)
         return self.begin_anew(entry, new_key())
 
     def begin_anew(self, entry: Entry, key: str) -> "Begun":
         self._tree(entry).begin(entry, key)
         return Begun(key, may_be_stored=False)
+
+    def in_parts(self, entry: Entry, key: str, url: str) -> None:
+        self._tree(entry).in_parts(entry, key, url)
 
     def stored(self, entry: Entry, file_id: str) -> None:
         self._tree(entry).stored(entry, file_id)
@@ -191,6 +201,7 @@ class Begun:
     key: str
     may_be_stored: bool
     """The archive must be asked, by content."""
+    upload_url: str | None = None
 
 
 def _place(entry: Entry) -> tuple[str, bool]:

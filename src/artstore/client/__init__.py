@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from artstore.client.problems import code_of, correlation_id_of
 from artstore.client.results import AccessToken, Download, StoredFile
+from artstore.client.resumable import Resume
 from artstore.client.settings import Profile, ProfileError, load_profile
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "Download",
     "Profile",
     "ProfileError",
+    "Resume",
     "StoredFile",
     "code_of",
     "correlation_id_of",

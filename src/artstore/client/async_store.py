@@ -14,6 +14,7 @@ from artstore.client.calls import Calls
 from artstore.client.downloads import download
 from artstore.client.messages import Progress
 from artstore.client.results import Download, StoredFile
+from artstore.client.resumable import Resume
 from artstore.client.settings import Profile, load_profile
 from artstore.client.sinks import destination_of
 from artstore.client.uploads import Details, upload
@@ -89,9 +90,17 @@ class AsyncArtStore:
         content_type: str | None = None,
         progress: Progress | None = None,
         idempotency_key: str | None = None,
+        resume: Resume | None = None,
     ) -> StoredFile:
         details = Details(filename, collection, tags, metadata or {}, retention, content_type)
-        flow = upload(self._calls, source, details, progress, idempotency_key)
+        flow = upload(
+            self._calls,
+            source,
+            details,
+            progress,
+            idempotency_key=idempotency_key,
+            resume=resume,
+        )
         return await self._transport.run(flow)
 
     def new_idempotency_key(self) -> str:

@@ -52,8 +52,8 @@ class MemoryBody:
         self.sha256 = hashlib.sha256(content).digest()
         self.size_bytes: int | None = len(content)
 
-    def chunks(self) -> Iterator[bytes]:
-        for start in range(0, len(self._content), CHUNK_BYTES):
+    def chunks(self, offset: int = 0) -> Iterator[bytes]:
+        for start in range(offset, len(self._content), CHUNK_BYTES):
             yield self._content[start : start + CHUNK_BYTES]
 
 
@@ -73,10 +73,11 @@ class FileBody:
         self.sha256 = digest.digest()
         self.size_bytes: int | None = size_bytes
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, offset: int = 0) -> Iterator[bytes]:
         """Raises `SizeMismatch` when the file has become shorter."""
-        left_bytes = self.size_bytes or 0
+        left_bytes = (self.size_bytes or 0) - offset
         with _open(self._file_of) as file:
+            file.seek(offset)
             while left_bytes:
                 chunk = file.read(min(CHUNK_BYTES, left_bytes))
                 if not chunk:

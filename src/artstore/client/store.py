@@ -13,6 +13,7 @@ from artstore.client.calls import Calls
 from artstore.client.downloads import download
 from artstore.client.messages import Answer, Progress, Request
 from artstore.client.results import Download, StoredFile
+from artstore.client.resumable import Resume
 from artstore.client.settings import Profile, load_profile
 from artstore.client.sinks import destination_of
 from artstore.client.sync_transport import SyncTransport
@@ -93,6 +94,7 @@ class ArtStore:
         content_type: str | None = None,
         progress: Progress | None = None,
         idempotency_key: str | None = None,
+        resume: Resume | None = None,
     ) -> StoredFile:
         """Store a file: a path, bytes, or a binary stream from where it stands to its end.
 
@@ -103,13 +105,22 @@ class ArtStore:
             progress: Called with the bytes sent so far and those in total, if known.
             idempotency_key: Of `new_idempotency_key`, to be kept before the upload by whoever
                 wants to repeat it after a crash; by default one for this call.
+            resume: Of a large file, sent so that it can go on where it stopped: keeps the
+                address of the upload, for whoever wants to go on after a crash.
 
         Raises:
             OSError: The source cannot be read.
             DigestMismatch, SizeMismatch: The file was changed while it was sent.
         """
         details = Details(filename, collection, tags, metadata or {}, retention, content_type)
-        flow = upload(self._calls, source, details, progress, idempotency_key)
+        flow = upload(
+            self._calls,
+            source,
+            details,
+            progress,
+            idempotency_key=idempotency_key,
+            resume=resume,
+        )
         return self._transport.run(flow)
 
     def new_idempotency_key(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from artstore.client import resumable
 from artstore.client.bodies import (
     SMALL_BYTES_MAX,
     Content,
@@ -23,6 +24,7 @@ from artstore.client.bodies import (
 from artstore.client.calls import Calls, parse, query_target
 from artstore.client.messages import Body, Flow, Progress, Request, Work
 from artstore.client.results import StoredFile
+from artstore.client.resumable import Described, Resume, upload_resumable
 from artstore.core.errors import DigestMismatch, InvalidRequest
 from artstore.core.model.file import DEFAULT_CONTENT_TYPE
 
@@ -47,7 +49,9 @@ def upload(
     source: Source,
     details: Details,
     progress: Progress | None = None,
+    *,
     idempotency_key: str | None = None,
+    resume: Resume | None = None,
 ) -> Flow[StoredFile]:
     """Store one file, once, however often it must be sent.
 
@@ -62,6 +66,10 @@ def upload(
         content: Content = source  # not worth a thread
     else:
         content = yield Work(lambda: open_content(source))
+    if isinstance(content, FileBody | MemoryBody) and _is_large(content):
+        described = _described(filename, details)
+        resume = resume or Resume()
+        return (yield from upload_resumable(calls, content, described, resume, progress))
     yield from calls.token()  # a key is made by the server's clock, which comes with the token
     key = idempotency_key or calls.keys.new()
     request = _request(content, filename, details, progress, key)
@@ -71,6 +79,21 @@ def upload(
     if isinstance(content, StreamBody) and stored.sha256 != content.sha256.hex():
         raise DigestMismatch("the stored file differs from the stream", file_id=stored.file_id)
     return stored
+
+
+def _is_large(content: FileBody | MemoryBody) -> bool:
+    return (content.size_bytes or 0) >= resumable.PARTS_BYTES_MIN
+
+
+def _described(filename: str, details: Details) -> Described:
+    return Described(
+        filename,
+        details.content_type or _guessed_type(filename),
+        details.collection,
+        tuple(details.tags),
+        dict(details.metadata),
+        details.retention,
+    )
 
 
 def _request(

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from tests.support.stack import RunningStack
 
-from artstore.client import ArtStore, AsyncArtStore, load_profile
+from artstore.client import ArtStore, AsyncArtStore, Resume, load_profile, resumable
+from artstore.client.messages import Request
 from artstore.client.settings import Profile
 from artstore.core.errors import (
     FileDeleted,
@@ -47,7 +48,9 @@ def soon(wanted: Callable[[], Any]) -> Any:
 
 
 @asynccontextmanager
-async def cutting(profile: Profile, after_bytes: int) -> AsyncIterator[Profile]:
+async def cutting(
+    profile: Profile, after_bytes: int, *, on_the_way_up: bool = False
+) -> AsyncIterator[Profile]:
     """The way to the edge, as one where every connection is cut after so many bytes."""
     edge_port = int(profile.edge_url.rpartition(":")[2])
 
@@ -67,15 +70,18 @@ async def cutting(profile: Profile, after_bytes: int) -> AsyncIterator[Profile]:
             edge_writer.transport.abort()
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(forward(reader, edge_writer, None))
-            tasks.create_task(forward(edge_reader, writer, after_bytes))
+            up, down = (after_bytes, None) if on_the_way_up else (None, after_bytes)
+            tasks.create_task(forward(reader, edge_writer, up))
+            tasks.create_task(forward(edge_reader, writer, down))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    yield Profile(
-        f"https://127.0.0.1:{port}", profile.ca_file, profile.client_id, profile.client_secret
-    )
-    server.close()
+    try:
+        yield Profile(
+            f"https://127.0.0.1:{port}", profile.ca_file, profile.client_id, profile.client_secret
+        )
+    finally:
+        server.close()
 
 
 async def test_a_download_over_a_bad_line_arrives_whole(
@@ -91,6 +97,67 @@ async def test_a_download_over_a_bad_line_arrives_whole(
 
     assert (tmp_path / "async").read_bytes() == CONTENT
     assert (tmp_path / "sync").read_bytes() == CONTENT
+
+
+async def test_an_upload_over_a_bad_line_arrives_whole(
+    stack: RunningStack, store: ArtStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "PARTS_BYTES_MIN", 4_000_000)
+    (tmp_path / "large").write_bytes(CONTENT)
+    details: dict[str, Any] = {"collection": "bad-line", "tags": ["т"], "metadata": {"к": 1}}
+
+    async with cutting(
+        load_profile(stack.home), after_bytes=1_500_000, on_the_way_up=True
+    ) as bad_line:
+        async with AsyncArtStore.from_profile(bad_line) as bad_store:
+            first = await bad_store.put(tmp_path / "large", **details)
+        with ArtStore.from_profile(bad_line) as bad_sync_store:
+            second = await asyncio.to_thread(
+                bad_sync_store.put, CONTENT, filename="large", **details
+            )
+
+    found = await asyncio.to_thread(
+        soon, lambda: len(found := list(store.search(collection="bad-line"))) == 2 and found
+    )
+    assert {record.file_id for record in found} == {first.file_id, second.file_id}
+    for record in found:
+        assert record.sha256 == first.sha256 == hashlib.sha256(CONTENT).hexdigest()
+        assert (record.original_filename, record.tags) == ("large", ("т",))
+        assert record.metadata == {"к": 1}
+    assert first.receipt is not None
+
+
+def test_an_upload_goes_on_where_it_stopped(
+    store: ArtStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop_late(done_bytes: int, _: int | None) -> None:
+        if done_bytes > 3_000_000:
+            raise Stop
+
+    monkeypatch.setattr(resumable, "PARTS_BYTES_MIN", 4_000_000)
+    (tmp_path / "large").write_bytes(CONTENT)
+    resume = Resume()
+    with pytest.raises(Stop):
+        store.put(tmp_path / "large", progress=stop_late, resume=resume)
+    assert resume.url is not None
+    ask = Request(
+        "POST", resume.url, {"tus-resumable": "1.0.0", "x-http-method-override": "HEAD"}, b""
+    )
+    assert soon(lambda: int(store.send(ask).headers["upload-offset"]))  # the break was noticed
+    told: list[int] = []
+
+    stored = store.put(
+        tmp_path / "large", progress=lambda done, _: told.append(done), resume=Resume(resume.url)
+    )
+    once_more = store.put(tmp_path / "large", resume=Resume(resume.url))
+
+    assert told[0] > 1_000_000
+    assert told[-1] == len(CONTENT)
+    assert once_more.file_id == stored.file_id
+    assert once_more.receipt == stored.receipt
 
 
 async def test_both_clients_do_the_same_round(stack: RunningStack, tmp_path: Path) -> None:

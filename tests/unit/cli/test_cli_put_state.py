@@ -73,6 +73,17 @@ def test_a_key_is_used_again_while_it_is_good(home: Path, entry: Entry) -> None:
     again.close()
 
 
+def test_the_address_of_an_upload_in_parts_is_kept(home: Path, entry: Entry) -> None:
+    first = states()
+    begun = first.begin(entry, NOW, new_key)
+    first.in_parts(entry, begun.key, "/api/v1/uploads/x")
+    first.close()
+
+    again = states()
+    assert again.begin(entry, NOW, new_key).upload_url == "/api/v1/uploads/x"
+    again.close()
+
+
 def test_a_torn_line_says_nothing_and_ends_before_the_next(home: Path, entry: Entry) -> None:
     first = states()
     first.begin(entry, NOW, new_key)

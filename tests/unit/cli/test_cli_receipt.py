@@ -58,7 +58,10 @@ def test_a_true_receipt_and_its_document(folder: Path) -> None:
 
 
 def test_what_put_printed_is_checked_line_by_line(folder: Path) -> None:
-    lines = [json.dumps({"path": "a", "receipt": RECEIPT}), RECEIPT[:-2] + "AA"]
+    lines = [
+        json.dumps({"path": "a", "receipt": RECEIPT}),
+        RECEIPT[:-20] + ("B" if RECEIPT[-20] == "A" else "A") + RECEIPT[-19:],
+    ]
     done = verify(folder, "-", "--json", stdin="\n".join(lines))
 
     first, second = map(json.loads, done.stdout.splitlines())
