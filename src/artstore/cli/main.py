@@ -9,6 +9,7 @@ from artstore import __version__
 from artstore.cli import (
     accounts,
     audit,
+    bench,
     catalogue,
     collections,
     elements,
@@ -81,6 +82,7 @@ for part in (
     receipt,
     verify,
     witness,
+    bench,
 ):
     part.register(app)
 

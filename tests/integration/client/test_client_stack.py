@@ -329,3 +329,12 @@ def test_a_killed_put_goes_on_and_stores_nothing_twice(
         f"killed/{number:03}" for number in range(400)
     ]
     assert {record["file_id"] for record in listed} == ids
+
+
+def test_a_benchmark_leaves_nothing_behind(
+    artstore: Callable[..., list[dict[str, Any]]],
+) -> None:
+    [told] = artstore("bench", "ingest", "--files", "50", "--jobs", "4", "--collection", "bench")
+
+    assert (told["files"], told["deleted"]) == (50, 50)
+    assert soon(lambda: artstore("ls", "--collection", "bench") == [])
