@@ -15,6 +15,7 @@ from artstore.cli import (
     elements,
     get,
     identity,
+    imports,
     jobs,
     keys,
     monitor,
@@ -83,6 +84,7 @@ for part in (
     verify,
     witness,
     bench,
+    imports,
 ):
     part.register(app)
 

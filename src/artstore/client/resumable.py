@@ -134,6 +134,8 @@ def _stored(
     if receipt is not None and _signed_sha256(receipt) not in (None, sha256):
         raise DigestMismatch("the stored file differs from the one that was sent", file_id=file_id)
     record = yield from _record(calls, location)
+    if record is not None and record.sha256 != sha256:
+        raise DigestMismatch("the stored file differs from the one that was sent", file_id=file_id)
     return StoredFile(
         file_id=file_id,
         size=body.size_bytes or 0,
