@@ -5,7 +5,6 @@ A real process listens; calls come through `Transport` or a plain TLS socket.
 
 import contextlib
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -359,18 +358,6 @@ def test_ready_names_what_is_missing_and_not_where(pki: Pki) -> None:
     assert status == 503
     assert problem["checks"] == {"disk": "ok", "database": "unavailable"}
     assert b"10.0.0.1" not in body
-
-
-def test_a_missing_setting_is_said_at_start() -> None:
-    outcome = subprocess.run(
-        [sys.executable, str(PROGRAM)],
-        env={"PATH": os.environ["PATH"], "ARTSTORE_INSTANCE": "x", "ARTSTORE_PORT": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert outcome.returncode != 0
-    assert "production needs TLS" in outcome.stderr
 
 
 def test_a_peer_that_hangs_does_not_hold_up_the_end(pki: Pki) -> None:

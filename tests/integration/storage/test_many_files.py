@@ -15,9 +15,10 @@ time, whatever the number of files."""
 
 
 def test_many_files_take_no_memory(tmp_path: Path) -> None:
-    empty = look(tmp_path / "empty", free_port(), load_s=0)
+    empty = look(tmp_path / "empty", free_port())
     fill(tmp_path / "full", FILES, hours=2)
-    full = look(tmp_path / "full", free_port(), load_s=0)
-    assert (empty.files, full.files) == (0, FILES)
+    full = look(tmp_path / "full", free_port())
+    # Both take uploads while they are looked at.
+    assert full.files > FILES
     assert full.started_rss_mib - empty.started_rss_mib < 5
     assert full.rss_mib - empty.rss_mib < GROWTH_MAX_MIB

@@ -17,7 +17,7 @@ MODULES = ["ingester", "admin", "query", "edge", "monitoring", "storage"]
 ALLOWED = {
     ("PUT", "/files/{id}"): {"ingester", "admin"},
     ("GET", "/files"): {"admin", "query"},
-    ("GET", "/files/{id}"): {"admin", "query", "storage"},
+    ("GET", "/files/{id}"): {"admin", "ingester", "query", "storage"},
     ("GET", "/files/{id}/content"): {"admin", "query", "storage"},
     ("HEAD", "/files/{id}/content"): {"admin", "query", "storage"},
     ("PATCH", "/files/{id}"): {"admin"},
