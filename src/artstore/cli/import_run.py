@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 from artstore.cli.import_journal import Journal, Version
 from artstore.cli.output import error_fields, error_text, print_json, print_line, say, size_text
@@ -24,7 +24,15 @@ from artstore.core.errors import (
 )
 from artstore.core.model.file import DEFAULT_COLLECTION
 
+READ_BYTES: Final = 1 << 20
 SAME_FOR_ALL: Final = (InvalidCredentials, InvalidToken, NotPermitted)
+
+
+Opened: TypeAlias = bytes | FileBody | BinaryIO
+
+
+def _no_more(_: Opened) -> dict[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +43,10 @@ class Item:
     """Its name there."""
     version: Version
     details: Details
-    open: Callable[[], bytes | FileBody]
+    open: Callable[[], Opened]
     """Blocking: reads it, or hashes it if it is large."""
+    evidence: Callable[[Opened], dict[str, Any]] = _no_more
+    """Of what was sent: what the source itself says of it, compared; goes into the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,6 @@ class Import:
             self._tell({"source": item.source, "size": item.version.size, "would_import": True})
             return
         content = await asyncio.to_thread(item.open)
-        sha256 = _sha256(content)
         begun = await asyncio.to_thread(
             self._journal.begin,
             item.source,
@@ -96,13 +105,13 @@ class Import:
             self._store.new_idempotency_key(),
             self._store.server_time(),
         )
-        stored = await self._found(item, sha256) if begun.get("ask") else None
+        stored = await self._found(item, content) if begun.get("ask") else None
         if stored is None:
             stored = await self._put(self._journal, item, content, begun)
-        self._proven(self._journal, item, sha256, stored)
+        self._proven(self._journal, item, content, stored)
 
     async def _put(
-        self, journal: Journal, item: Item, content: bytes | FileBody, begun: dict[str, Any]
+        self, journal: Journal, item: Item, content: Opened, begun: dict[str, Any]
     ) -> StoredFile:
         try:
             return await self._put_with(journal, item, content, begun)
@@ -113,7 +122,7 @@ class Import:
             return await self._put_with(journal, item, content, begun)
 
     async def _put_with(
-        self, journal: Journal, item: Item, content: bytes | FileBody, begun: dict[str, Any]
+        self, journal: Journal, item: Item, content: Opened, begun: dict[str, Any]
     ) -> StoredFile:
         details = item.details
         return await self._store.put(
@@ -127,8 +136,9 @@ class Import:
             resume=_KeptResume(journal, item, begun),
         )
 
-    async def _found(self, item: Item, sha256: str) -> StoredFile | None:
+    async def _found(self, item: Item, content: Opened) -> StoredFile | None:
         details = item.details
+        sha256 = await asyncio.to_thread(_sha256, content)
         collection = details.collection or DEFAULT_COLLECTION
         async for record in self._store.search(collection=collection, sha256=sha256):
             same_name = record.original_filename == details.filename
@@ -145,13 +155,15 @@ class Import:
                 )
         return None
 
-    def _proven(self, journal: Journal, item: Item, sha256: str, stored: StoredFile) -> None:
+    def _proven(self, journal: Journal, item: Item, content: Opened, stored: StoredFile) -> None:
+        sha256 = _sha256(content)
         equal = (stored.sha256, stored.size) == (sha256, item.version.size)
         proof = {
             "file_id": stored.file_id,
             "source_sha256": sha256,
             "stored_sha256": stored.sha256,
             "equal": equal,
+            **item.evidence(content),
         }
         if not equal:
             text = "what is stored is not what the source had"
@@ -209,10 +221,16 @@ class _KeptResume(Resume):
         self._journal.note(item.source, item.version, **more)
 
 
-def _sha256(content: bytes | FileBody) -> str:
+def _sha256(content: Opened) -> str:
+    """Of what was read of it; a stream that was not sent yet is read."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    return content.sha256.hex()
+    if isinstance(content, FileBody):
+        return content.sha256.hex()
+    while content.read(READ_BYTES):
+        pass
+    sha256: str = content.sha256  # type: ignore[attr-defined]
+    return sha256
 
 
 def run_import(

@@ -56,3 +56,40 @@ def tree(
     items = listed(folder, csv)
     if not run_import(items, report, jobs, dry_run=dry_run, as_json=as_json):
         raise typer.Exit(1)
+
+
+@commands.command()
+def bucket(
+    url: Annotated[str, typer.Argument(help="s3://BUCKET or s3://BUCKET/FOLDER")],
+    *,
+    report: ReportOption,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Of a store other than AWS: https://HOST:PORT")
+    ] = None,
+    region: Annotated[str, typer.Option()] = "us-east-1",
+    collection: Annotated[str | None, typer.Option(help="Where they belong.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="May be given many times.")] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE; may be given many times.")
+    ] = None,
+    retention: Annotated[
+        str | None, typer.Option(help="none, permanent, 2036-11-22 or P10Y (ten years).")
+    ] = None,
+    dry_run: DryRunOption = False,
+    jobs: JobsOption = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """Import what lies in a bucket of an S3 store; credentials as in AWS_ACCESS_KEY_ID and so on.
+
+    Size and sha256 of what was read are compared with what is stored, and the ETag where it is
+    an MD5. After an interruption give the same command again. Exit codes as of `tree`.
+    """
+    from artstore.cli.import_bucket import Bucket
+    from artstore.cli.import_run import run_import
+    from artstore.cli.values import key_values
+    from artstore.client.uploads import Details
+
+    details = Details(None, collection, tag or (), key_values(meta or []), retention)
+    items = Bucket(url, endpoint, region).objects(details)
+    if not run_import(items, report, jobs, dry_run=dry_run, as_json=as_json):
+        raise typer.Exit(1)
