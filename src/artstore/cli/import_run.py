@@ -20,12 +20,14 @@ from artstore.core.errors import (
     IdempotencyKeyReused,
     InvalidCredentials,
     InvalidToken,
-    NotPermitted,
+    Unavailable,
 )
 from artstore.core.model.file import DEFAULT_COLLECTION
 
 READ_BYTES: Final = 1 << 20
-SAME_FOR_ALL: Final = (InvalidCredentials, InvalidToken, NotPermitted)
+SAME_FOR_ALL: Final = (InvalidCredentials, InvalidToken)
+UNAVAILABLE_IN_A_ROW_MAX: Final = 32
+"""So many files met an absent server: the others would only wait for it too."""
 
 
 Opened: TypeAlias = bytes | FileBody | BinaryIO
@@ -74,6 +76,7 @@ class Import:
         self._journal = journal
         self._dry_run = dry_run
         self._as_json = as_json
+        self._unavailable_in_a_row = 0
         self.counts = Counts()
 
     async def work(self, items: "asyncio.Queue[Item | Refused | None]") -> None:
@@ -86,7 +89,13 @@ class Import:
             except SAME_FOR_ALL:
                 raise
             except (ArtStoreError, OSError) as failure:
+                is_away = isinstance(failure, Unavailable)
+                self._unavailable_in_a_row += is_away
+                if is_away and self._unavailable_in_a_row >= UNAVAILABLE_IN_A_ROW_MAX:
+                    raise
                 self._failed(item.source, error_fields(failure), item.version, error_text(failure))
+            else:
+                self._unavailable_in_a_row = 0
 
     async def _handle(self, item: Item) -> None:
         if self._journal is not None and self._journal.imported_id(item.source, item.version):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import resource
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ class Wanted:
 def put_paths(wanted: Wanted, *, as_json: bool) -> bool:
     """Whether every file is stored."""
     profile = load_profile()
+    _allow_files(len(wanted.paths))
     states = States(profile, wanted.details, afresh=wanted.again, read_only=wanted.dry_run)
     with uploads_meter(wanted.walk) as meter:
         report = PutReport(meter, as_json=as_json, dry_run=wanted.dry_run)
@@ -67,6 +69,13 @@ def put_paths(wanted: Wanted, *, as_json: bool) -> bool:
             report.summarise()
             states.close()
     return report.complete
+
+
+def _allow_files(trees: int) -> None:
+    """Each tree has a file that remembers, open to the end."""
+    allowed, allowed_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if trees > allowed // 4:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed_max, allowed_max))
 
 
 def put_stdin(details: Details, *, as_json: bool) -> bool:

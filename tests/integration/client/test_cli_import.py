@@ -75,6 +75,15 @@ def test_a_second_run_imports_what_failed_or_changed(
     assert [line["source"] for line in artstore(*arguments(source)).objects] == ["a.txt"]
 
 
+def test_a_collection_that_is_not_ours_fails_alone(
+    artstore: Artstore, fake: FakeArtStore, source: Path
+) -> None:
+    fake.faults = [Fault("POST", FILES, 403, "not_permitted")]
+
+    assert artstore(*arguments(source)).code == 1
+    assert len(fake.files) == 1
+
+
 def test_what_was_imported_stays_so_when_it_cannot_be_read(
     artstore: Artstore, fake: FakeArtStore, source: Path
 ) -> None:

@@ -338,3 +338,37 @@ def test_a_benchmark_leaves_nothing_behind(
 
     assert (told["files"], told["deleted"]) == (50, 50)
     assert soon(lambda: artstore("ls", "--collection", "bench") == [])
+
+
+def test_a_killed_put_of_a_large_file_goes_on_where_it_was(
+    stack: RunningStack, artstore: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        for _ in range(80):
+            file.write(os.urandom(1 << 20))
+    remembered = stack.home / "put"
+
+    def addresses() -> list[str]:
+        lines = [
+            line for path in remembered.glob("*.jsonl") for line in path.read_text().splitlines()
+        ]
+        found = [json.loads(line) for line in lines if "upload_url" in line]
+        return [line["upload_url"] for line in found if line["path"] == "./large.bin"]
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "artstore.cli", "put", str(large), "--collection", "large-killed"],
+        env={**os.environ, "ARTSTORE_HOME": str(stack.home)},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        assert soon(addresses)
+        process.kill()
+
+    [stored] = artstore("put", large, "--collection", "large-killed")
+
+    with large.open("rb") as file:
+        assert stored["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
+    assert stored["file_id"] in addresses()[0]
+    assert len(addresses()) == 1  # the second run has begun no other
+    listed = soon(lambda: artstore("ls", "--collection", "large-killed"))
+    assert [record["file_id"] for record in listed] == [stored["file_id"]]
