@@ -273,7 +273,10 @@ def _send_batches(port: int, enough: threading.Event) -> None:
     ids = FileIdSource()
     head, content = json.dumps(DRAFT).encode(), os.urandom(4096)
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    with contextlib.suppress(OSError, http.client.HTTPException):
+    with (
+        contextlib.closing(connection),
+        contextlib.suppress(OSError, http.client.HTTPException),
+    ):
         while not enough.is_set():
             new = (ids.new(datetime.now(UTC), os.urandom(10)) for _ in range(64))
             body = b"".join(pack_file(file_id, head, None, content) for file_id in new)
