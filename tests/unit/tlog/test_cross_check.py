@@ -58,7 +58,7 @@ def unpack(folder: Path) -> None:
 
 
 class TestPymerkle:
-    """https://pypi.org/project/pymerkle: RFC 9162 trees, by another author."""
+    """`pymerkle` of PyPI: RFC 9162 trees, by another author."""
 
     @pytest.mark.parametrize("size", SIZES)
     def test_the_roots_agree(self, size: int) -> None:
@@ -86,7 +86,7 @@ class TestPymerkle:
 
 
 class TestTlogScales:
-    """https://pypi.org/project/tlog-scales: the C2SP formats, by a third author."""
+    """`tlog-scales` of PyPI: the C2SP formats, by a third author."""
 
     @pytest.fixture
     def scales(self) -> Any:
@@ -135,7 +135,7 @@ class TestTlogScales:
 
 
 class TestAicsTlog:
-    """https://pypi.org/project/aics-tlog: a verifier of the C2SP formats, by another author."""
+    """`aics-tlog` of PyPI: a verifier of the C2SP formats, by another author."""
 
     @pytest.fixture
     def aics(self) -> Any:
