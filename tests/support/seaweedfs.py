@@ -106,7 +106,8 @@ class SeaweedFs:
             credentials=CREDENTIALS,
             capacity_bytes=1 << 40,
             concurrency=16,
-            timeout_s=5,
+            # A traced server on a busy machine takes its time.
+            timeout_s=20,
         )
 
     def make_bucket(self, name: str) -> None:

@@ -237,8 +237,14 @@ async def test_two_writers_at_once(tus: Tus) -> None:
         await sent.wait()
         yield b"x" * MIB
 
-    first = asyncio.create_task(tus.append(path, 0, slowly()))
-    async with asyncio.timeout(20):
+    async def written() -> Answer:
+        # Whoever asks below may be the one who is writing, for a moment.
+        while (answer := await tus.append(path, 0, slowly())).status == 423:
+            await asyncio.sleep(0.02)
+        return answer
+
+    first = asyncio.create_task(written())
+    async with asyncio.timeout(60):
         while (answer := await tus.append(path, 0, b"", at=1)).status == 204:
             await asyncio.sleep(0.02)
     assert answer.problem == (423, "upload_busy")

@@ -12,6 +12,7 @@ from tests.support.auditor import Auditor
 from tests.support.openbao_provider import OpenBaoProvider, openbao_provider
 from tests.support.outside import CALLBACK, OIDC, OWN, Browser
 from tests.support.people import AUTH, Person
+from tests.support.processes import wait_until
 
 USERS = "/api/v1/users"
 
@@ -102,7 +103,7 @@ def test_groups_at_the_provider_decide_anew_each_time(
     provider.put_in_groups(archivists=["maria", "olga"])
     assert browser.back(provider.authorize(browser.begin(), "olga")).status_code == 303
     # What she was allowed before ends, and what comes now says the new role.
-    assert guest.get(f"{AUTH}/me", access).status_code == 401
+    wait_until(lambda: guest.get(f"{AUTH}/me", access).status_code == 401, "the end of the token")
     provider.put_in_groups(archivists=["maria"], readers=["maria"])
     refused = browser.back(provider.authorize(browser.begin(), "olga"))
     assert (refused.status_code, refused.json()["code"]) == (403, "not_permitted")
