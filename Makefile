@@ -14,7 +14,7 @@ SAMPLES ?= 20000
 
 .DEFAULT_GOAL := help
 # The long searches, of which `make test` has a sample.
-LONG := test-crash test-tamper test-identity test-tls test-monitoring
+LONG := test-crash test-tamper test-identity test-tls test-monitoring test-outage
 
 .PHONY: help up down test test-long test-timing $(LONG) check format bench lock ui clean
 
@@ -41,6 +41,9 @@ test-tamper: $(VENV)/.dev  ## every manipulation of the audit log, not one in ni
 
 test-identity: $(VENV)/.dev  ## revocation with every combination of outages
 	@ARTSTORE_FULL_MATRIX=1 $(BIN)/pytest -rs tests/security/identity $(ARGS)
+
+test-outage: $(VENV)/.dev  ## uploads while admin, PostgreSQL or Valkey is dead or hangs for a minute
+	@$(BIN)/pytest -rs -m slow tests/e2e/test_outages.py $(ARGS)
 
 test-tls: $(VENV)/.dev  ## what testssl.sh finds at the edge and at a module
 	@$(BIN)/pytest -rs -m slow tests/security/certificates $(ARGS)
