@@ -47,6 +47,7 @@ def create_app(settings: IngesterSettings, secrets: Secrets) -> FastAPI:
         )
         directory = CachedDirectory(
             elements,
+            clock,
             registry_refresh_s=settings.registry_refresh_s,
             element_refresh_s=settings.element_refresh_s,
         )

@@ -1,5 +1,8 @@
 """Elements fail in every way there is: the file is stored once, or the sender is told to retry."""
 
+import asyncio
+import time
+
 import aiohttp
 import pytest
 from tests.integration.ingester.conftest import World, eventually
@@ -93,6 +96,23 @@ async def test_uploads_go_on_while_the_admin_module_is_away(world: World) -> Non
     status, _, _ = await world.post({"filename": "a"}, b"x")
 
     assert status == 201
+
+
+async def test_an_element_that_fails_with_every_file_is_tried_less_and_less(world: World) -> None:
+    """It answers questions all the time, and is well by what it says."""
+    world.edit.faults, world.edit.failure = [Fault.REFUSE] * 1000, ModeForbids("it says so")
+    files = 0
+
+    async with asyncio.timeout(60):
+        began_s = time.monotonic()
+        while world.edit.requests["put"] < 6:
+            status, _, _ = await world.post({"filename": "a"}, b"x")
+            assert status == 201
+            files += 1
+
+    assert len(world.spare.arrived) == files
+    # It is looked at every 0.05 s, and rests for so long first.
+    assert time.monotonic() - began_s >= 0.05 * (1 + 2 + 4 + 8 + 16)
 
 
 CHECKS = ("signing_keys", "storage_elements", "admission_rules", "receipt_key")

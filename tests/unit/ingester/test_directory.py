@@ -1,6 +1,7 @@
 """The view of the elements: it follows what they say, and outlives those it asks."""
 
 import pytest
+from tests.support.hand_clock import HandClock
 
 from artstore.core.errors import InternalError, NoRoom, Unavailable
 from artstore.core.model.element import (
@@ -11,7 +12,7 @@ from artstore.core.model.element import (
     RegisteredElement,
     StorageMode,
 )
-from artstore.ingester.services.elements import CachedDirectory
+from artstore.ingester.services.elements import RESTS_MAX, CachedDirectory
 from artstore.ingester.services.placement import refusal, with_room
 
 
@@ -62,8 +63,13 @@ def source() -> Source:
 
 
 @pytest.fixture
-async def directory(source: Source) -> CachedDirectory:
-    directory = CachedDirectory(source, registry_refresh_s=1, element_refresh_s=1)
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def directory(source: Source, clock: HandClock) -> CachedDirectory:
+    directory = CachedDirectory(source, clock, registry_refresh_s=1, element_refresh_s=1)
     await refreshed(directory)
     return directory
 
@@ -113,6 +119,60 @@ async def test_a_failed_element_is_passed_over_until_it_answers(
 
     await directory.refresh_elements()
     assert view(directory)["a"] == (True, 90)
+
+
+async def rest_after(directory: CachedDirectory, clock: HandClock) -> float:
+    """How long the other one comes first, after a failure now."""
+    directory.failed("a")
+    began_s = clock.seconds
+    await directory.refresh_elements()
+    while order(directory) == "ba":
+        clock.advance(0.25)
+        await directory.refresh_elements()
+    assert order(directory) == "ab"
+    return clock.seconds - began_s
+
+
+def order(directory: CachedDirectory) -> str:
+    takers = with_room(directory.reports(), 0, StorageMode.EDIT)
+    return "".join(report.element_id for report in takers)
+
+
+async def test_an_element_that_fails_again_rests_for_longer(
+    directory: CachedDirectory, clock: HandClock
+) -> None:
+    assert [await rest_after(directory, clock) for _ in range(4)] == [1, 2, 4, 8]
+    assert [await rest_after(directory, clock) for _ in range(4)][1:] == [RESTS_MAX] * 3
+
+    directory.worked("a")
+    assert await rest_after(directory, clock) == 1
+
+
+async def test_failures_at_the_same_time_are_one(
+    directory: CachedDirectory, clock: HandClock
+) -> None:
+    for _ in range(20):
+        directory.failed("a")
+    assert await rest_after(directory, clock) == 1
+
+
+async def test_what_was_under_way_does_not_end_a_rest(
+    directory: CachedDirectory, clock: HandClock
+) -> None:
+    directory.failed("a")
+    directory.worked("a")
+    await directory.refresh_elements()
+    assert order(directory) == "ba"
+
+
+async def test_the_only_one_that_could_take_it_is_tried_while_it_rests(
+    directory: CachedDirectory, source: Source
+) -> None:
+    source.infos["https://b"] = info("b", writable=False)
+    directory.failed("a")
+    assert order(directory) == "b"
+    await directory.refresh_elements()
+    assert order(directory) == "a"
 
 
 async def test_an_element_at_a_wrong_address_gets_nothing(

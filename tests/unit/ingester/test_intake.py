@@ -44,6 +44,9 @@ class Directory:
     def failed(self, element_id: str) -> None:
         self.given_up.append(element_id)
 
+    def worked(self, element_id: str) -> None:
+        pass
+
 
 @dataclass
 class ScriptedWriter:

@@ -98,6 +98,9 @@ class Listed:
     def failed(self, element_id: str) -> None:
         self.given_up.append(element_id)
 
+    def worked(self, element_id: str) -> None:
+        pass
+
 
 def test_candidates_are_never_empty() -> None:
     with pytest.raises(NoRoom):

@@ -6,9 +6,10 @@ was read stays in force until the next one is read.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.model.element import (
@@ -22,6 +23,8 @@ from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.refreshing import keep_fresh
 
 INFO_TIMEOUT_S: Final = 2.0
+RESTS_MAX: Final = 32
+"""The longest rest in terms of the shortest, which is as long as until the next look at all."""
 
 
 class ElementSource(Protocol):
@@ -32,15 +35,28 @@ class ElementSource(Protocol):
     async def info(self, entry: RegisteredElement) -> ElementInfo: ...
 
 
+@dataclass(slots=True)
+class _Rest:
+    length_s: float
+    until_s: float
+
+
 class CachedDirectory:
     def __init__(
-        self, source: ElementSource, *, registry_refresh_s: float, element_refresh_s: float
+        self,
+        source: ElementSource,
+        clock: Clock,
+        *,
+        registry_refresh_s: float,
+        element_refresh_s: float,
     ) -> None:
         self._source = source
+        self._clock = clock
         self._registry_refresh_s = registry_refresh_s
         self._element_refresh_s = element_refresh_s
         self._reports: dict[ElementId, ElementReport] = {}
         self._entries: tuple[RegisteredElement, ...] = ()
+        self._rests: dict[ElementId, _Rest] = {}
         self._log = get_logger()
 
     def reports(self) -> Sequence[ElementReport]:
@@ -48,8 +64,24 @@ class CachedDirectory:
 
     def failed(self, element_id: ElementId) -> None:
         report = self._reports.get(element_id)
-        if report is not None:
-            self._reports[element_id] = replace(report, answers=False)
+        if report is None:
+            return
+        self._reports[element_id] = replace(report, answers=False, is_resting=True)
+        now_s, rest = self._clock.monotonic_s(), self._rests.get(element_id)
+        length_s = self._element_refresh_s
+        if rest is not None:
+            if now_s < rest.until_s:
+                return  # it was under way together with what failed first
+            length_s = min(2 * rest.length_s, RESTS_MAX * length_s)
+        self._rests[element_id] = _Rest(length_s, now_s + length_s)
+
+    def worked(self, element_id: ElementId) -> None:
+        if element_id in self._rests and not self._is_resting(element_id):
+            del self._rests[element_id]
+
+    def _is_resting(self, element_id: ElementId) -> bool:
+        rest = self._rests.get(element_id)
+        return rest is not None and self._clock.monotonic_s() < rest.until_s
 
     async def check(self) -> None:
         """For readiness: somebody could take a file."""
@@ -122,6 +154,7 @@ class CachedDirectory:
             writable=info.writable,
             available_bytes=info.capacity.available,
             is_full=info.capacity.state is CapacityState.FULL,
+            is_resting=self._is_resting(entry.element_id),
         )
         self._note(report)
 

@@ -26,7 +26,7 @@ from artstore.core.errors import (
     Unavailable,
     UploadUnderWay,
 )
-from artstore.core.logging import get_logger, note
+from artstore.core.logging import note
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId, FileIdSource, file_id_time
@@ -127,7 +127,6 @@ class Intake:
         self._writer = writer
         self._clock = clock
         self._ids = FileIdSource()
-        self._log = get_logger()
 
     async def store(
         self,
@@ -188,7 +187,7 @@ class Intake:
                 record = await self._put_twice(element, new_id, draft, content)
             except (*PASS_ON, NotReached) as error:
                 check_conflict(error, file_id)
-                self._pass_over(element, error)
+                self._placement.pass_over(element, error)
                 reasons.append(error)
                 continue
             return self._checked(element, record, content.size)
@@ -208,7 +207,7 @@ class Intake:
         except FileBusy as error:
             raise UploadUnderWay(retry_after_s=RETRY_AFTER_S) from error
         except (Unavailable, NotReached) as error:
-            self._pass_over(element, error)
+            self._placement.pass_over(element, error)
             raise Unavailable(
                 "the storage element failed; send the file again", retry_after_s=RETRY_AFTER_S
             ) from error
@@ -228,7 +227,7 @@ class Intake:
             except NotReached as error:
                 check_conflict(error.__cause__, file_id)
                 reason = error.__cause__ if isinstance(error.__cause__, PASS_ON) else error
-                self._pass_over(element, reason)
+                self._placement.pass_over(element, reason)
                 reasons.append(reason)
                 continue
             except SENDERS_FAULT:
@@ -236,7 +235,7 @@ class Intake:
             except (*PASS_ON, Unavailable, InternalError) as error:
                 check_conflict(error, file_id)
                 # The bytes are gone past us: only the sender can give them again.
-                self._pass_over(element, error)
+                self._placement.pass_over(element, error)
                 raise Unavailable(
                     "the storage element failed in the middle of the file; send it again",
                     retry_after_s=RETRY_AFTER_S,
@@ -244,15 +243,10 @@ class Intake:
             return self._checked(element, record, content.size)
         raise nobody_took_it(reasons, mode_for(draft.retention))
 
-    def _pass_over(self, element: ElementReport, reason: Exception) -> None:
-        self._log.warning("element passed over", element=element.element_id, reason=repr(reason))
-        # A full one goes on answering, and still takes smaller files.
-        if not isinstance(reason, NoRoom):
-            self._placement.failed(element)
-
     def _checked(self, element: ElementReport, record: FileRecord, size: int | None) -> Stored:
         if size is not None and record.size != size:
             raise InternalError
+        self._placement.worked(element)
         return Stored(record, element.element_id)
 
     def _new_id(self) -> FileId:

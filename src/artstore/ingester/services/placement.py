@@ -1,7 +1,8 @@
 """Which storage element receives the next file.
 
 Sequential fill: elements are filled one after another, in priority order, so that a full
-one can be switched to read-only and moved to cold media as a unit.
+one can be switched to read-only and moved to cold media as a unit. One that failed comes after
+the others for a while, but before nobody at all.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from artstore.core.errors import NoRoom, Unavailable
+from artstore.core.logging import get_logger
 from artstore.core.model.element import ElementUrl, StorageMode
 from artstore.core.model.ids import ElementId
 from artstore.core.model.retention import Retention
@@ -34,6 +36,8 @@ class ElementReport:
     """It says itself that it takes nothing more, whatever is free."""
     is_draining: bool = False
     """It is to be taken off: nothing new goes there."""
+    is_resting: bool = False
+    """It failed a while ago: others come first."""
 
     def takes(self, size_bytes: int, mode: StorageMode) -> bool:
         return (
@@ -52,13 +56,18 @@ class ElementDirectory(Protocol):
     def reports(self) -> Sequence[ElementReport]: ...
 
     def failed(self, element_id: ElementId) -> None:
-        """Pass the element over until it answers again."""
+        """Pass the element over until it answers again, and let it rest: each time for longer."""
+        ...
+
+    def worked(self, element_id: ElementId) -> None:
+        """It took a file. Called for each one."""
         ...
 
 
 class Placement:
     def __init__(self, directory: ElementDirectory) -> None:
         self.directory = directory
+        self._log = get_logger()
 
     def candidates(self, size_bytes: int, mode: StorageMode) -> list[ElementReport]:
         """Elements for one file of `size_bytes` (0 or more), the best first, at least one.
@@ -73,8 +82,14 @@ class Placement:
             raise refusal(reports, mode)
         return found
 
-    def failed(self, element: ElementReport) -> None:
-        self.directory.failed(element.element_id)
+    def pass_over(self, element: ElementReport, reason: Exception) -> None:
+        self._log.warning("element passed over", element=element.element_id, reason=repr(reason))
+        # A full one goes on answering, and still takes smaller files.
+        if not isinstance(reason, NoRoom):
+            self.directory.failed(element.element_id)
+
+    def worked(self, element: ElementReport) -> None:
+        self.directory.worked(element.element_id)
 
 
 def mode_for(retention: Retention) -> StorageMode:
@@ -88,7 +103,7 @@ def with_room(
     """Elements that take the file, in the order in which they are to be tried."""
     fitting = [report for report in reports if report.takes(size_bytes, mode)]
     # Ties go to the lower id: two ingesters with the same reports must agree.
-    return sorted(fitting, key=lambda report: (report.priority, report.element_id))
+    return sorted(fitting, key=lambda each: (each.is_resting, each.priority, each.element_id))
 
 
 def first_with_room(

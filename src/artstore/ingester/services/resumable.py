@@ -25,7 +25,7 @@ from artstore.core.errors import (
     Unavailable,
     UnknownUpload,
 )
-from artstore.core.logging import get_logger, note
+from artstore.core.logging import note
 from artstore.core.model.account import Caller, Right
 from artstore.core.model.completion import Completion
 from artstore.core.model.file import FileDraft
@@ -94,7 +94,6 @@ class Resumable:
         self._clock = clock
         self._lifetime = timedelta(seconds=lifetime_s)
         self._ids = FileIdSource()
-        self._log = get_logger()
 
     async def create(self, draft: FileDraft, size: int) -> Progress:
         """Raises:
@@ -116,9 +115,10 @@ class Resumable:
                 await self._calls.create(element, name.file_id, new)
             except (*PASS_ON, Unavailable) as error:
                 # Should it be there after all, it expires: nobody knows its name.
-                self._log.warning("element passed over", element=element.element_id)
+                self._placement.pass_over(element, error)
                 reasons.append(error)
                 continue
+            self._placement.worked(element)
             note(file_id=name.file_id, element=name.element_id, size=size)
             state = OpenUploadState(**new.model_dump(), file_id=name.file_id, offset=0)
             return Progress(name, element, state)
