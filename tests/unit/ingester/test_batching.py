@@ -13,11 +13,19 @@ from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord, Uploader
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id, enter_trace, new_trace
-from artstore.ingester.services.batching import GATHERED_BYTES_MAX, LANES, Batching
+from artstore.ingester.services.batching import (
+    FREE_LANES,
+    GATHERED_BYTES_MAX,
+    LANES,
+    WORTH_A_LANE,
+    Batching,
+)
 from artstore.ingester.services.content import Flowing, SmallFile
 from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.placement import ElementReport
 
+FULL = [1] * FREE_LANES + [WORTH_A_LANE] * (LANES - FREE_LANES)
+"""Files in each request once every lane is taken."""
 ELEMENT = ElementReport("a", "https://a", 1, StorageMode.EDIT, True, True, 1 << 40)
 
 
@@ -89,8 +97,8 @@ class Uploads:
             for _ in range(count)
         ]
         self.tasks += tasks
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
         return tasks
 
     def _new_id(self, account: str) -> FileId:
@@ -100,7 +108,7 @@ class Uploads:
 
     async def outcomes(self) -> list[FileRecord | BaseException]:
         self.wire.is_open.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
@@ -110,10 +118,9 @@ async def uploads() -> Uploads:
 
 
 async def full_lanes(uploads: Uploads) -> None:
-    """As many single uploads as go at once."""
-    for _ in range(LANES):
-        await uploads.begin(1)
-    assert [len(ids) for ids in uploads.wire.sent] == [1] * LANES
+    for count in FULL:
+        await uploads.begin(count)
+    assert [len(ids) for ids in uploads.wire.sent] == FULL
 
 
 async def test_a_lone_upload_goes_at_once(uploads: Uploads) -> None:
@@ -128,8 +135,22 @@ async def test_what_comes_meanwhile_travels_together(uploads: Uploads) -> None:
     await uploads.begin(50)
     assert len(uploads.wire.sent) == LANES, "nothing goes before a lane is free"
     outcomes = await uploads.outcomes()
-    assert [len(ids) for ids in uploads.wire.sent] == [1] * LANES + [50]
+    assert [len(ids) for ids in uploads.wire.sent] == [*FULL, 50]
     assert all(isinstance(outcome, FileRecord) for outcome in outcomes)
+
+
+async def test_what_arrives_in_one_moment_travels_together(uploads: Uploads) -> None:
+    await uploads.begin(5)
+    assert [len(ids) for ids in uploads.wire.sent] == [5]
+
+
+async def test_a_few_wait_until_they_are_worth_a_request(uploads: Uploads) -> None:
+    for _ in range(FREE_LANES):
+        await uploads.begin(1)
+    await uploads.begin(WORTH_A_LANE - 1)
+    assert len(uploads.wire.sent) == FREE_LANES
+    await uploads.begin(1)
+    assert [len(ids) for ids in uploads.wire.sent] == [1] * FREE_LANES + [WORTH_A_LANE]
 
 
 async def test_a_batch_is_bounded_in_count(uploads: Uploads) -> None:
@@ -145,7 +166,7 @@ async def test_a_batch_is_bounded_in_bytes(uploads: Uploads) -> None:
     await uploads.begin(200, size=size)
     outcomes = await uploads.outcomes()
     assert all(len(ids) * size <= GATHERED_BYTES_MAX for ids in uploads.wire.sent)
-    assert sum(map(len, uploads.wire.sent)) == LANES + 200
+    assert sum(map(len, uploads.wire.sent)) == sum(FULL) + 200
     assert all(isinstance(outcome, FileRecord) for outcome in outcomes)
     # Even one file beyond the bound fits into a request.
     assert GATHERED_BYTES_MAX + (2 << 20) < BATCH_BYTES_MAX
@@ -165,8 +186,8 @@ async def test_a_bad_file_fails_alone(uploads: Uploads) -> None:
     await uploads.begin(3)
     uploads.wire.bad = {uploads.ids[-2]: NoRoom("full")}
     outcomes = await uploads.outcomes()
-    assert [type(outcome) for outcome in outcomes[LANES:]] == [FileRecord, NoRoom, FileRecord]
-    assert [getattr(outcome, "file_id", None) for outcome in outcomes[LANES:]] == [
+    assert [type(outcome) for outcome in outcomes[-3:]] == [FileRecord, NoRoom, FileRecord]
+    assert [getattr(outcome, "file_id", None) for outcome in outcomes[-3:]] == [
         uploads.ids[-3],
         None,
         uploads.ids[-1],
@@ -201,12 +222,13 @@ async def test_who_leaves_while_waiting_is_not_sent(uploads: Uploads) -> None:
 
 
 async def test_each_file_keeps_its_trace_and_the_batch_has_its_own(uploads: Uploads) -> None:
-    traces = [new_trace(sampled=False) for _ in range(LANES + 2)]
+    traces = [new_trace(sampled=False) for _ in range(FREE_LANES + 2)]
     for trace in traces:
         enter_trace(trace)
         await uploads.begin(1)
     await uploads.outcomes()
     ids = [trace.trace_id for trace in traces]
-    assert uploads.wire.traces[:LANES] == ids[:LANES], "a lone upload goes under its own trace"
-    assert [file.trace_id for file in uploads.wire.files] == ids[LANES:]
-    assert uploads.wire.traces[LANES] not in ids
+    alone, together = ids[:FREE_LANES], ids[FREE_LANES:]
+    assert uploads.wire.traces[:FREE_LANES] == alone, "a lone upload goes under its own trace"
+    assert [file.trace_id for file in uploads.wire.files] == together
+    assert uploads.wire.traces[FREE_LANES] not in ids

@@ -6,6 +6,7 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from artstore.core.tls import PeerIdentity
+from artstore.core.web.fields import field_of
 
 UNKNOWN: Final = "unknown"
 IPV6_NETWORK_BITS: Final = 64
@@ -18,10 +19,11 @@ def client_address(request: HTTPConnection, peer: PeerIdentity | None) -> str:
     The edge overwrites the header, so its last entry is the address it saw itself.
     """
     if peer is not None and peer.module == "edge":
-        forwarded = request.headers.get("x-forwarded-for", "")
+        forwarded = field_of(request.scope, b"x-forwarded-for")
         if forwarded:
             return forwarded.rsplit(",", 1)[-1].strip()
-    return request.client.host if request.client else UNKNOWN
+    client = request.scope.get("client")
+    return str(client[0]) if client else UNKNOWN
 
 
 def network_of(address: str) -> str:

@@ -1,12 +1,11 @@
 """The frame around every module: one way to build the application and to serve it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 from fastapi import APIRouter, FastAPI
-from starlette.middleware import Middleware
 from starlette.routing import Match, Route
-from starlette.types import Lifespan, Scope
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from artstore import __version__
 from artstore.core.logging import configure_logging
@@ -14,7 +13,7 @@ from artstore.core.observability import setup_observability
 from artstore.core.settings import ModuleSettings
 from artstore.core.web.docs import add_docs_page
 from artstore.core.web.health import Check, health_routes
-from artstore.core.web.hot import HotRoutes
+from artstore.core.web.hot import HotRoutes, answer_hot
 from artstore.core.web.middleware import RequireClientCertificate
 from artstore.core.web.problems import add_problem_handlers
 
@@ -39,7 +38,8 @@ def create_application(
     """
     configure_logging(service, settings.instance, settings.log_level)
     schema = "/openapi.json" if settings.debug else None
-    app = FastAPI(
+    app = _Application(
+        hot_routes,
         title=f"ArtStore {service}",
         version=__version__,
         lifespan=lifespan,
@@ -72,10 +72,30 @@ def create_application(
         sample_ratio=settings.trace_sample_ratio,
         export_logs=settings.otlp_logs,
     )
-    if hot_routes:
-        # Behind our own layers, in front of FastAPI's.
-        app.user_middleware.append(Middleware(HotRoutes, routes=hot_routes))
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI with two stacks of layers: for `hot_routes` ours alone, for others all."""
+
+    def __init__(self, hot_routes: Sequence[Route], **options: Any) -> None:
+        self._hot_routes = hot_routes
+        super().__init__(**options)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Of the layers that were added, each is made twice: none of them holds a state."""
+        hot: ASGIApp = answer_hot
+        for layer, args, options in reversed(self.user_middleware):
+            hot = layer(hot, *args, **options)
+        return HotRoutes(self._hot_routes, hot, super().build_middleware_stack())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self.middleware_stack is None:
+            await super().__call__(scope, receive, send)
+            return
+        # All that FastAPI and Starlette do here for a request of an application without options.
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
 
 
 class _LabelledRoute(Route):

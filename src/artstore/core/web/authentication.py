@@ -11,6 +11,7 @@ from artstore.core.model.account import Caller, Scope
 from artstore.core.tls import PeerIdentity
 from artstore.core.tokens import TokenVerifier
 from artstore.core.web.addresses import client_address, network_of
+from artstore.core.web.fields import field_of
 from artstore.core.web.middleware import PEER_EXTENSION
 
 STRANGERS_PER_MINUTE: Final = 600
@@ -70,7 +71,7 @@ def bearer_token(request: Request) -> str:
     Raises:
         InvalidToken: There is none.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = (field_of(request.scope, b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken
     return token.strip()

@@ -18,15 +18,22 @@ from artstore.core.errors import ArtStoreError
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+ARRIVED_EXTENSION = "artstore.arrived"
+"""Where the server puts a function that gives the whole body, if it is here already and nobody
+has begun to read it."""
+
+
 class HotRoutes:
-    """The innermost middleware. Requests that match none of `routes` go on as always.
+    """Sends a request for one of `routes` through `hot`, any other through `others`.
 
     Args:
         routes: Plain routes, whose paths end in their only parameter or have none.
+        hot: Few layers around `answer_hot`.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
-        self._app = app
+    def __init__(self, routes: Sequence[Route], hot: ASGIApp, others: ASGIApp) -> None:
+        self._hot = hot
+        self._others = others
         self._exact: dict[tuple[str, str], Route] = {}
         self._by_folder: dict[tuple[str, str], tuple[Route, str]] = {}
         for route in routes:
@@ -40,16 +47,10 @@ class HotRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._matching(scope) if scope["type"] == "http" else None
         if route is None:
-            await self._app(scope, receive, send)
-            return
-        scope["route"] = route
-        request = Request(scope, receive)
-        try:
-            response = await cast(Endpoint, route.endpoint)(request)
-        except (ArtStoreError, ClientDisconnect) as error:
-            kind = ArtStoreError if isinstance(error, ArtStoreError) else ClientDisconnect
-            response = await request.app.exception_handlers[kind](request, error)
-        await response(scope, receive, send)
+            await self._others(scope, receive, send)
+        else:
+            scope["route"] = route
+            await self._hot(scope, receive, send)
 
     def _matching(self, scope: Scope) -> Route | None:
         method, path = scope["method"], scope["path"]
@@ -62,6 +63,17 @@ class HotRoutes:
             return None
         scope["path_params"] = {found[1]: last}
         return found[0]
+
+
+async def answer_hot(scope: Scope, receive: Receive, send: Send) -> None:
+    """The endpoint of the route that `HotRoutes` found."""
+    request = Request(scope, receive)
+    try:
+        response = await cast(Endpoint, scope["route"].endpoint)(request)
+    except (ArtStoreError, ClientDisconnect) as error:
+        kind = ArtStoreError if isinstance(error, ArtStoreError) else ClientDisconnect
+        response = await request.app.exception_handlers[kind](request, error)
+    await response(scope, receive, send)
 
 
 class PlainAnswer(Response):

@@ -16,6 +16,7 @@ from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
 from artstore.core.spans import OpenSpan, Traces, begin_request
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
+from artstore.core.web.fields import field_of
 from artstore.core.web.problems import PROBLEM, problem_response
 from artstore.core.web.safe_headers import with_safe_headers
 
@@ -174,10 +175,8 @@ def _notice_refusal(scope: Scope) -> None:
 
 
 def _parent_of(scope: Scope) -> TraceContext | None:
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            return parse_traceparent(value.decode("latin-1"))
-    return None
+    header = field_of(scope, b"traceparent")
+    return None if header is None else parse_traceparent(header)
 
 
 def _route_of(scope: Scope) -> str:

@@ -12,7 +12,13 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Message
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from artstore.core.certificates import LiveServer, Trust
 from artstore.core.clock import SystemClock
@@ -21,6 +27,7 @@ from artstore.core.logging import get_logger
 from artstore.core.settings import ModuleSettings
 from artstore.core.tls import PeerIdentity, ShownChain, peer_identity
 from artstore.core.tracing import enter_trace, new_trace
+from artstore.core.web.hot import ARRIVED_EXTENSION
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
 from artstore.core.web.safe_headers import SAFE_HEADERS
@@ -42,42 +49,28 @@ connection, and with it a process that wants to end, for the whole time of grace
 GARBAGE_THRESHOLD = 20_000
 """New objects before the collector runs; some megabytes at most."""
 
-HELD_BYTES_MAX = 4096
-"""About the largest head of an answer; more is a body, and not worth a copy."""
 
+JOINED_MAX = 64 * 1024
+"""Bytes of a body that are worth a copy, to leave together with the head."""
 
 _SAFE_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in SAFE_HEADERS.items())
 
 
-class _JoiningTransport:
-    """Sends the head of an answer together with its body, if that follows at once.
-
-    uvicorn writes them one after the other; each would be a TLS record and a system call.
-    """
+class _LeavingTransport:
+    """Waits for the other side's farewell for a moment only."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        # Asked with every answer.
+        # Used with every answer.
         self.is_closing = transport.is_closing
+        self.write = transport.write
         self._loop = asyncio.get_running_loop()
-        self._held = b""
         self._leaving: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def write(self, data: bytes) -> None:
-        if self._held:
-            data, self._held = self._held + data, b""
-            self._transport.write(data)
-        elif len(data) > HELD_BYTES_MAX:
-            self._transport.write(data)
-        else:
-            self._held = data
-            self._loop.call_soon(self._send_held)
-
     def close(self) -> None:
-        self._send_held()
         if self._leaving is None:
             self._leaving = self._loop.call_later(FAREWELL_S, self._leave)
         self._transport.close()
@@ -93,11 +86,6 @@ class _JoiningTransport:
         else:
             self._leaving = self._loop.call_later(FAREWELL_S, self._leave)
 
-    def _send_held(self) -> None:
-        if self._held:
-            data, self._held = self._held, b""
-            self._transport.write(data)
-
 
 def _is_all_received(transport: asyncio.Transport) -> bool:
     """Whether the other side's kernel has everything that was ever written."""
@@ -109,6 +97,83 @@ def _is_all_received(transport: asyncio.Transport) -> bool:
     except (OSError, ValueError):
         return True  # it has just been closed
     return struct.unpack("i", unacknowledged) == (0,)
+
+
+class _Exchange:
+    """Sends the head of an answer together with the first part of its body, and gives the body
+    of a request that arrived as a whole.
+
+    uvicorn writes head and body one after the other; each would be a TLS record and a system call.
+    """
+
+    __slots__ = ("_cycle", "_head", "_send")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._send = cycle.send
+        self._head: Message | None = None
+
+    def take_arrived(self) -> bytes | None:
+        """As `ARRIVED_EXTENSION` has it."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected or cycle.response_complete:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        cycle.message_event.clear()
+        cycle.flow.resume_reading()
+        return body
+
+    async def send(self, message: Message) -> None:
+        cycle, head = self._cycle, self._head
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if message["type"] == "http.response.start" and not cycle.response_started:
+            if head is not None:
+                # The application broke behind its head: nothing may look like an answer.
+                cycle.disconnected = True
+                cycle.transport.close()
+            self._head = message
+        elif head is None or cycle.disconnected:
+            await self._send(message)  # type: ignore[arg-type]
+        else:
+            self._head = None
+            if not self._send_joined(head, message):
+                await self._send(head)  # type: ignore[arg-type]
+                await self._send(message)  # type: ignore[arg-type]
+
+    def _send_joined(self, head: Message, message: Message) -> bool:
+        """Does nothing unless the length of the body is known, and the head a plain one."""
+        cycle = self._cycle
+        body, more = message.get("body", b""), message.get("more_body", False)
+        fields = dict(head["headers"])
+        length = int(fields.get(b"content-length", -1))
+        is_plain = b"connection" not in fields and head["status"] not in (204, 304)
+        fits = len(body) < length if more else len(body) == length
+        if not (is_plain and fits) or cycle.scope["method"] == "HEAD" or len(body) > JOINED_MAX:
+            return False
+        lines = [b"%b: %b\r\n" % field for field in head["headers"]]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        text = b"".join(lines)
+        if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or b"\0" in text:
+            return False  # A field that breaks out of its line: uvicorn refuses it.
+        cycle.transport.write(b"".join((STATUS_LINE[head["status"]], text, b"\r\n", body)))
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        if more:
+            cycle.chunked_encoding = False
+            cycle.expected_content_length = length - len(body)
+        else:
+            self._completed()
+        return True
+
+    def _completed(self) -> None:
+        cycle = self._cycle
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
 
 class ServerConfig(uvicorn.Config):
@@ -126,7 +191,7 @@ class PeerProtocol(HttpToolsProtocol):
     """On the clock of the event loop. Answers from then on are the last of the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_JoiningTransport(transport))  # type: ignore[arg-type]
+        super().connection_made(_LeavingTransport(transport))  # type: ignore[arg-type]
         self._ends_at_s = self.loop.time() + CONNECTION_AGE_MAX_S
         tls = transport.get_extra_info("ssl_object")
         if tls and isinstance(self.config, ServerConfig):
@@ -163,6 +228,13 @@ class PeerProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.loop.time() > self._ends_at_s:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        exchange = _Exchange(cycle)
+        cycle.send = exchange.send  # type: ignore[method-assign, assignment]
+        extensions: dict[str, Any] = cycle.scope["extensions"]
+        extensions[ARRIVED_EXTENSION] = exchange.take_arrived
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         trace = new_trace(sampled=False)

@@ -21,6 +21,7 @@ from artstore.core.model.file import FileDraft
 from artstore.core.model.ids import FileId
 from artstore.core.web.asking import origin_of
 from artstore.core.web.authentication import authenticate, check_scope
+from artstore.core.web.fields import field_of
 from artstore.core.web.hot import PlainAnswer
 from artstore.ingester.dependencies import Ingester, ingester_of
 from artstore.ingester.routes.body import RequestBody, content_length, too_large
@@ -51,7 +52,7 @@ async def upload_file(request: Request) -> Response:
     with counting_failures():
         caller = await authenticate(request)
         check_scope(caller, Scope.FILES_WRITE)
-        if "content-encoding" in request.headers:
+        if field_of(request.scope, b"content-encoding") is not None:
             raise UnsupportedMediaType("send the file itself, without a Content-Encoding")
         upload = await _read_upload(request, ingester, caller)
         stored = await ingester.intake.store(
@@ -66,7 +67,7 @@ async def upload_file(request: Request) -> Response:
 
 
 def _keyed_id(request: Request, ingester: Ingester, caller: Caller) -> FileId | None:
-    key = request.headers.get("idempotency-key")
+    key = field_of(request.scope, b"idempotency-key")
     return None if key is None else keyed_file_id(key, caller.subject, ingester.clock.now())
 
 
@@ -74,7 +75,7 @@ routes: Final = (Route("/api/v1/files", upload_file, methods=["POST"]),)
 
 
 async def _read_upload(request: Request, ingester: Ingester, caller: Caller) -> _Upload:
-    content_type = request.headers.get("content-type")
+    content_type = field_of(request.scope, b"content-type")
     fields = parse_query(request.scope["query_string"])
     if content_type is not None and content_type.lower().startswith(FORM_CONTENT_TYPE):
         return await _read_form(request, ingester, caller, content_type, fields)
@@ -92,7 +93,7 @@ def _read_raw(
         now=ingester.clock.now(),
         content_type=content_type,
         size=size if fits else None,
-        expected_sha256=declared_sha256(_digest_headers(request.headers.items())),
+        expected_sha256=declared_sha256(_digest_headers(request)),
         origin=origin_of(request, caller, ingester.service),
     )
     limit_bytes = ingester.bytes_max(draft.collection)
@@ -104,7 +105,7 @@ def _read_raw(
 async def _read_form(
     request: Request, ingester: Ingester, caller: Caller, content_type: str, fields: Fields
 ) -> _Upload:
-    if any(_digest_headers(request.headers.items())):
+    if _digest_headers(request):
         raise InvalidRequest(
             "with a form, the digest belongs into the headers of the part 'file'",
             field="repr-digest",
@@ -121,7 +122,7 @@ async def _read_form(
         caller=caller,
         now=ingester.clock.now(),
         content_type=head.header("content-type"),
-        expected_sha256=declared_sha256(_digest_headers(head.headers)),
+        expected_sha256=declared_sha256(_digests_among(head.headers)),
         origin=origin_of(request, caller, ingester.service),
     )
     content = _limited(reader.content(), ingester.bytes_max(draft.collection))
@@ -149,7 +150,13 @@ async def _limited(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncItera
         yield chunk
 
 
-def _digest_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def _digest_headers(request: Request) -> list[tuple[str, str]]:
+    if all(field_of(request.scope, name.encode()) is None for name in DIGEST_HEADERS):
+        return []
+    return _digests_among(request.headers.items())
+
+
+def _digests_among(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers if name in DIGEST_HEADERS]
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from artstore.core.web.fields import field_of
 from artstore.ingester.routes.body import LARGE_BYTES
 
 LINGER_S: Final = 3.0
@@ -65,9 +66,7 @@ class _Exchange:
 
 
 def _is_large(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return not value.isdigit() or int(value) > LARGE_BYTES
-        if name == b"transfer-encoding":
-            return True
-    return False
+    length = field_of(scope, b"content-length")
+    if length is not None:
+        return not length.isdigit() or int(length) > LARGE_BYTES
+    return field_of(scope, b"transfer-encoding") is not None

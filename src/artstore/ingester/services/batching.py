@@ -1,8 +1,8 @@
 """Small uploads that arrive together travel to their element in one request.
 
-A lone upload waits for nobody: it goes at once, by itself. While it is under way the next ones
-gather, and go together as soon as a lane is free. So the busier, the larger the batches, as in
-the element's own log.
+A lone upload waits for nobody: it goes at once, with what arrived in the same moment. While it is
+under way the next ones gather, and go together when it comes back or when they are a batch worth
+its request. So the busier, the larger the batches, as in the element's own log.
 """
 
 import asyncio
@@ -26,8 +26,13 @@ from artstore.ingester.services.intake import Writer
 from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft
 
-LANES: Final = 2
-"""Requests to one element at a time: while it makes one durable, the next one travels."""
+LANES: Final = 4
+"""Requests to one element at a time: while it makes one durable, others are read and travel."""
+
+FREE_LANES: Final = 2
+"""Of these, whatever waits may take one; of the others, only what is worth a request."""
+WORTH_A_LANE: Final = 16
+"""Files: a request costs as much as some of them."""
 
 GATHERED_BYTES_MAX: Final = 4 << 20
 """What the element makes durable with one write."""
@@ -44,7 +49,6 @@ class Wire(Writer, Protocol):
 @dataclass(slots=True)
 class _Waiting:
     file: SmallFile
-    draft: FileDraft
     trace: TraceContext | None
     outcome: asyncio.Future[FileRecord]
     batch_trace_id: str | None = None
@@ -72,9 +76,9 @@ class Batching:
         queue = self._queues.get(element.element_id)
         if queue is None:
             queue = self._queues[element.element_id] = _Queue(self._wire, element)
-        file = SmallFile(file_id, encode_draft(draft), current_trace_id(), content)
+        file = SmallFile(file_id, draft, encode_draft(draft), current_trace_id(), content)
         outcome: asyncio.Future[FileRecord] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(file, draft, current_trace(), outcome)
+        waiting = _Waiting(file, current_trace(), outcome)
         queue.add(element, waiting)
         try:
             return await outcome
@@ -95,20 +99,34 @@ class _Queue:
         self._wire = wire
         self._element = element
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._number = 0
+        """Of those that wait."""
         self._under_way: set[asyncio.Task[None]] = set()
+        self._is_called = False
 
     def add(self, element: ElementReport, waiting: _Waiting) -> None:
         # As it was last heard of: its address may change.
         self._element = element
-        account = waiting.draft.uploaded_by.subject
+        account = waiting.file.draft.uploaded_by.subject
         self._waiting.setdefault(account, deque()).append(waiting)
-        if len(self._under_way) < LANES:
-            self._send_next()
+        self._number += 1
+        if not self._is_called:
+            # Not now, but behind the requests that arrived in the same moment.
+            self._is_called = True
+            asyncio.get_running_loop().call_soon(self._send_next)
 
     def _send_next(self) -> None:
-        batch = self._take()
-        if not batch:
-            return
+        self._is_called = False
+        while self._waiting and self._has_lane():
+            batch = self._take()
+            if batch:
+                self._begin(batch)
+
+    def _has_lane(self) -> bool:
+        lanes = len(self._under_way)
+        return lanes < FREE_LANES or (lanes < LANES and self._number >= WORTH_A_LANE)
+
+    def _begin(self, batch: Sequence[_Waiting]) -> None:
         # A context of its own, not that of the request which happens to be served now.
         task = asyncio.get_running_loop().create_task(
             self._send(batch), context=contextvars.Context()
@@ -128,9 +146,11 @@ class _Queue:
         while self._waiting and len(batch) < BATCH_FILES_MAX:
             account, queue = self._waiting.popitem(last=False)
             waiting = queue.popleft()
+            self._number -= 1
             size += waiting.file.size
             if batch and size > GATHERED_BYTES_MAX:
                 queue.appendleft(waiting)
+                self._number += 1
                 self._waiting[account] = queue
                 self._waiting.move_to_end(account, last=False)
                 break
@@ -160,7 +180,8 @@ class _Queue:
             (one,) = batch
             if one.trace is not None:
                 enter_trace(one.trace)
-            return [await self._wire.put(element, one.file.file_id, one.draft, one.file.content)]
+            file = one.file
+            return [await self._wire.put(element, file.file_id, file.draft, file.content)]
         # A batch is part of no upload's trace: links lead from it to them, and their log lines
         # name it.
         traces = [one.trace for one in batch if one.trace is not None]

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from artstore.core.model.batch import FILE_OVERHEAD_BYTES
 from artstore.core.model.completion import Completion
+from artstore.core.model.file import FileDraft
 from artstore.core.model.ids import FileId
 
 SMALL_BYTES: Final = 64 * 1024
@@ -25,6 +26,7 @@ class SmallFile(NamedTuple):
     """A small upload, ready for the wire. `trace_id`: of the request it came with."""
 
     file_id: FileId
+    draft: FileDraft
     draft_json: bytes
     trace_id: str | None
     content: bytes

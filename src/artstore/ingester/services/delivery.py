@@ -5,6 +5,8 @@ import io
 import struct
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -26,6 +28,7 @@ from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft
 
 FRAME_CONTENT_TYPE: Final = "application/vnd.artstore.file"
+CREATED: Final = HTTPStatus.CREATED
 _LENGTH: Final = struct.Struct(">I")
 
 
@@ -141,7 +144,7 @@ class Elements:
         lines = answer.splitlines()
         if len(lines) != len(files):
             raise InternalError
-        return [_outcome_in(line) for line in lines]
+        return [_outcome_of(file, line) for file, line in zip(files, lines, strict=True)]
 
     async def put_flowing(
         self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Flowing
@@ -210,14 +213,31 @@ class _Line(BaseModel):
     record: FileRecord | None = None
 
 
-def _outcome_in(line: bytes) -> FileRecord | ArtStoreError:
+def _outcome_of(file: SmallFile, line: bytes) -> FileRecord | ArtStoreError:
     try:
-        found = _Line.model_validate_json(line)
-    except ValidationError as error:
+        answer = orjson.loads(line)
+        if answer["status"] == CREATED:
+            return _new_record(file, answer["record"])
+        found = _Line.model_validate(answer)
+    except (ValueError, TypeError, LookupError) as error:
         raise InternalError from error
     if found.record is not None:
         return found.record
     return failure_in(found.status, found.model_extra or {}, "storage")
+
+
+def _new_record(file: SmallFile, told: dict[str, Any]) -> FileRecord:
+    """What an element made of a draft, which was checked here: only what it adds is read. To
+    check the whole record again would be the dearest step of a small upload but its signature."""
+    if told["file_id"] != file.file_id or told["size"] != len(file.content):
+        raise ValueError("the record of another file")
+    return FileRecord.first(
+        file.draft,
+        file_id=file.file_id,
+        size=told["size"],
+        sha256=str(told["digests"][0]["value"]),
+        now=datetime.fromisoformat(told["uploaded_at"]),
+    )
 
 
 def frame_head(draft: FileDraft) -> bytes:
