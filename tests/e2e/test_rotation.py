@@ -28,6 +28,7 @@ from artstore.core.metrics import SECRET_CHANGED
 from artstore.core.tls import client_context
 from artstore.local import postgres, valkey
 from artstore.local.secret_files import ALL, DATABASE_ADMIN, VALKEY_READER
+from artstore.rotation.procedure import Step
 
 pytestmark = pytest.mark.stack
 
@@ -95,11 +96,13 @@ class Users:
         client.get("/api/v1/storage-elements", headers=token).raise_for_status()
 
 
+def run(stack: RunningStack, program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command: list[str | Path] = [sys.executable, "-m", program, *options, "--home", stack.home]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def rotate(stack: RunningStack, *options: str) -> list[dict[str, str]]:
-    command = [sys.executable, "-m", "artstore.cli", "rotate", "--json", *options]
-    done = subprocess.run(
-        [*command, "--home", stack.home], capture_output=True, text=True, check=False
-    )
+    done = run(stack, "artstore.cli", "rotate", "--json", *options)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -116,14 +119,34 @@ def test_everything_is_replaced_and_nobody_notices(stack: RunningStack, store: A
     assert users.failures == []
     assert len(users.done) == 4
     assert [each["name"] for each in replaced] == [each["name"] for each in standing]
-    assert {each["kind"] for each in replaced} == {"account", "certificate", "postgresql", "valkey"}
+    assert {each["kind"] for each in replaced} == {
+        *("account", "certificate", "encryption", "postgresql", "valkey"),
+    }
     after = {name: stack.layout.secrets.read(name) for name in ALL}
     kept = {name for name in ALL if after[name] == before[name]}
-    assert kept == {"admin-password", "key-encryption-key"}
+    assert kept == {"admin-password"}
     assert stack.layout.certificates.certificate("query-1") != serials
     _old_ones_are_refused(stack, before)
     names = {each["name"] for each in replaced}
     wait_until(lambda: _audited(store) >= names, "all of it being in the audit log")
+
+
+@pytest.mark.parametrize("name", ["cli-secret", "key-encryption-key", "certificates"])
+def test_killed_at_every_step_it_goes_on_and_nobody_notices(stack: RunningStack, name: str) -> None:
+    """One rotation, killed at each step in turn and begun again: what came before is done anew
+    each time. Passwords of PostgreSQL and Valkey: `tests/integration/rotation`."""
+    (standing,) = rotate(stack, "--dry-run", name)
+    users = Users(stack)
+    with users.busy():
+        done = run(stack, "tests.support.dying_rotation", name)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:6] == list(Step)[1:]
+    assert users.failures == []
+    assert len(users.done) == 4
+    (after,) = rotate(stack, "--dry-run", name)
+    assert after["stands_at"] is None
+    assert after["changed_at"] > standing["changed_at"]
 
 
 def _old_ones_are_refused(stack: RunningStack, before: dict[str, str]) -> None:

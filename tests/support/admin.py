@@ -97,8 +97,11 @@ class Installation:
         )
 
     @contextlib.contextmanager
-    def serve(self, instance: str = "admin-1", **settings: object) -> Iterator["Admin"]:
-        with module_process("admin", self.pki, {**self.settings, **settings}, instance) as process:
+    def serve(
+        self, instance: str = "admin-1", program: str | None = None, **settings: object
+    ) -> Iterator["Admin"]:
+        variables = {**self.settings, **settings}
+        with module_process("admin", self.pki, variables, instance, program) as process:
             yield Admin(process, self)
 
 

@@ -40,7 +40,7 @@ from artstore.core.tlog.store import LogStore
 
 CLOCK = SystemClock()
 TRAIL = Trail(CLOCK)
-IDENTITY = LogIdentity("test", Seal(base64.urlsafe_b64encode(bytes(32)).decode()))
+IDENTITY = LogIdentity("test", Seal(lambda: base64.urlsafe_b64encode(bytes(32)).decode()))
 OWN_KINDS = frozenset({AuditKind.AUDIT_STARTED, AuditKind.AUDIT_WITNESS_ALARM})
 
 

@@ -36,9 +36,18 @@ class ModuleProcess:
 
 @contextlib.contextmanager
 def module_process(
-    module: str, pki: Pki, settings: Mapping[str, object], instance: str | None = None
+    module: str,
+    pki: Pki,
+    settings: Mapping[str, object],
+    instance: str | None = None,
+    program: str | None = None,
 ) -> Iterator[ModuleProcess]:
-    """Args: `settings`: further variables, without `ARTSTORE_`. It listens when this returns."""
+    """It listens when this returns.
+
+    Args:
+        settings: Further variables, without `ARTSTORE_`.
+        program: What Python runs instead of the module itself.
+    """
     instance = instance or f"{module}-1"
     tls = pki.files(module, instance)
     port = free_port()
@@ -52,7 +61,7 @@ def module_process(
         **settings,
     }
     environment = [f"ARTSTORE_{name}={value}" for name, value in variables.items()]
-    command = ["env", *environment, sys.executable, "-m", f"artstore.{module}"]
+    command = ["env", *environment, sys.executable, "-m", program or f"artstore.{module}"]
     with (
         short_folder() as folder,
         running(

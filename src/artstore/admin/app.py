@@ -36,6 +36,7 @@ from artstore.admin.routes import (
     grants,
     jobs,
     jwt_keys,
+    key_encryption,
     monitoring,
     oidc,
     people_sign_in,
@@ -108,6 +109,7 @@ ROUTERS = (
     service_accounts.router,
     grants.router,
     jwt_keys.router,
+    key_encryption.router,
     credentials.router,
     revocation_orders.router,
     storage_elements.router,
@@ -136,7 +138,7 @@ def create_app(settings: AdminSettings, secrets: Secrets) -> FastAPI:
             await _check_database(parts)
             await parts.rotation.prepare()
             await parts.revocations.spread()
-            audit_writer = _audit_writer(parts, seal_of(secrets))
+            audit_writer = _audit_writer(parts)
             scanning = _scan_jobs(parts)
             app.state.resources = parts
             app.state.tokens = parts.verifier
@@ -184,7 +186,7 @@ async def open_resources(
     Raises:
         ConfigurationError: A secret file is missing or unfit.
     """
-    seal = seal_of(secrets)
+    seal = Seal(lambda: secrets.read("key_encryption_key"))
     witnesses = read_witnesses(settings.audit_witnesses_file)
     if settings.audit_witness_quorum > len({witness.name for witness in witnesses}):
         raise ConfigurationError("the quorum of the audit is larger than its list of witnesses")
@@ -232,6 +234,7 @@ async def open_resources(
             database=database,
             valkey=valkey,
             hasher=hasher,
+            seal=seal,
             keys=keys,
             rotation=KeyRotation(
                 database, seal, keys, revocations=revocations, clock=clock, trail=trail
@@ -267,10 +270,6 @@ async def open_resources(
                 clock,
             ),
         )
-
-
-def seal_of(secrets: Secrets) -> Seal:
-    return Seal(secrets.read("key_encryption_key"))
 
 
 def open_database(settings: AdminSettings, secrets: Secrets) -> Database:
@@ -317,14 +316,14 @@ def _followers(parts: Resources) -> Followers:
     )
 
 
-def _audit_writer(parts: Resources, seal: Seal) -> AuditLogWriter:
+def _audit_writer(parts: Resources) -> AuditLogWriter:
     settings = parts.settings
     login = parts.secrets.login_source(DATABASE_PASSWORD)
     store = log_store(settings, parts.secrets)
     return AuditLogWriter(
         lambda: connect(settings.database_address, login),
         lambda: made_log_store(settings, parts.secrets),
-        LogIdentity(urlsplit(settings.issuer).hostname or settings.instance, seal),
+        LogIdentity(urlsplit(settings.issuer).hostname or settings.instance, parts.seal),
         Witnesses(
             parts.database,
             store,

@@ -31,6 +31,7 @@ from artstore.admin.services.identity.outside.sign_in import OutsideSignIn
 from artstore.admin.services.identity.people import People
 from artstore.admin.services.identity.people_sign_in import PeopleSignIn
 from artstore.admin.services.identity.revocation import Revocations
+from artstore.admin.services.identity.sealing import Seal
 from artstore.admin.services.identity.second_factors import SecondFactors
 from artstore.admin.services.identity.service_accounts import ServiceAccounts
 from artstore.admin.services.identity.sessions import Sessions
@@ -67,6 +68,7 @@ class Resources:
     database: Database
     valkey: Valkey
     hasher: SecretHasher
+    seal: Seal
     keys: KeyRing
     rotation: KeyRotation
     revocations: Revocations

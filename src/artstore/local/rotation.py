@@ -16,6 +16,7 @@ from artstore.local.secret_files import (
     DATABASE_ADMIN,
     DATABASE_QUERY,
     DATABASE_SUPERUSER,
+    KEY_ENCRYPTION_KEY,
     VALKEY,
     VALKEY_KEEPER,
     VALKEY_READER,
@@ -23,6 +24,7 @@ from artstore.local.secret_files import (
 from artstore.local.service_certificates import ServiceCertificates
 from artstore.rotation.accounts import AccountSecret
 from artstore.rotation.installation import Installation
+from artstore.rotation.key_encryption import KeyEncryptionKey
 from artstore.rotation.postgresql import PostgresLogin
 from artstore.rotation.procedure import Credential
 from artstore.rotation.store import FolderStore
@@ -48,6 +50,12 @@ def _credentials(layout: Layout, *, leaked: bool) -> list[Credential]:
             CLI_SECRET,
             CLIENT_ID,
             lambda secret: _connect(layout, secret),
+            FolderStore(layout.home.secrets),
+            leaked,
+        ),
+        KeyEncryptionKey(
+            KEY_ENCRYPTION_KEY,
+            lambda: _connect(layout, None),
             FolderStore(layout.home.secrets),
             leaked,
         ),

@@ -16,6 +16,7 @@ from artstore.core.secrets.chain import Login, LoginSource
 from artstore.core.settings import read_secret
 from artstore.rotation.accounts import AccountSecret
 from artstore.rotation.installation import Installation
+from artstore.rotation.key_encryption import KeyEncryptionKey
 from artstore.rotation.postgresql import PostgresLogin
 from artstore.rotation.procedure import Credential, RotationFailed
 from artstore.rotation.store import FolderStore, OpenBaoStore, SecretStore
@@ -76,7 +77,14 @@ class AccountPlan(_Part):
     client_id: str
 
 
-CredentialPlan = Annotated[PostgresPlan | ValkeyPlan | AccountPlan, Field(discriminator="kind")]
+class EncryptionPlan(_Part):
+    kind: Literal["encryption"]
+    name: str
+
+
+CredentialPlan = Annotated[
+    PostgresPlan | ValkeyPlan | AccountPlan | EncryptionPlan, Field(discriminator="kind")
+]
 
 
 class Plan(_Part):
@@ -109,6 +117,8 @@ class Plan(_Part):
                 return ValkeyUser(plan.name, plan.username, plan.url, keeper, store)
             case AccountPlan():
                 return AccountSecret(plan.name, plan.client_id, self._connect, store, leaked)
+            case EncryptionPlan():
+                return KeyEncryptionKey(plan.name, lambda: self._connect(None), store, leaked)
 
     def _connect(self, secret: str | None) -> ArtStore:
         profile = load_profile(self.profile)

@@ -56,7 +56,7 @@ class Instance:
 
 
 def instance(database: Database, key: str | None = None) -> Instance:
-    return Instance(database, Seal(key or KEY))
+    return Instance(database, Seal(lambda: key or KEY))
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +196,7 @@ async def test_thirty_days_of_rotation_refuse_nobody(pool: Database) -> None:
     one issues a token, and three modules that know nothing of each other check all tokens alive.
     """
     clock = HandClock()
-    instances = [Instance(pool, Seal(KEY), clock) for _ in range(3)]
+    instances = [Instance(pool, Seal(lambda: KEY), clock) for _ in range(3)]
     for each in instances:
         await each.rotation.prepare()
     mirror = RevocationMirror(clock)

@@ -6,17 +6,21 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psutil
 import pytest
 from tests.support.processes import short_folder, wait_until
 
 from artstore.client import ArtStore
+from artstore.client.settings import load_profile
+from artstore.core.errors import InvalidCredentials
 from artstore.local.home import Home
 from artstore.local.ports import Ports, free_ports
 from artstore.local.process_identity import ProcessIdentity
@@ -203,6 +207,33 @@ def test_the_next_up_starts_over_a_stale_pid_file_with_all_data(copy: Copy, tmp_
     assert (copy.home / "run" / "supervisor.pid").exists()
     copy.up()
     assert stored(copy, tmp_path) == CONTENT
+
+
+def test_what_leaked_ends_at_once(copy: Copy) -> None:
+    """Secrets, the tokens that somebody got by them, and the keys that sign tokens."""
+    with ArtStore.from_home(copy.home) as store:
+        stolen, former = store.token(), store.call("GET", "/api/v1/jwt-keys")["items"]
+    profile = load_profile(copy.home)
+    assert is_let_in(copy, stolen)
+
+    done = copy.run("rotate", "cli-secret", "key-encryption-key", "--leaked")
+
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: not is_let_in(copy, stolen), "the token being refused")
+    with ArtStore.from_profile(profile) as thief, pytest.raises(InvalidCredentials):
+        thief.token()
+    with ArtStore.from_home(copy.home) as store:
+        present = store.call("GET", "/api/v1/jwt-keys")["items"]
+    assert {key["kid"] for key in present}.isdisjoint(key["kid"] for key in former)
+
+
+def is_let_in(copy: Copy, token: str) -> bool:
+    context = ssl.create_default_context(cafile=copy.home / "pki" / "ca.crt")
+    url = f"https://127.0.0.1:{copy.ports.edge}/api/v1/jwt-keys"
+    with httpx2.Client(verify=context, timeout=60) as client:
+        answer = client.get(url, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code in {200, 401}, answer.text
+    return answer.status_code == 200
 
 
 def test_down_stops_everything_and_may_be_repeated(copy: Copy) -> None:

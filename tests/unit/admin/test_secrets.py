@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from artstore.admin.services.identity import hashing
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.passwords import check_password
+from artstore.admin.services.identity.resealing import SEALED
 from artstore.admin.services.identity.sealing import Seal
 from artstore.admin.services.identity.verified_secrets import VerifiedSecrets
+from artstore.admin.tables import ALL_METADATA
 from artstore.core.errors import TooManyRequests, WeakPassword
 from artstore.core.settings import ConfigurationError
 
@@ -26,36 +28,36 @@ KEY = new_key()
 
 
 def test_what_was_sealed_opens_again() -> None:
-    sealed = Seal(KEY).seal(b"private", "key 1")
+    sealed = Seal(lambda: KEY).seal(b"private", "key 1")
     assert b"private" not in sealed
-    assert Seal(KEY.rstrip("=")).open(sealed, "key 1") == b"private"
+    assert Seal(lambda: KEY.rstrip("=")).open(sealed, "key 1") == b"private"
 
 
 def test_the_same_bytes_seal_differently() -> None:
-    seal = Seal(KEY)
+    seal = Seal(lambda: KEY)
     assert seal.seal(b"private", "key 1") != seal.seal(b"private", "key 1")
 
 
 def test_another_key_or_another_context_does_not_open() -> None:
-    sealed = Seal(KEY).seal(b"private", "key 1")
-    for seal, context in ((Seal(new_key()), "key 1"), (Seal(KEY), "key 2")):
+    sealed = Seal(lambda: KEY).seal(b"private", "key 1")
+    for seal, context in ((Seal(new_key), "key 1"), (Seal(lambda: KEY), "key 2")):
         with pytest.raises(ConfigurationError, match="key-encryption key"):
             seal.open(sealed, context)
 
 
 @given(st.data())
 def test_no_changed_byte_goes_unnoticed(data: st.DataObject) -> None:
-    sealed = bytearray(Seal(KEY).seal(b"private", "key 1"))
+    sealed = bytearray(Seal(lambda: KEY).seal(b"private", "key 1"))
     position = data.draw(st.integers(0, len(sealed) - 1))
     sealed[position] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ConfigurationError):
-        Seal(KEY).open(bytes(sealed), "key 1")
+        Seal(lambda: KEY).open(bytes(sealed), "key 1")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 13, 20])
 def test_a_part_does_not_open(cut: int) -> None:
     with pytest.raises(ConfigurationError):
-        Seal(KEY).open(Seal(KEY).seal(b"private", "key 1")[:cut], "key 1")
+        Seal(lambda: KEY).open(Seal(lambda: KEY).seal(b"private", "key 1")[:cut], "key 1")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,46 @@ def test_a_part_does_not_open(cut: int) -> None:
 )
 def test_a_malformed_key_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="32 bytes"):
-        Seal(text)
+        Seal(lambda: text)
+
+
+def test_while_one_key_replaces_another_both_open_and_the_first_seals() -> None:
+    old, new = new_key(), new_key()
+    secret = old
+    seal = Seal(lambda: secret)
+    before = seal.seal(b"private", "key 1")
+    secret = f"{old}\n{new}"
+    assert Seal(lambda: old).open(seal.seal(b"private", "key 1"), "key 1") == b"private"
+    secret = f"{new}\n{old}"
+    assert seal.open(before, "key 1") == b"private"
+    assert not seal.is_by_first(before, "key 1")
+    after = seal.seal(b"private", "key 1")
+    assert seal.is_by_first(after, "key 1")
+    secret = new
+    assert Seal(lambda: new).open(after, "key 1") == seal.open(after, "key 1") == b"private"
+    with pytest.raises(ConfigurationError, match="restore the key file"):
+        seal.open(before, "key 1")
+
+
+def test_a_key_that_became_unfit_changes_nothing_until_a_restart() -> None:
+    secret = KEY
+    seal = Seal(lambda: secret)
+    sealed = seal.seal(b"", "key 1")
+    secret = "not a key"
+    assert seal.open(sealed, "key 1") == b""
+    with pytest.raises(ConfigurationError, match="32 bytes"):
+        Seal(lambda: secret)
+
+
+def test_every_encrypted_column_is_sealed_anew_with_another_key() -> None:
+    encrypted = {
+        column
+        for metadata in ALL_METADATA
+        for table in metadata.tables.values()
+        for column in table.columns
+        if "encrypted" in (column.comment or "")
+    }
+    assert {column.sealed for column, _ in SEALED} == encrypted
 
 
 async def test_hashes_are_argon2id_of_the_chosen_strength() -> None:
@@ -92,7 +133,8 @@ async def test_nobody_costs_as_much_as_anybody(monkeypatch: pytest.MonkeyPatch) 
     assert not await hasher.verify(None, "secret")
     hasher.close()
     (stored,) = seen
-    assert not PasswordHasher(hashing.TIME_COST, hashing.MEMORY_KIB, 4).check_needs_rehash(stored)
+    assert stored.startswith(f"$argon2id$v=19${hashing.COST}$")
+    assert not PasswordHasher(3, 65536, 4).check_needs_rehash(stored)
 
 
 async def test_a_queue_that_is_full_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,12 +42,12 @@ async def load_keys(connection: Connection, seal: Seal, origin: str, now: dateti
 
 
 def _sealed(seal: Seal, key: SigningKey) -> bytes:
-    return seal.seal(key.secret_text().encode(), _context(str(key.verifier)))
+    return seal.seal(key.secret_text().encode(), sealed_for(str(key.verifier)))
 
 
 def _opened(seal: Seal, stored: StoredKey) -> SigningKey:
-    return SigningKey.parse(seal.open(stored.signing_key, _context(stored.verifier_key)).decode())
+    return SigningKey.parse(seal.open(stored.signing_key, sealed_for(stored.verifier_key)).decode())
 
 
-def _context(verifier_key: str) -> str:
+def sealed_for(verifier_key: str) -> str:
     return f"audit log key {verifier_key}"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher, Type
@@ -10,10 +11,20 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from artstore.core.errors import TooManyRequests
 
-MEMORY_KIB: Final = 64 * 1024
-TIME_COST: Final = 3
-PARALLELISM: Final = 4
-"""RFC 9106's second choice, about 130 ms."""
+
+@dataclass(frozen=True)
+class Cost:
+    memory_kib: int
+    passes: int
+    parallelism: int
+
+    def __str__(self) -> str:
+        """As it stands in a hash."""
+        return f"m={self.memory_kib},t={self.passes},p={self.parallelism}"
+
+
+COST: Final = Cost(64 * 1024, 3, 4)
+"""RFC 9106's second choice, about 130 ms. No setting changes it."""
 AT_ONCE_MAX: Final = 2
 """Two hashes hold 128 MiB."""
 WAITING_MAX: Final = 32
@@ -23,18 +34,16 @@ SECRET_CHARS_MAX: Final = 1024
 
 # Made of random bytes: no secret fits it, and checking one against it takes as long as any.
 _NOBODY: Final = (
-    f"$argon2id$v=19$m={MEMORY_KIB},t={TIME_COST},p={PARALLELISM}"
-    "$Tm1YF6K+xAWlN4Xki0ZdPQ$pwhX2uXc/88U4205wg4g59aWt3b2x6RzVmjTlxpa/to"
+    "$argon2id$v=19${cost}$Tm1YF6K+xAWlN4Xki0ZdPQ$pwhX2uXc/88U4205wg4g59aWt3b2x6RzVmjTlxpa/to"
 )
 
 Outcome = TypeVar("Outcome")
 
 
 class SecretHasher:
-    def __init__(self) -> None:
-        self._argon2 = PasswordHasher(
-            time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=PARALLELISM, type=Type.ID
-        )
+    def __init__(self, cost: Cost = COST) -> None:
+        self._nobody = _NOBODY.format(cost=cost)
+        self._argon2 = PasswordHasher(cost.passes, cost.memory_kib, cost.parallelism, type=Type.ID)
         self._threads = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="argon2")
         self._pending = 0
 
@@ -51,7 +60,7 @@ class SecretHasher:
         Raises:
             TooManyRequests: Too many hashes are waiting already.
         """
-        return await self._run(lambda: self._matches(stored_hash or _NOBODY, secret))
+        return await self._run(lambda: self._matches(stored_hash or self._nobody, secret))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -93,7 +93,7 @@ class SecondFactors:
         raise InvalidCredentials
 
     async def _use(self, session: AsyncSession, user: User, sealed: bytes, code: str) -> bool:
-        secret = self._seal.open(sealed, _context(user))
+        secret = self._seal.open(sealed, sealed_for(user.user_id))
         step = codes.step_of(secret, code, self._clock.now())
         return step is not None and await repository.use_step(session, user.user_id, step)
 
@@ -106,7 +106,7 @@ class SecondFactors:
             NameTaken: There is a confirmed one; it has to be removed first.
         """
         secret = codes.new_secret()
-        sealed = self._seal.seal(secret, _context(user))
+        sealed = self._seal.seal(secret, sealed_for(user.user_id))
         if not await repository.offer_one_time_password(
             session, user.user_id, sealed, self._clock.now()
         ):
@@ -255,5 +255,5 @@ def _raw_id(answer: dict[str, Any]) -> bytes:
     return base64url_to_bytes(answer["rawId"])
 
 
-def _context(user: User) -> str:
-    return f"one-time password {user.user_id}"
+def sealed_for(user_id: UUID) -> str:
+    return f"one-time password {user_id}"

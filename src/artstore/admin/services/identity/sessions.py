@@ -84,7 +84,7 @@ class Sessions:
             ends_at=now + lifetime,
         )
         key = os.urandom(KEY_BYTES)
-        sealed = self._seal.seal(key, _context(shown.session_id))
+        sealed = self._seal.seal(key, sealed_for(shown.session_id))
         await repository.add(session, StoredSession(shown, sealed, 1))
         await users.change(session, user.user_id, {"last_used_at": now})
         return OpenSession(user, shown, _token(key, shown.session_id, 1))
@@ -109,7 +109,7 @@ class Sessions:
         stored = await repository.locked(session, session_id)
         if stored is None:
             return None
-        key = self._seal.open(stored.refresh_key, _context(session_id))
+        key = self._seal.open(stored.refresh_key, sealed_for(session_id))
         if not hmac.compare_digest(mac, _mac(key, session_id, number)):
             return None
         now = self._clock.now()
@@ -183,5 +183,5 @@ def _parse(token: str) -> tuple[UUID, int, str]:
         raise InvalidToken from None
 
 
-def _context(session_id: UUID) -> str:
+def sealed_for(session_id: UUID) -> str:
     return f"session {session_id}"

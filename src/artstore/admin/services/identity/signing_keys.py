@@ -105,7 +105,7 @@ class KeyRing:
             self._loaded_at_s = self._clock.monotonic_s()
 
     def _open(self, stored: StoredKey) -> RSAKey:
-        pem = self._seal.open(stored.sealed_private_key, _context(stored.kid))
+        pem = self._seal.open(stored.sealed_private_key, sealed_for(stored.kid))
         return RSAKey.import_key(pem, {"kid": stored.kid})
 
 
@@ -116,8 +116,8 @@ def make_key(seal: Seal, now: datetime) -> StoredKey:
     key = RSAKey.import_key(pem)
     kid = key.thumbprint()
     public_jwk = {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": ALGORITHM}
-    return StoredKey(kid, "next", public_jwk, seal.seal(pem, _context(kid)), now)
+    return StoredKey(kid, "next", public_jwk, seal.seal(pem, sealed_for(kid)), now)
 
 
-def _context(kid: str) -> str:
+def sealed_for(kid: str) -> str:
     return f"signing key {kid}"
