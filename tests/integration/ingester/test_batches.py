@@ -53,7 +53,7 @@ async def test_a_refused_batch_goes_to_another_element(world: World, failure: Ex
 
 async def test_files_that_find_no_room_go_elsewhere_alone(world: World) -> None:
     world.edit.failure = NoRoom("full")
-    world.edit.faults = [Fault.NONE, Fault.NONE, Fault.REFUSE_LATE]
+    world.edit.faults = [Fault.REFUSE_LATE] * 2
     await upload_together(world)
 
     assert world.spare.arrived
@@ -61,8 +61,9 @@ async def test_files_that_find_no_room_go_elsewhere_alone(world: World) -> None:
 
 
 async def test_a_batch_whose_answer_is_lost_is_stored_once(world: World) -> None:
-    world.edit.faults = [Fault.NONE, Fault.NONE, Fault.CUT_AFTER_STORING, Fault.CUT]
+    world.edit.faults = [Fault.CUT_AFTER_STORING]
     await upload_together(world)
 
+    assert not world.edit.faults, "it happened"
     assert len(world.edit.arrived) == COUNT
     assert not world.spare.arrived
