@@ -30,9 +30,9 @@ metadata = MetaData(schema=SCHEMA)
 _TIME = DateTime(timezone=True)
 
 
-def _event_columns() -> list[Column[Any]]:
+def _event_columns(*, unique: bool) -> list[Column[Any]]:
     return [
-        Column("event_id", Uuid, nullable=False, unique=True),
+        Column("event_id", Uuid, nullable=False, unique=unique),
         Column("at", _TIME, nullable=False),
         Column("kind", Text, nullable=False),
         Column("outcome", Text, nullable=False),
@@ -50,15 +50,16 @@ outbox = Table(
     "outbox",
     metadata,
     Column("position", BigInteger, Identity(always=True), primary_key=True),
-    *_event_columns(),
+    *_event_columns(unique=False),
 )
-"""Written in the transaction of the change. The sequencer takes from it what it has logged."""
+"""Written in the transaction of the change. The sequencer takes from it what it has logged, and
+drops what was told twice."""
 
 events = Table(
     "events",
     metadata,
     Column("log_index", BigInteger, primary_key=True, autoincrement=False),
-    *_event_columns(),
+    *_event_columns(unique=True),
     Index("events_at", "at", "log_index"),
     Index("events_kind", "kind", "at", "log_index"),
     Index(

@@ -65,8 +65,9 @@ def search_words(text: str) -> str:
     Both sides use this one function, so that they cut words alike: `Invoice_2026-11.pdf`
     is found by any of its parts. PostgreSQL alone would take it for one host name.
     """
-    plain = unicodedata.normalize("NFKC", text).replace("ё", "е").replace("Ё", "Е")
-    return _NOT_WORDS.sub(" ", plain).strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).replace("ё", "е").replace("Ё", "Е")
+    return _NOT_WORDS.sub(" ", text).strip()
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> str:

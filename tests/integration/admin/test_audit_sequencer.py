@@ -143,6 +143,15 @@ async def test_an_event_told_again_is_logged_once(audit: AuditUnderTest) -> None
     audit.check()
 
 
+async def test_what_is_told_twice_in_one_batch_is_logged_once(audit: AuditUnderTest) -> None:
+    rows = [make_event(number) for number in range(20)]
+    await audit.tell([*rows, *rows[5:10]])
+    await audit.write_all()
+
+    audit.check()
+    audit.facts_open()
+
+
 async def test_a_database_put_back_is_filled_from_the_log(audit: AuditUnderTest) -> None:
     rows = [make_event(number) for number in range(400)]
     await audit.tell(rows)

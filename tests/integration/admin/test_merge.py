@@ -7,7 +7,7 @@ from tests.integration.admin.feed_element import make_record
 from tests.integration.admin.following import CatalogueUnderTest
 
 from artstore.admin.repository.catalogue_files import FileRow, connection_of
-from artstore.admin.services.catalogue.rows import row_of, write_rows
+from artstore.admin.services.catalogue.rows import row_of, write_rows, write_uploads
 
 RECORD = make_record("letter.txt")
 
@@ -69,3 +69,26 @@ async def test_several_revisions_in_one_batch(catalogue: CatalogueUnderTest) -> 
     async with catalogue.pool.session() as session:
         await write_rows(await connection_of(session), [row(1), row(3), row(2)])
     assert (await stored(catalogue))[1] == 3
+
+
+async def test_of_uploads_that_are_known_in_part_each_is_there_once(
+    catalogue: CatalogueUnderTest,
+) -> None:
+    others = [row_of(make_record(f"{number}.txt"), "edit-1", 1) for number in range(5)]
+    await write(catalogue, row(2), others[3])
+    async with catalogue.pool.session() as session:
+        await write_uploads(await connection_of(session), [*others, row(1), others[0]])
+    found = await catalogue.query("SELECT file_id, revision FROM catalogue.files")
+    revisions = {each["file_id"]: each["revision"] for each in found}
+    assert len(found) == 6
+    assert revisions == {row(1).file_id: 2, **{each.file_id: 1 for each in others}}
+
+
+async def test_an_upload_that_postgresql_refuses_does_not_keep_the_others_out(
+    catalogue: CatalogueUnderTest,
+) -> None:
+    rows = [row_of(make_record(f"{number}.txt"), "edit-1", 1) for number in range(5)]
+    rows[2] = rows[2]._replace(search_text="NUL \0 in a text")
+    async with catalogue.pool.session() as session:
+        await write_uploads(await connection_of(session), rows)
+    assert len(await catalogue.states()) == 5

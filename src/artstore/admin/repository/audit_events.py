@@ -6,18 +6,19 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, select, text, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, insert, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.audit_tables import events, outbox
+from artstore.admin.repository import binary_copy
 from artstore.admin.repository.catalogue_files import Connection
 from artstore.core.catalogue import files
+from artstore.core.errors import InternalError
 from artstore.core.model.audit import AuditKind, Outcome
 
 
 class EventRow(NamedTuple):
-    """One event in the order of `COPY`."""
+    """One event, in the order of the columns."""
 
     event_id: UUID
     at: datetime
@@ -55,40 +56,47 @@ class EventFilter:
 
 
 _COLUMNS: Final = ", ".join(EventRow._fields)
-_TYPES: Final = (
-    "uuid", "timestamptz", "text", "text", "text", "text", "uuid", "text", "text", "bytea", "bytea",
-)  # fmt: skip
 
-_STAGING: Final = f"""
-CREATE TEMP TABLE IF NOT EXISTS incoming_events ON COMMIT DELETE ROWS
-AS SELECT {_COLUMNS} FROM audit.outbox WITH NO DATA
-"""  # noqa: S608
-_COPY: Final = f"COPY incoming_events ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-_TAKE_IN: Final = f"""
-INSERT INTO audit.outbox ({_COLUMNS}) SELECT {_COLUMNS} FROM incoming_events
-ON CONFLICT (event_id) DO NOTHING
-"""  # noqa: S608
-_OLDEST: Final = "SELECT event_id, entry FROM audit.outbox ORDER BY position LIMIT %s"
-# An event has one id for good, but may come again after it was logged: told twice by a module
-# that had no answer, or by a feed after the database was put back. Only the one writer of the log
-# can tell without a race.
-_DROP_KNOWN: Final = """
-WITH known AS (SELECT event_id FROM audit.events WHERE event_id = ANY(%s)),
-dropped AS (DELETE FROM audit.outbox USING known WHERE outbox.event_id = known.event_id)
-SELECT event_id FROM known
+_COPY: Final = f"COPY audit.outbox ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+# An event has one id for good, but may come again: told twice by a module that had no answer, or
+# by a feed after the database was put back. Only the one writer of the log can tell without a
+# race. A scalar subquery: a join could be planned as a walk through all events.
+_OLDEST: Final = """
+SELECT position, uuid_send(event_id), entry,
+    (SELECT true FROM audit.events WHERE events.event_id = outbox.event_id LIMIT 1)
+FROM audit.outbox ORDER BY position LIMIT %s
 """
-# `ids` are in the order of the log, so the first one stands at `first`.
+_DROP: Final = "DELETE FROM audit.outbox WHERE position = ANY(%s::bigint[])"
+# `positions` are in the order of the log, so the first one stands at `first`.
 _MOVE: Final = f"""
 WITH logged AS (
-    SELECT event_id, %(first)s + place - 1 AS log_index
-    FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS listed (event_id, place)
+    SELECT position, %(first)s + place - 1 AS log_index
+    FROM unnest(%(positions)s::bigint[]) WITH ORDINALITY AS listed (position, place)
 ), taken AS (
-    DELETE FROM audit.outbox USING logged WHERE outbox.event_id = logged.event_id
+    DELETE FROM audit.outbox USING logged WHERE outbox.position = logged.position
     RETURNING logged.log_index, {", ".join(f"outbox.{name}" for name in EventRow._fields)}
 )
-INSERT INTO audit.events (log_index, {_COLUMNS})
-SELECT log_index, {_COLUMNS} FROM taken ON CONFLICT DO NOTHING
+INSERT INTO audit.events (log_index, {_COLUMNS}) SELECT log_index, {_COLUMNS} FROM taken
 """  # noqa: S608
+_INDEX: Final = f"""
+INSERT INTO audit.events (log_index, {_COLUMNS})
+VALUES (%s, {", ".join(["%s"] * len(EventRow._fields))}) ON CONFLICT DO NOTHING
+"""  # noqa: S608
+# Locked, so that facts that are being erased do not come back.
+_KEEP_FACTS: Final = """
+WITH waiting AS (
+    SELECT event_id, facts FROM audit.outbox WHERE event_id = ANY(%s) FOR UPDATE
+)
+UPDATE audit.events SET facts = waiting.facts FROM waiting
+WHERE waiting.event_id = events.event_id
+"""
+
+
+class Batch(NamedTuple):
+    """The oldest events of the outbox, and where they stand in it."""
+
+    positions: list[int]
+    entries: list[bytes]
 
 
 async def add(session: AsyncSession, row: EventRow) -> None:
@@ -97,38 +105,80 @@ async def add(session: AsyncSession, row: EventRow) -> None:
 
 
 async def add_all(session: AsyncSession, rows: Sequence[EventRow]) -> None:
-    statement = insert(outbox).on_conflict_do_nothing(index_elements=["event_id"])
-    await session.execute(statement.values([row._asdict() for row in rows]))
+    await session.execute(insert(outbox).values([row._asdict() for row in rows]))
 
 
 async def add_many(connection: Connection, rows: Iterable[EventRow]) -> None:
-    """Into the outbox, in the connection's transaction. Those that wait there are left out."""
-    await connection.execute(_STAGING)
-    await connection.execute("DELETE FROM incoming_events")
-    async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.set_types(_TYPES)
-        for row in rows:
-            await copy.write_row(row)
-    await connection.execute(_TAKE_IN)
+    """Into the outbox, in the connection's transaction."""
+    await add_copied(connection, map(copied, rows))
 
 
-async def oldest(connection: Connection, limit: int) -> list[tuple[UUID, bytes]]:
-    """What waits longest, by id and entry, and is not in the log yet."""
+async def add_copied(connection: Connection, rows: Iterable[bytes]) -> None:
+    """As `add_many`. Args: `rows`: from `copied`."""
+    await binary_copy.copy_in(connection, _COPY, rows)
+
+
+def copied(row: EventRow) -> bytes:
+    """As `COPY` takes it."""
+    return binary_copy.row(
+        binary_copy.identifier(row.event_id),
+        binary_copy.moment(row.at),
+        binary_copy.name(row.kind),
+        binary_copy.name(row.outcome),
+        binary_copy.name(row.person),
+        binary_copy.name(row.account),
+        binary_copy.identifier(row.file_id),
+        binary_copy.name(row.collection),
+        binary_copy.name(row.element_id),
+        binary_copy.data(row.entry),
+        binary_copy.NULL if row.facts is None else binary_copy.data(row.facts),
+    )
+
+
+async def oldest(connection: Connection, limit: int) -> Batch:
+    """What waits longest and is not in the log yet. What is there already, or comes twice, is
+    dropped on the way."""
     # As text, the entries would travel as hexadecimal digits.
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(_OLDEST, (limit,))
-        waiting: list[tuple[UUID, bytes]] = await cursor.fetchall()
-    if not waiting:
-        return []
-    cursor = await connection.execute(_DROP_KNOWN, ([event_id for event_id, _ in waiting],))
-    known = {row[0] for row in await cursor.fetchall()}
-    return [item for item in waiting if item[0] not in known]
+        waiting: list[tuple[int, bytes, bytes, bool | None]] = await cursor.fetchall()
+    told: set[bytes] = set()
+    batch, again = Batch([], []), []
+    for position, event_id, entry, known in waiting:
+        if known or event_id in told:
+            again.append(position)
+            continue
+        told.add(event_id)
+        batch.positions.append(position)
+        batch.entries.append(entry)
+    if again:
+        await connection.execute(_DROP, (_numbers(again),))
+    return batch
 
 
-async def move(connection: Connection, first: int, ids: Sequence[UUID]) -> int:
-    """From the outbox into the index, from log index `first` on. How many there were."""
-    cursor = await connection.execute(_MOVE, {"first": first, "ids": list(ids)})
-    return cursor.rowcount
+async def move(connection: Connection, first: int, positions: Sequence[int]) -> None:
+    """From the outbox into the index, from log index `first` on. In the caller's transaction.
+
+    Raises:
+        InternalError: Some are not there any more.
+    """
+    values = {"first": first, "positions": _numbers(positions)}
+    cursor = await connection.execute(_MOVE, values)
+    if cursor.rowcount != len(positions):
+        raise InternalError("events left the outbox while they were logged")
+
+
+async def index(connection: Connection, first: int, rows: Sequence[EventRow]) -> None:
+    """What the log has from `first` on and the index has not. Facts come from the outbox, if the
+    event still waits there; `oldest` drops it then."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(_INDEX, [(first + n, *row) for n, row in enumerate(rows)])
+    await connection.execute(_KEEP_FACTS, ([row.event_id for row in rows],))
+
+
+def _numbers(values: Iterable[int]) -> str:
+    """An array as PostgreSQL reads it: the driver would look at each number on its own."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 async def page(

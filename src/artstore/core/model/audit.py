@@ -30,7 +30,7 @@ DETAILS_BYTES_MAX = 32 << 10
 
 PERSONAL_CHARS_MAX = 4096
 SALT_BYTES = 32
-_DOMAIN: Final = b"artstore-audit-commitment/1\n"
+_DOMAIN: Final = "artstore-audit-commitment/1\n"
 
 
 class AuditKind(StrEnum):
@@ -216,8 +216,12 @@ def disclosures_json(facts: Disclosures) -> bytes:
 def commitment(field: str, salt: str, value: str) -> str:
     """What a record holds instead of a personal fact. Binds the fact to the field it stands in;
     without the salt nothing can be guessed, however few values the fact could have."""
-    message = _DOMAIN + field.encode() + b"\n" + value.encode()
-    return hmac.digest(bytes.fromhex(salt), message, "sha256").hex()
+    return committed(field, bytes.fromhex(salt), value)
+
+
+def committed(field: str, salt: bytes, value: str) -> str:
+    """As `commitment`."""
+    return hmac.digest(salt, f"{_DOMAIN}{field}\n{value}".encode(), "sha256").hex()
 
 
 def commit_to(

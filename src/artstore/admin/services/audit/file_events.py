@@ -15,6 +15,7 @@ import orjson
 from artstore.admin.repository.audit_events import EventRow
 from artstore.admin.repository.audit_feeds import Intent
 from artstore.admin.services.audit.trail import plain_text
+from artstore.admin.services.catalogue.uploads import Upload
 from artstore.core.canonical_json import spell
 from artstore.core.model.audit import (
     AUDIT_SCHEMA_VERSION,
@@ -172,7 +173,7 @@ class FileEvents:
         return personal, facts
 
 
-def event_id_of(feed_id: str, line: Change | Note) -> UUID:
+def event_id_of(feed_id: str, line: Upload | Change | Note) -> UUID:
     """A UUIDv7 that follows from the line alone: told again, it is the same event."""
     unix_ms = int(line.at.timestamp() * 1000)
     chance = int.from_bytes(sha256(f"{feed_id} {line.seq}".encode()).digest()[:10])

@@ -14,10 +14,14 @@ from artstore.admin.repository.catalogue_files import Connection, FileRow
 from artstore.admin.repository.positions import Position
 from artstore.admin.services.audit.file_events import FileEvents, kind_of
 from artstore.admin.services.audit.trail import Deed, Trail, Who, row_of
+from artstore.admin.services.audit.upload_events import UploadEvents
+from artstore.admin.services.catalogue.uploads import Upload
 from artstore.core.logging import get_logger
 from artstore.core.model.audit import AuditKind, Outcome
 from artstore.core.model.element import ElementInfo
 from artstore.core.model.event import Change, Note
+
+Line = Upload | Change | Note
 
 CHANGED_KINDS = frozenset(
     {
@@ -57,14 +61,14 @@ class FileTrail:
     async def take_over(
         self,
         position: Position,
-        lines: Sequence[Change | Note],
+        lines: Sequence[Line],
         rows: Sequence[FileRow],
         now: datetime,
     ) -> None:
         """
         Args:
             position: Where the follower stood before these lines.
-            rows: The catalogue's rows of the changes among them, in the same order.
+            rows: The catalogue's rows of the files among them, in the same order.
 
         Raises:
             Unavailable: The audit log is too far behind. The element keeps its changes.
@@ -76,25 +80,35 @@ class FileTrail:
         if seq is None:
             # Followed since before there was an audit.
             seq = position.position_seq
-        records = iter(rows)
-        told = [(line, next(records).record if isinstance(line, Change) else b"") for line in lines]
-        new = [(line, record) for line, record in told if line.seq > seq]
+        files = iter(rows)
+        told = [(line, None if isinstance(line, Note) else next(files)) for line in lines]
+        new = [(line, file) for line, file in told if line.seq > seq]
         if new:
-            await self._write(FileEvents(element_id, feed_id), new)
+            await self._write(element_id, feed_id, new)
             await audit_feeds.save(self._connection, element_id, feed_id, new[-1][0].seq, now)
 
-    async def _write(self, events: FileEvents, new: Sequence[tuple[Change | Note, bytes]]) -> None:
-        intents = await self._intents([line for line, _ in new])
+    async def _write(
+        self, element_id: str, feed_id: str, new: Sequence[tuple[Line, FileRow | None]]
+    ) -> None:
+        events = FileEvents(element_id, feed_id)
+        uploads = UploadEvents(element_id, feed_id)
+        # An upload is asked of an ingester and says itself by whom.
+        intents = await self._intents([line for line, _ in new if not isinstance(line, Upload)])
         used: list[int] = []
         rows = []
-        for line, record in new:
+        for line, file in new:
+            if isinstance(line, Upload):
+                assert file is not None, "an upload is of a file"
+                rows.append(uploads.row_of(line, file))
+                continue
             intent = _fitting(intents, line)
             if intent is not None and intent.kind != AuditKind.FILE_COPIED:
                 used.append(intent.intent_id)
-            if isinstance(line, Change):
-                rows.append(events.row_of(line, record, intent))
-            else:
+            if isinstance(line, Note):
                 rows.append(events.row_of_note(line, intent))
+            else:
+                assert file is not None, "a change is of a file"
+                rows.append(events.row_of(line, file.record, intent))
         await audit_events.add_many(self._connection, rows)
         if used:
             await audit_feeds.fulfil(self._connection, used)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 from typing import Final
-from uuid import UUID
 
 from artstore.admin.repository import audit_events, audit_log
 from artstore.admin.repository.audit_log import LogState
@@ -112,27 +111,27 @@ class Sequencer:
             TlogError, OSError: The log failed; open it again.
             psycopg.Error: The connection is lost, and the lock with it.
         """
-        waiting = await audit_events.oldest(self._connection, BATCH_EVENTS_MAX)
-        if not waiting:
+        batch = await audit_events.oldest(self._connection, BATCH_EVENTS_MAX)
+        logged = len(batch.entries)
+        if not logged:
             return 0
         started_s = perf_counter()
         first = self.log.checkpoint.size
-        await audit_log.plan(self._connection, first + len(waiting))
+        await audit_log.plan(self._connection, first + logged)
         now = self._clock.now()
-        entries = [entry for _, entry in waiting]
-        await asyncio.to_thread(self.log.append, entries, int(now.timestamp()))
-        await self._index(first, [event_id for event_id, _ in waiting])
+        await asyncio.to_thread(self.log.append, batch.entries, int(now.timestamp()))
+        await self._index(first, batch.positions)
         await self._keep_checkpoint(now)
         AUDIT_APPEND_DURATION.observe(perf_counter() - started_s)
-        AUDIT_EVENTS.inc(len(waiting))
+        AUDIT_EVENTS.inc(logged)
         AUDIT_LOG_ENTRIES.set(self.log.checkpoint.size)
         AUDIT_CHECKPOINT_SIGNED.set(now.timestamp())
-        return len(waiting)
+        return logged
 
-    async def _index(self, first: int, ids: Sequence[UUID]) -> None:
+    async def _index(self, first: int, positions: Sequence[int]) -> None:
         async with self._connection.transaction():
-            await audit_events.move(self._connection, first, ids)
-            await audit_log.indexed(self._connection, first + len(ids))
+            await audit_events.move(self._connection, first, positions)
+            await audit_log.indexed(self._connection, first + len(positions))
 
     async def _keep_checkpoint(self, now: datetime) -> None:
         if self._clock.monotonic_s() - self._kept_at_s < CHECKPOINT_EVERY_S:
@@ -159,8 +158,7 @@ class Sequencer:
         # Those that wait in the outbox keep what opens their commitments; the others have lost it.
         rows = [row_of(event, {})._replace(facts=None) for event in parsed]
         async with self._connection.transaction():
-            await audit_events.add_many(self._connection, rows)
-            await audit_events.move(self._connection, start, [row.event_id for row in rows])
+            await audit_events.index(self._connection, start, rows)
             await audit_log.indexed(self._connection, start + len(entries))
 
     async def _note_start(self, behind: int) -> None:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from artstore.admin.repository.catalogue_files import Connection
 from artstore.admin.repository.copies import note_findings
-from artstore.core.model.event import Change, Note, NoteType
+from artstore.admin.services.catalogue.feed_lines import Line
+from artstore.core.model.event import Note, NoteType
 from artstore.core.model.ids import is_file_id
 from artstore.core.model.scrub import FindingKind
 
@@ -22,9 +23,7 @@ _BAD: Final = frozenset(
 """The element cannot hand the file out as it was stored."""
 
 
-async def apply_findings(
-    connection: Connection, element_id: str, lines: Iterable[Change | Note]
-) -> None:
+async def apply_findings(connection: Connection, element_id: str, lines: Iterable[Line]) -> None:
     """In the caller's transaction. What is damaged gets a job that mends it."""
     latest: dict[UUID, str] = {}
     for line in lines:

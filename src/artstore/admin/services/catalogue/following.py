@@ -19,13 +19,15 @@ from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.element_client import BrokenAnswer, ElementClient, Feed
 from artstore.admin.services.catalogue.feed_lines import (
     BATCH_LINES_MAX,
+    Line,
     batches,
     parse_line,
     parse_record,
     read_ahead,
 )
 from artstore.admin.services.catalogue.findings import apply_findings
-from artstore.admin.services.catalogue.rows import row_of, write_rows
+from artstore.admin.services.catalogue.rows import row_of, write_rows, write_uploads
+from artstore.admin.services.catalogue.uploads import Upload, row_of_upload
 from artstore.core.clock import Clock
 from artstore.core.errors import PositionGone
 from artstore.core.logging import get_logger
@@ -168,21 +170,18 @@ class Following:
         if complete and since is not None:
             await asyncio.sleep(GATHER_S)
 
-    async def _apply_lines(
-        self, position: Position, lines: Sequence[Change | Note], seq: int
-    ) -> None:
-        rows = [
-            row_of(line.record, position.element_id, position.generation)
-            for line in lines
-            if isinstance(line, Change)
-        ]
+    async def _apply_lines(self, position: Position, lines: Sequence[Line], seq: int) -> None:
+        told = [(line, _row_of(line, position)) for line in lines if not isinstance(line, Note)]
+        rows = [row for _, row in told]
         connection = self._positions.connection
         began_ns = time.time_ns()
         async with connection.transaction():
             await self._positions.advance(position, seq, self._clock.now(), complete_until=None)
             merging_ns = time.time_ns()
-            if rows:
-                await write_rows(connection, rows)
+            if uploads := [row for line, row in told if isinstance(line, Upload)]:
+                await write_uploads(connection, uploads)
+            if changes := [row for line, row in told if not isinstance(line, Upload)]:
+                await write_rows(connection, changes)
             merged_ns = time.time_ns()
             await apply_findings(connection, position.element_id, lines)
             await self._audit.take_over(position, lines, rows, self._clock.now())
@@ -210,6 +209,12 @@ class Following:
         """`since`: from when there are changes to take over; `None`: there are none."""
         lag_s = (self._clock.now() - since).total_seconds() if since else 0
         CATALOGUE_LAG.labels(element_id).set(max(lag_s, 0))
+
+
+def _row_of(line: Upload | Change, position: Position) -> FileRow:
+    if isinstance(line, Upload):
+        return row_of_upload(line, position.element_id, position.generation)
+    return row_of(line.record, position.element_id, position.generation)
 
 
 def _stretch(position: Position, after: UUID | None, last: UUID) -> Stretch:

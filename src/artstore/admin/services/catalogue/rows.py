@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 from pydantic_core import to_json
 
-from artstore.admin.repository.catalogue_files import Connection, FileRow, merge
+from artstore.admin.repository.catalogue_files import Connection, FileRow, add, merge
 from artstore.core.catalogue import search_words
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord, Scan
@@ -41,6 +41,15 @@ def row_of(record: FileRecord, element_id: str, generation: int) -> FileRow:
         search_text=search_text(record),
         generation=generation,
     )
+
+
+async def write_uploads(connection: Connection, rows: Sequence[FileRow]) -> None:
+    """As `write_rows`, for files that are probably new."""
+    try:
+        async with connection.transaction():
+            await add(connection, rows)
+    except (psycopg.errors.UniqueViolation, *_POISON):
+        await write_rows(connection, rows)
 
 
 async def write_rows(connection: Connection, rows: Sequence[FileRow]) -> None:
