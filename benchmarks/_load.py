@@ -31,13 +31,18 @@ DRAFT = {
     "tags": ["benchmark"],
 }
 
+CONNECTING_S = 0.02
+"""For one connection, at most."""
+
 NewRequest = Callable[[Callable[[], FileId]], bytes]
 """One request as bytes on the wire, with fresh file ids."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """`files`: in one request. `server_name`: of the certificate, with `tls`."""
+    """`files`: in one request. `server_name`: of the certificate, with `tls`. `rate`: requests a
+    second, on a timetable that does not wait for answers; 0: the next one when one is answered.
+    """
 
     request: NewRequest
     status: bytes
@@ -46,6 +51,7 @@ class Load:
     files: int = 1
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    rate: float = 0
 
 
 @dataclass(frozen=True)
@@ -61,20 +67,24 @@ class Measured:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends the next request when the last one is answered."""
+    """Sends the next request when the last one is answered, and not before it is due.
 
-    def __init__(self, load: Load, ids: FileIdSource, deadline_s: float) -> None:
+    What waits for an earlier answer counts from when it was due: a server that stands still for a
+    second makes all those late that would have come in it.
+    """
+
+    def __init__(self, load: Load, ids: FileIdSource, first_s: float, deadline_s: float) -> None:
         self._load = load
         self._ids = ids
+        self._due_s = first_s
         self._deadline_s = deadline_s
-        self._sent_s = 0.0
         self._answer = b""
         self.latencies_s: list[float] = []
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._send()
+        self._send_when_due(time.perf_counter())
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
@@ -88,43 +98,50 @@ class _Connection(asyncio.Protocol):
             self.done.set_exception(RuntimeError(self._answer.decode()))
             return
         now_s = time.perf_counter()
-        self.latencies_s.append(now_s - self._sent_s)
+        self.latencies_s.append(now_s - self._due_s)
         self._answer = b""
-        if now_s < self._deadline_s:
+        self._due_s += self._load.connections / self._load.rate if self._load.rate else 0
+        self._send_when_due(now_s)
+
+    def _send_when_due(self, now_s: float) -> None:
+        if not self._load.rate:
+            self._due_s = now_s
+        if max(self._due_s, now_s) >= self._deadline_s:
+            self.done.set_result(None)
+        elif self._due_s <= now_s:
             self._send()
         else:
-            self.done.set_result(None)
+            asyncio.get_running_loop().call_later(self._due_s - now_s, self._send)
 
     def _send(self) -> None:
-        request = self._load.request(self._new_id)
-        self._sent_s = time.perf_counter()
-        self._transport.write(request)
+        self._transport.write(self._load.request(self._new_id))
 
     def _new_id(self) -> FileId:
         return self._ids.new(datetime.now(UTC), os.urandom(10))
 
 
 async def _run(port: int, load: Load) -> Measured:
-    started_s = time.perf_counter()
-    loop = asyncio.get_running_loop()
     ids = FileIdSource()
+    # With a rate, the timetable begins when all are connected.
+    started_s = time.perf_counter() + (load.connections * CONNECTING_S if load.rate else 0)
+    step_s = 1 / load.rate if load.rate else 0
     connections = [
-        (
-            await loop.create_connection(
-                lambda: _Connection(load, ids, started_s + load.seconds),
-                "127.0.0.1",
-                port,
-                ssl=load.tls,
-                server_hostname=load.server_name,
-            )
-        )[1]
-        for _ in range(load.connections)
+        _Connection(load, ids, started_s + number * step_s, started_s + load.seconds)
+        for number in range(load.connections)
     ]
+    for connection in connections:
+        await _connect(port, load, connection)
     await asyncio.gather(*(connection.done for connection in connections))
     latencies_s = [latency_s for connection in connections for latency_s in connection.latencies_s]
     cuts = quantiles(latencies_s, n=100)
     seconds = time.perf_counter() - started_s
     return Measured(len(latencies_s), seconds, cuts[49] * 1000, cuts[98] * 1000)
+
+
+async def _connect(port: int, load: Load, connection: _Connection) -> None:
+    await asyncio.get_running_loop().create_connection(
+        lambda: connection, "127.0.0.1", port, ssl=load.tls, server_hostname=load.server_name
+    )
 
 
 def run_load(port: int, load: Load) -> Measured:

@@ -1,50 +1,45 @@
-"""What the audit costs uploads, and how many events a second it takes, in one run.
+"""What catalogue and audit cost uploads, and how many events a second they take, in one run.
 
-    python -m benchmarks.audit_load [--rounds 3] [--seconds 20] [--connections 16] [--rate 0]
+    python -m benchmarks.audit_load [--rate 1000] [--rounds 5] [--seconds 10] [--edge]
 
-Starts an ArtStore of its own and uploads files of 4 KiB through the edge, in rounds of three:
+Starts an ArtStore of its own and uploads files of 4 KiB, straight to the ingester over mutual TLS
+or as an ordinary user through the edge, in rounds of three phases:
 
     alone      nobody follows the elements: neither catalogue nor audit events
     followed   catalogue rows and audit events are written, but no log
     audited    everything
 
-Beside the latencies it prints the CPU time of each process per upload, which other work on the
-machine disturbs little. What is left out is left out by holding the advisory locks of those who
-do it, as another instance would. What piled up meanwhile is written down before the next phase
-begins, and how fast that goes is the other figure. `--rate` sends so many uploads a second
-instead of as many as are answered: latencies compare at one and the same load only.
+First `--rate` uploads a second in each phase, on a timetable that does not wait for answers:
+latencies compare at one and the same load only, and what waits counts from when it was due. Each
+round begins with another phase, and latencies are compared within a round, where the machine is
+most alike; medians of these ratios are shown with the lowest and the highest. Then as many uploads
+as are answered, for the events a second that are logged beside them.
+
+What is left out is left out by holding the advisory locks of those who do it, as another instance
+would. What piled up is written down before the next phase begins. Beside the latencies stands the
+CPU time of each process per upload, which other work on the machine disturbs little.
 """
 
 import argparse
-import asyncio
 import contextlib
-import multiprocessing
-import os
-import ssl
-import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
-import aiohttp
 import psycopg
-import uvloop
 
 from artstore.admin.repository.audit_log import LOCK_KEY
 from artstore.admin.repository.positions import lock_key
-from artstore.client import ArtStore
-from artstore.local.home import Home
 from artstore.local.modules import ELEMENTS
-from artstore.local.ports import free_ports
-from artstore.local.stack import Stack
-from benchmarks._stack import cpu_s
+from benchmarks._load import Measured, run_load
+from benchmarks._stack import RunningStack, cost_text, running_stack
+from benchmarks.ingest import ArtStore
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
-CONTENT = os.urandom(4096)
+FILE_BYTES = 4096
 FOLLOWERS = [lock_key(name) for name in ELEMENTS]
 PHASES = {"alone": [*FOLLOWERS, LOCK_KEY], "followed": [LOCK_KEY], "audited": []}
 # One argument or two: pg_locks shows a 64-bit key in halves.
@@ -54,81 +49,58 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND pid <> pg_backend_pid()
   AND ((classid::bigint << 32) | objid::bigint) = %s
 """
 DRAINED_LIMIT_S = 600
+SETTLING_S = 1.0
+SUSTAINED_BACKLOG_S = 2.0
+"""An event is in the log within 0.25 s (followers) and 0.5 s (writer), each with its own work."""
 
 
 @dataclass(frozen=True)
-class Load:
-    url: str
-    ca_file: Path
-    token: str
-    connections: int
-    seconds: float
-    rate: float
+class Phase:
+    name: str
+    load: Measured
+    logged_per_s: float
+    backlog: int
+    """Uploads without an entry in the log at the moment when the last one was answered."""
+    cost: str
 
 
-@dataclass(frozen=True)
-class Measured:
-    uploads_per_s: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us: Mapping[str, float]
-    """Of each process, for one upload."""
+class Bench:
+    def __init__(self, stack: RunningStack, connection: Connection, *, through_edge: bool) -> None:
+        self._stack = stack
+        self._connection = connection
+        self._target = ArtStore(stack, through_edge=through_edge, unknown=False)
 
+    def run(self, name: str, rate: float, connections: int, seconds: float) -> Phase:
+        load = replace(self._target.load(FILE_BYTES, connections, seconds), rate=rate)
+        with held(self._connection, PHASES[name]):
+            size, spent = self._logged(), self._stack.cpu_s()
+            measured = run_load(self._target.port, load)
+            logged, cost = self._logged() - size, self._stack.cpu_s()
+        phase = Phase(
+            name,
+            measured,
+            logged / measured.seconds,
+            measured.requests - logged,
+            cost_text(spent, cost, measured.requests),
+        )
+        self._drain(size + measured.requests)
+        return phase
 
-async def _upload(load: Load) -> Measured:
-    latencies: list[float] = []
-    started = time.perf_counter()
-    pace = load.connections / load.rate if load.rate else 0.0
-    headers = {"Authorization": f"Bearer {load.token}", "Content-Type": "text/plain"}
-    trusted = ssl.create_default_context(cafile=load.ca_file)
-    connector = aiohttp.TCPConnector(limit=0, ssl=trusted)
+    def _logged(self) -> int:
+        row = self._connection.execute("SELECT size FROM audit.log").fetchone()
+        return int(str(row[0])) if row else 0
 
-    async def run(session: aiohttp.ClientSession, worker: int) -> None:
-        due = started + pace * worker / load.connections
-        while time.perf_counter() - started < load.seconds:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            due += pace
-            sent = time.perf_counter()
-            async with session.post("/api/v1/files?filename=a.txt", data=CONTENT) as answer:
-                await answer.read()
-                if answer.status != 201:
-                    raise SystemExit(f"an upload was answered with {answer.status}")
-            latencies.append(time.perf_counter() - sent)
-
-    async with (
-        aiohttp.ClientSession(load.url, connector=connector, headers=headers) as session,
-        asyncio.TaskGroup() as tasks,
-    ):
-        for worker in range(load.connections):
-            tasks.create_task(run(session, worker))
-    cuts = quantiles(latencies, n=100)
-    elapsed_s = time.perf_counter() - started
-    return Measured(len(latencies) / elapsed_s, cuts[49] * 1000, cuts[98] * 1000, {})
-
-
-def upload(load: Load, pids: Mapping[str, int]) -> Measured:
-    """In a process of its own."""
-    before = {name: cpu_s(pid) for name, pid in pids.items()}
-    measured = _upload_elsewhere(load)
-    uploads = measured.uploads_per_s * load.seconds
-    return replace(
-        measured,
-        cpu_us={name: (cpu_s(pid) - before[name]) / uploads * 1e6 for name, pid in pids.items()},
-    )
-
-
-def _upload_elsewhere(load: Load) -> Measured:
-    context = multiprocessing.get_context("fork")
-    results: multiprocessing.Queue[Measured] = context.Queue()
-    process = context.Process(target=lambda: results.put(uvloop.run(_upload(load))))
-    process.start()
-    measured = results.get()
-    process.join()
-    return measured
+    def _drain(self, size: int) -> None:
+        deadline_s = time.monotonic() + DRAINED_LIMIT_S
+        while self._logged() < size:
+            if time.monotonic() > deadline_s:
+                raise SystemExit("the log does not catch up")
+            time.sleep(0.1)
+        time.sleep(SETTLING_S)
 
 
 @contextlib.contextmanager
-def held(connection: Connection, keys: list[int]) -> Iterator[None]:
+def held(connection: Connection, keys: Sequence[int]) -> Iterator[None]:
     """Take these locks from whoever has them, and let them be taken again at the end."""
     for key in keys:
         while not _try_lock(connection, key):
@@ -145,81 +117,85 @@ def _try_lock(connection: Connection, key: int) -> bool:
     return bool(row and row[0])
 
 
-def logged(connection: Connection) -> int:
-    row = connection.execute("SELECT size FROM audit.log").fetchone()
-    return int(str(row[0])) if row else 0
+def at_one_rate(bench: Bench, options: argparse.Namespace) -> None:
+    print(f"\n{options.rate:.0f} uploads/s on a timetable, {options.connections} connections")
+    rounds: list[Mapping[str, Phase]] = []
+    names = list(PHASES)
+    for number in range(options.rounds):
+        first = number % len(names)
+        found = {}
+        for name in (*names[first:], *names[:first]):
+            found[name] = bench.run(name, options.rate, options.connections, options.seconds)
+            show(number + 1, found[name])
+        rounds.append(found)
+    for name, other in (("audited", "alone"), ("followed", "alone"), ("audited", "followed")):
+        growths = ", ".join(
+            f"{what[:3]} {growth(rounds, name, other, what)}" for what in ("p50_ms", "p99_ms")
+        )
+        print(f"{name} against {other}: {growths}")
+    show_backlog([found["audited"] for found in rounds])
 
 
-def drained(connection: Connection, size: int) -> float:
-    """Seconds until the log has that many entries."""
-    started = time.perf_counter()
-    while logged(connection) < size:
-        if time.perf_counter() - started > DRAINED_LIMIT_S:
-            raise SystemExit("the log does not catch up")
-        time.sleep(0.1)
-    return time.perf_counter() - started
-
-
-def measure(connection: Connection, load: Load, pids: Mapping[str, int], rounds: int) -> None:
-    found: dict[str, list[Measured]] = defaultdict(list)
-    for number in range(rounds):
-        for name, keys in PHASES.items():
-            before = logged(connection)
-            with held(connection, keys):
-                found[name].append(upload(load, pids))
-            uploads = round(found[name][-1].uploads_per_s * load.seconds)
-            during = (logged(connection) - before) / load.seconds
-            seconds = drained(connection, before + uploads)
-            measured = found[name][-1]
-            catching_up = (uploads - during * load.seconds) / seconds
-            print(
-                f"{number + 1} {name:9} {measured.uploads_per_s:7.0f} uploads/s"
-                f"  p50 {measured.p50_ms:6.2f} ms  p99 {measured.p99_ms:7.2f} ms"
-                f"  {during:6.0f} events/s logged meanwhile"
-                f"  the rest in {seconds:5.1f} s ({catching_up:.0f}/s)",
-                flush=True,
-            )
-            costs = ", ".join(f"{process} {us:.0f}" for process, us in measured.cpu_us.items())
-            print(f"            CPU us an upload: {costs}", flush=True)
-    alone = found["alone"]
-    for name in ("followed", "audited"):
-        for what in ("p50_ms", "p99_ms"):
-            growth = median(getattr(item, what) for item in found[name]) / median(
-                getattr(item, what) for item in alone
-            )
-            print(f"{name} against alone: {what[:3]} {growth * 100 - 100:+.1f} %")
-    growth = median(m.p50_ms for m in found["audited"]) / median(
-        m.p50_ms for m in found["followed"]
+def growth(rounds: Sequence[Mapping[str, Phase]], name: str, other: str, what: str) -> str:
+    """Median, and from where to where."""
+    found = sorted(
+        getattr(each[name].load, what) / getattr(each[other].load, what) * 100 - 100
+        for each in rounds
     )
-    print(f"the log alone: p50 {growth * 100 - 100:+.1f} %")
+    return f"{median(found):+.1f} % ({found[0]:+.1f} to {found[-1]:+.1f})"
+
+
+def as_many_as_it_takes(bench: Bench, options: argparse.Namespace) -> None:
+    print(f"\nas many as are answered, {options.connections} connections")
+    found: dict[str, list[Phase]] = {"alone": [], "audited": []}
+    for number in range(options.rounds):
+        for name, phases in found.items():
+            phases.append(bench.run(name, 0, options.connections, options.seconds))
+            show(number + 1, phases[-1])
+    for name, phases in found.items():
+        rate = median(phase.load.per_s for phase in phases)
+        events = median(phase.logged_per_s for phase in phases)
+        print(f"{name}: {rate:.0f} uploads/s, {events:.0f} events/s logged beside them")
+    show_backlog(found["audited"])
+
+
+def show(number: int, phase: Phase) -> None:
+    load = phase.load
+    print(
+        f"{number} {phase.name:9} {load.per_s:6.0f} uploads/s  p50 {load.p50_ms:6.2f} ms"
+        f"  p99 {load.p99_ms:7.2f} ms  {phase.logged_per_s:6.0f} events/s logged beside them\n"
+        f"            CPU us an upload: {phase.cost}",
+        flush=True,
+    )
+
+
+def show_backlog(phases: Sequence[Phase]) -> None:
+    behind_s = median(phase.backlog / phase.load.per_s for phase in phases)
+    verdict = "sustained" if behind_s <= SUSTAINED_BACKLOG_S else "NOT sustained"
+    print(f"events: {verdict}; at the end {behind_s:.2f} s of uploads were not in the log yet")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1000)
+    parser.add_argument("--only", default="rate,most")
+    parser.add_argument("--edge", action="store_true", help="as an ordinary user, through the edge")
+    parser.add_argument("--folder", type=Path, help="on the disk to measure")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="as-") as folder:
-        stack = Stack(Home.at(Path(folder) / "home"), free_ports())
-        stack.start()
-        try:
-            with ArtStore.from_home(stack.home.root) as store:
-                load = Load(
-                    stack.layout.edge_url,
-                    stack.layout.certificates.authority_file,
-                    store.token(),
-                    options.connections,
-                    options.seconds,
-                    options.rate,
-                )
-            url = stack.layout.postgres.url(stack.layout.superuser)
-            with psycopg.connect(url, autocommit=True) as connection:
-                pids = {report.name: report.pid for report in stack.processes() if report.pid}
-                measure(connection, load, pids, options.rounds)
-        finally:
-            stack.stop()
+    wanted = options.only.split(",")
+    with running_stack(options.folder) as stack:
+        postgres, superuser = stack.stack.layout.postgres, stack.stack.layout.superuser
+        with psycopg.connect(postgres.url(superuser), autocommit=True) as connection:
+            bench = Bench(stack, connection, through_edge=options.edge)
+            # What is done once, at the first request, is none of the phases'.
+            bench.run("audited", 0, options.connections, 1)
+            if "rate" in wanted:
+                at_one_rate(bench, options)
+            if "most" in wanted:
+                as_many_as_it_takes(bench, options)
 
 
 if __name__ == "__main__":
