@@ -29,6 +29,8 @@ DATABASES, STORAGE, ADMIN, GATEWAYS, DOOR = range(5)
 MODULE_GRACE_S: Final = 25.0
 """A little more than a module gives its running requests."""
 READY: Final = 200
+EDGE_MEMORY: Final = {"GOGC": "200"}
+"""The heap of the edge is small: by Go's own measure it is collected after every few requests."""
 
 
 def stack_programs(layout: Layout) -> list[Program]:
@@ -166,7 +168,7 @@ def _edge(layout: Layout, context: ssl.SSLContext) -> Program:
         name=EDGE.instance.removesuffix("-1"),
         command=layout.edge.command(),
         is_ready=is_ready,
-        environment={**base_environment(), **folders, **layout.edge.tracing},
+        environment={**base_environment(), **EDGE_MEMORY, **folders, **layout.edge.tracing},
         stage=DOOR,
         port=layout.ports.edge,
         stop_signal=edge.STOP,
