@@ -49,9 +49,31 @@ MODE = {"from": "rw", "to": "ro", "by": "person:7", "reason": "full"}
 
 
 def encode(sequence: int, payload: bytes, crc: int, durable: int = 0) -> tuple[bytes, int]:
-    return Codec(LOG_ID).encode(
-        RecordType.CREATED, 1, payload, sequence=sequence, durable=durable, previous_crc=crc
+    return encoded(
+        Codec(LOG_ID), RecordType.CREATED, 1, payload, (sequence, durable), previous_crc=crc
     )
+
+
+def encoded(
+    codec: Codec,
+    kind: RecordType,
+    flags: int,
+    payload: bytes,
+    place: tuple[int, int],
+    *,
+    previous_crc: int,
+) -> tuple[bytes, int]:
+    """`place`: its sequence, and the last one that was durable when it was written."""
+    sequence, durable = place
+    header, crc = codec.header(
+        kind,
+        flags,
+        (payload[:2], payload[2:]),
+        sequence=sequence,
+        durable=durable,
+        previous_crc=previous_crc,
+    )
+    return header + payload, crc
 
 
 def chain(payloads: list[bytes]) -> bytes:
@@ -100,8 +122,8 @@ def test_a_gap_in_the_sequence_ends_the_chain() -> None:
 
 def test_records_of_another_log_are_no_records() -> None:
     """A user cannot upload content that recovery takes for records: the id is not known."""
-    foreign, _ = Codec(b"another log's id").encode(
-        RecordType.CREATED, 1, b"x", sequence=9, durable=8, previous_crc=7
+    foreign, _ = encoded(
+        Codec(b"another log's id"), RecordType.CREATED, 1, b"x", (9, 8), previous_crc=7
     )
     assert find_later(foreign, Codec(LOG_ID), 5) is None
     assert find_later(foreign, Codec(b"another log's id"), 5) is not None
@@ -198,18 +220,12 @@ def write_sample_2() -> None:
     codec, crc, data = Codec(LOG_ID), 0x01020304, b""
     notes = [(RecordType.FINDING, 0, FINDING), (RecordType.MODE, 2, MODE)]
     for sequence, (kind, flags, detail) in enumerate(notes, 41):
-        piece, crc = codec.encode(
-            kind,
-            flags,
-            _payload(orjson.dumps(detail) + b"\n", b""),
-            sequence=sequence,
-            durable=40,
-            previous_crc=crc,
-        )
+        payload = _payload(orjson.dumps(detail) + b"\n", b"")
+        piece, crc = encoded(codec, kind, flags, payload, (sequence, 40), previous_crc=crc)
         data += piece
     data = data.ljust(BLOCK_BYTES, b"\0")
-    marker, _ = codec.encode(
-        RecordType.CHECKPOINT, 2, bytes(7) + b"\x2a", sequence=43, durable=42, previous_crc=crc
+    marker, _ = encoded(
+        codec, RecordType.CHECKPOINT, 2, bytes(7) + b"\x2a", (43, 42), previous_crc=crc
     )
     header = encode_header(LOG_ID, SegmentHeader(41, 0x01020304)).ljust(BLOCK_BYTES, b"\0")
     (SAMPLES / "segment-v2.log").write_bytes(header + data + marker)
@@ -231,13 +247,11 @@ def write_samples() -> None:
     ]
     codec, crc, data = Codec(LOG_ID), 0x01020304, b""
     for sequence, (kind, flags, payload) in enumerate(bodies, 41):
-        piece, crc = codec.encode(
-            kind, flags, payload, sequence=sequence, durable=40, previous_crc=crc
-        )
+        piece, crc = encoded(codec, kind, flags, payload, (sequence, 40), previous_crc=crc)
         data += piece
     data = data.ljust(-(-len(data) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
-    marker, _ = codec.encode(
-        RecordType.CHECKPOINT, 2, bytes(7) + b"\x2b", sequence=44, durable=43, previous_crc=crc
+    marker, _ = encoded(
+        codec, RecordType.CHECKPOINT, 2, bytes(7) + b"\x2b", (44, 43), previous_crc=crc
     )
     header = encode_header(LOG_ID, SegmentHeader(41, 0x01020304)).ljust(BLOCK_BYTES, b"\0")
     (SAMPLES / "segment-v1.log").write_bytes(header + data + marker)
@@ -249,28 +263,23 @@ def write_version_3_sample() -> None:
     record = make_record(Ids(FixedClock()).new(), b"hello", FixedClock())
     data, crc = b"", 0x01020304
     for sequence, origin in enumerate((orjson.dumps(ORIGIN.__dict__) + b"\n", b""), 41):
-        payload = encode_change(
-            ChangePayload(1_795_375_800_000_000, NO_TRACE, record.to_json(), b"hello", origin)
-        )
-        piece, crc = Codec(LOG_ID).encode(
-            RecordType.CREATED,
-            1 if sequence == 41 else 3,
-            payload,
-            sequence=sequence,
-            durable=40,
-            previous_crc=crc,
+        payload = _payload(record.to_json(), b"hello", origin)
+        flags = 1 if sequence == 41 else 3
+        piece, crc = encoded(
+            Codec(LOG_ID), RecordType.CREATED, flags, payload, (sequence, 40), previous_crc=crc
         )
         data += piece
     header = encode_header(LOG_ID, SegmentHeader(41, 0x01020304)).ljust(BLOCK_BYTES, b"\0")
     (SAMPLES / "segment-v3.log").write_bytes(header + data)
 
 
-def _payload(record_json: bytes, tail: bytes) -> bytes:
-    return encode_change(ChangePayload(1_795_375_800_000_000, NO_TRACE, record_json, tail))
+def _payload(record_json: bytes, tail: bytes, origin_json: bytes = b"") -> bytes:
+    change = ChangePayload(1_795_375_800_000_000, NO_TRACE, record_json, tail, origin_json)
+    return b"".join(encode_change(change))
 
 
 def test_a_change_comes_back(ids: Ids) -> None:
     payload = ChangePayload(-5, bytes(range(16)), b'{"a":1}\n', b"\0content")
-    assert decode_change(encode_change(payload)) == payload
+    assert decode_change(b"".join(encode_change(payload))) == payload
     told = payload._replace(origin_json=b'{"token_id":"t"}\n')
-    assert decode_change(encode_change(told)) == told
+    assert decode_change(b"".join(encode_change(told))) == told

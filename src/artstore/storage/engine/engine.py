@@ -468,7 +468,7 @@ class Engine:
     def _checkpoint(self, covers: int) -> None:
         """While no writer runs."""
         self._backend.settle(self._standing.element)
-        self._log.append([Body(RecordType.CHECKPOINT, 0, encode_checkpoint(covers))])
+        self._log.append([Body(RecordType.CHECKPOINT, 0, (encode_checkpoint(covers),))])
 
     def _existing(self, wanted: FileRecord) -> Stored | None:
         return self._reading.known(wanted.file_id, wanted.size, wanted.sha256)

@@ -118,7 +118,7 @@ class Marker:
         self.durable = False
 
     def body(self) -> Body:
-        return Body(RecordType.CHECKPOINT, 0, encode_checkpoint(self.covers))
+        return Body(RecordType.CHECKPOINT, 0, (encode_checkpoint(self.covers),))
 
     def answer(self, *, durable: bool) -> None:
         self.durable = durable

@@ -18,6 +18,9 @@ from artstore.storage.engine.segments import HistorySegment, RawSegment, Segment
 PAGE_BYTES_MAX: Final = 8 << 20
 """A page ends after the line that reaches this, whatever the limit of lines."""
 
+WINDOW_BYTES: Final = 1 << 18
+"""Of the log, read at once: who follows it closely finds a few records and then nothing yet."""
+
 
 class FeedPage(NamedTuple):
     """`position` is where the reader stands after `lines`: nothing up to there is left out.
@@ -114,17 +117,24 @@ class Feed:
         if isinstance(segment, HistorySegment):
             yield from self._history.lines_after(segment, after)
             return
-        last = segment.last if segment.last is not None else head
+        last = min(head, segment.last if segment.last is not None else head)
         handle = self._fs.open(segment.path)
         try:
             first, offset = segment.place_before(after + 1)
             records = read_records(
-                self._fs, handle, self._codec, offset=offset, sequence=first, previous_crc=None
+                self._fs,
+                handle,
+                self._codec,
+                offset=offset,
+                sequence=first,
+                previous_crc=None,
+                window_bytes=WINDOW_BYTES,
             )
             for record in records:
+                segment.read_until = (record.sequence + 1, record.next)
                 if record.sequence > after and (line := feed_line(record)) is not None:
                     yield line
-                if record.sequence >= min(last, head):
+                if record.sequence >= last:
                     return
         finally:
             self._fs.close(handle)

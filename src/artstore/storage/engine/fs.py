@@ -40,7 +40,7 @@ class Fs(Protocol):
 
     def close(self, handle: int) -> None: ...
 
-    def write(self, handle: int, data: bytes, offset: int) -> int:
+    def write(self, handle: int, data: bytes | memoryview, offset: int) -> int:
         """How many bytes were taken; may be fewer than given. See `write_all`."""
         ...
 
@@ -114,7 +114,7 @@ class LocalFs:
     def close(self, handle: int) -> None:
         os.close(handle)
 
-    def write(self, handle: int, data: bytes, offset: int) -> int:
+    def write(self, handle: int, data: bytes | memoryview, offset: int) -> int:
         return os.pwrite(handle, data, offset)
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
@@ -190,7 +190,7 @@ class LocalFs:
         return Volume(total, used, stat.f_bavail * stat.f_frsize, stat.f_favail)
 
 
-def write_all(fs: Fs, handle: int, data: bytes, offset: int) -> None:
+def write_all(fs: Fs, handle: int, data: bytes | memoryview, offset: int) -> None:
     """The kernel may take less than it is given; go on until it has everything."""
     written = fs.write(handle, data, offset)
     while written < len(data):

@@ -19,9 +19,11 @@ class LogFailed(Exception):
 
 
 class Body(NamedTuple):
+    """`payload`: its pieces, in order."""
+
     type: RecordType
     flags: int
-    payload: bytes
+    payload: Sequence[bytes]
 
 
 class Log:
@@ -61,8 +63,6 @@ class Log:
         """
         first = self._next_sequence
         data, crc, places = self._encode(bodies)
-        # Padded to whole blocks: a part of one would have to be read from the disk first.
-        data = data.ljust(block_end(len(data)), b"\0")
         segment = self._segment_for(len(data))
         try:
             write_all(self._fs, self._handle, data, self._offset)
@@ -83,24 +83,28 @@ class Log:
             self._segment = None
 
     def _encode(self, bodies: Sequence[Body]) -> tuple[bytes, int, list[int]]:
+        """The group as it is written, the CRC of its last record, and where each begins."""
         crc = self._crc
         durable = self._next_sequence - 1
         pieces: list[bytes] = []
         places: list[int] = []
         length = 0
         last = self._next_sequence + len(bodies) - 1
-        for sequence, body in enumerate(bodies, self._next_sequence):
-            piece, crc = self._codec.encode(
-                body.type,
-                body.flags | FLAG_GROUP_END if sequence == last else body.flags,
-                body.payload,
+        for sequence, (kind, flags, payload) in enumerate(bodies, self._next_sequence):
+            header, crc = self._codec.header(
+                kind,
+                flags | FLAG_GROUP_END if sequence == last else flags,
+                payload,
                 sequence=sequence,
                 durable=durable,
                 previous_crc=crc,
             )
             places.append(length)
-            pieces.append(piece)
-            length += len(piece)
+            pieces.append(header)
+            pieces += payload
+            length += len(header) + sum(map(len, payload))
+        # Padded to whole blocks: a part of one would have to be read from the disk first.
+        pieces.append(bytes(block_end(length) - length))
         return b"".join(pieces), crc, places
 
     def _segment_for(self, size: int) -> RawSegment:

@@ -8,6 +8,7 @@ and needs nothing; without it the same work is done here, only slower.
 
 import marshal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,18 +18,21 @@ from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from artstore.storage.engine.fs import Fs, LocalFs, make_directories, write_all
 
-HEAD_BYTES: Final = 4
-RECEIVED_BYTES: Final = 64 << 10
-"""At first: most answers are shorter, and each call more gives up the interpreter once more."""
+_HEAD: Final = struct.Struct(">II")
+"""Length of the message, and of the raw bytes behind it."""
+BUFFER_BYTES: Final = 64 << 10
+"""At first: most messages are shorter, and each call more gives up the interpreter once more."""
+
+Bytes = bytes | memoryview
 
 
 class NewFile(NamedTuple):
     """Content and sealed record of one file, and where they belong."""
 
     path: str
-    content: bytes
+    content: Bytes
     attr_path: str
-    attr: bytes
+    attr: Bytes
 
 
 class PlacerFailed(Exception):
@@ -83,7 +87,7 @@ class DirectPlacer:
         put_new(self._fs, file.attr_path, file.attr)
 
 
-def put_new(fs: Fs, path: str, data: bytes) -> None:
+def put_new(fs: Fs, path: str, data: Bytes) -> None:
     handle = fs.create(path)
     try:
         write_all(fs, handle, data, 0)
@@ -100,25 +104,31 @@ class PlacerProcess:
     def existing(self, paths: Sequence[str]) -> list[str]:
         if not paths:
             return []
-        self._ask("existing", list(paths))
+        self._ask(("existing", list(paths)))
         return [str(path) for path in self._answer()]
 
     def put_new(self, files: Sequence[NewFile]) -> Callable[[], None]:
         if not files:
             return _nothing
+        named: list[object] = []
+        raw: list[Bytes] = []
+        for path, content, attr_path, attr in files:
+            named.append((path, len(content), attr_path, len(attr)))
+            raw += (content, attr)
         try:
-            self._ask("put_new", [tuple(file) for file in files])
+            self._ask(("put_new", named), raw)
         except PlacerFailed as failure:
             return partial(_fail, failure)
         return self._finish
 
     def close(self) -> None:
         """The helper ends when it hears nothing more."""
-        self._socket.close()
+        self._channel.close()
         self._process.wait()
 
     def _start(self) -> None:
-        self._socket, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "artstore.storage.engine.placer"],
@@ -138,20 +148,20 @@ class PlacerProcess:
     def _finish(self) -> None:
         self._answer()
 
-    def _ask(self, verb: str, items: list[object]) -> None:
+    def _ask(self, question: "Message", raw: Sequence[Bytes] = ()) -> None:
         try:
-            send(self._socket, (verb, items))
+            self._channel.send(question, raw)
         except OSError:
             self._gone()
 
     def _answer(self) -> list[object]:
         try:
-            answer = receive(self._socket)
+            answer = self._channel.receive()
         except OSError:
             answer = None
         if answer is None:
             self._gone()
-        failure, result = answer
+        (failure, result), _ = answer
         if failure:
             raise PlacerFailed(failure)
         return result
@@ -169,40 +179,76 @@ def _fail(failure: PlacerFailed) -> None:
     raise failure
 
 
-def send(connection: socket.socket, message: tuple[str, list[Any]]) -> None:
-    data = marshal.dumps(message)
-    connection.sendall(len(data).to_bytes(HEAD_BYTES) + data)
+Message = tuple[str, list[object]]
+"""A question is a verb and its items, an answer a failure (or nothing) and results."""
 
 
-def receive(connection: socket.socket) -> tuple[str, list[object]] | None:
-    """`None` when the other side is gone. Both sides are this very program: `marshal` is
-    safe here, and the fastest there is."""
-    # Never more than one message is on its way, so what comes is the begin of just one.
-    data = connection.recv(RECEIVED_BYTES)
-    if len(data) < HEAD_BYTES:
-        return None
-    missing = HEAD_BYTES + int.from_bytes(data[:HEAD_BYTES]) - len(data)
-    if missing:
-        rest = connection.recv(missing, socket.MSG_WAITALL)
-        if len(rest) < missing:
+class Channel:
+    """Messages of two processes, with raw bytes behind them. Never more than one is on its way.
+
+    Both sides are this very program: `marshal` is safe here, and the fastest there is.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        # Kept: fresh memory for each message would cost a page fault for every 4 KiB of it.
+        self._buffer = bytearray(BUFFER_BYTES)
+
+    def send(self, message: Message, raw: Sequence[Bytes] = ()) -> None:
+        data = marshal.dumps(message)
+        head = _HEAD.pack(len(data), sum(map(len, raw)))
+        pieces = (head, data, *raw)
+        sent = self._connection.sendmsg(pieces)
+        if sent < sum(map(len, pieces)):
+            self._connection.sendall(memoryview(b"".join(pieces))[sent:])
+
+    def receive(self) -> tuple[Message, memoryview] | None:
+        """The message and its raw bytes, which hold until the next one comes. `None` when the
+        other side is gone."""
+        came = self._connection.recv_into(self._buffer)
+        if came < _HEAD.size:
             return None
-        data += rest
-    first, second = marshal.loads(memoryview(data)[HEAD_BYTES:])  # noqa: S302  from our own process
-    return first, second
+        data_length, raw_length = _HEAD.unpack_from(self._buffer)
+        middle = _HEAD.size + data_length
+        missing = middle + raw_length - came
+        if missing > len(self._buffer) - came:
+            self._buffer = self._buffer[:came] + bytes(missing)
+        view = memoryview(self._buffer)
+        if missing:
+            rest = view[came : came + missing]
+            if self._connection.recv_into(rest, missing, socket.MSG_WAITALL) < missing:
+                return None
+        first, second = marshal.loads(view[_HEAD.size : middle])  # noqa: S302  from our own process
+        return (first, second), view[middle : middle + raw_length]
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def work(connection: socket.socket, placer: Placer) -> None:
     """The helper's life: do what is asked, in order, until nobody asks."""
-    while (request := receive(connection)) is not None:
-        verb, items = request
+    channel = Channel(connection)
+    while (request := channel.receive()) is not None:
+        (verb, items), raw = request
         try:
             if verb == "existing":
-                send(connection, ("", placer.existing([str(item) for item in items])))
+                channel.send(("", list(placer.existing([str(item) for item in items]))))
             else:
-                placer.put_new([NewFile(*item) for item in items])()  # type: ignore[misc]
-                send(connection, ("", []))
+                placer.put_new(_new_files(items, raw))()
+                channel.send(("", []))
         except PlacerFailed as failure:
-            send(connection, (str(failure), []))
+            channel.send((str(failure), []))
+
+
+def _new_files(named: list[Any], raw: memoryview) -> list[NewFile]:
+    files: list[NewFile] = []
+    start = 0
+    for path, content_length, attr_path, attr_length in named:
+        middle = start + content_length
+        end = middle + attr_length
+        files.append(NewFile(path, raw[start:middle], attr_path, raw[middle:end]))
+        start = end
+    return files
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ written. That tells a torn group (nothing behind it was ever promised) from dama
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import google_crc32c
@@ -23,6 +24,7 @@ HEADER: Final = struct.Struct(">4sIBBHIQQI")
 
 _CRC_COVERS: Final = 8
 """The CRC is over everything behind itself."""
+_COVERED_HEADER: Final = struct.Struct(">BBHIQQI")
 
 PAYLOAD_BYTES_MAX: Final = 1 << 23
 """A record of 1 MiB and an inlined content of at most 4 MiB fit; a larger length is damage."""
@@ -107,20 +109,26 @@ class ChangePayload(NamedTuple):
     """Of an upload, how it came (`core.model.file.Origin`): JSON and a newline, or nothing."""
 
 
-def encode_change(payload: ChangePayload) -> bytes:
-    length = len(payload.record_json) + len(payload.origin_json)
-    head = _CHANGE.pack(payload.at_us, payload.trace, length)
-    return b"".join((head, payload.record_json, payload.origin_json, payload.tail))
+def encode_change(payload: ChangePayload) -> tuple[bytes, ...]:
+    """In pieces: a content is copied once, into what is written."""
+    at_us, trace, record_json, tail, origin_json = payload
+    head = _CHANGE.pack(at_us, trace, len(record_json) + len(origin_json))
+    return head, record_json, origin_json, tail
 
 
 def decode_change(data: bytes) -> ChangePayload:
+    told, middle = _decode_told(data)
+    return told._replace(tail=data[middle:])
+
+
+def _decode_told(data: bytes) -> tuple[ChangePayload, int]:
+    """All but the tail, and where that begins."""
     at_us, trace, length = _CHANGE.unpack_from(data)
     middle = _CHANGE.size + length
     # JSON has no bare newline inside, so the first one ends the record.
     record = data.find(b"\n", _CHANGE.size, middle) + 1 or middle
-    return ChangePayload(
-        at_us, trace, data[_CHANGE.size : record], data[middle:], data[record:middle]
-    )
+    told = ChangePayload(at_us, trace, data[_CHANGE.size : record], b"", data[record:middle])
+    return told, middle
 
 
 def encode_checkpoint(covers: int) -> bytes:
@@ -142,30 +150,25 @@ class Codec:
     def __init__(self, log_id: bytes) -> None:
         self._seed: int = google_crc32c.value(log_id)
 
-    def encode(
+    def header(
         self,
         record_type: RecordType,
         flags: int,
-        payload: bytes,
+        payload: Sequence[bytes],
         *,
         sequence: int,
         durable: int,
         previous_crc: int,
     ) -> tuple[bytes, int]:
-        """The record's bytes and its CRC, which the next one carries."""
-        head = HEADER.pack(
-            MAGIC,
-            0,
-            FORMAT_VERSION,
-            record_type,
-            flags,
-            len(payload),
-            sequence,
-            durable,
-            previous_crc,
+        """What stands before the pieces of `payload`, and the record's CRC, which the next one
+        carries."""
+        length = sum(map(len, payload))
+        covered = _COVERED_HEADER.pack(
+            FORMAT_VERSION, record_type, flags, length, sequence, durable, previous_crc
         )
-        covered = head[_CRC_COVERS:] + payload
         crc = google_crc32c.extend(self._seed, covered)
+        for piece in payload:
+            crc = google_crc32c.extend(crc, piece)
         return b"".join((MAGIC, crc.to_bytes(4), covered)), crc
 
     def decode(self, data: bytes, start: int, offset: int) -> tuple[Record, int]:
@@ -184,11 +187,12 @@ class Codec:
             data, start
         )
         end = start + HEADER.size + length
-        covered = data[start + _CRC_COVERS : end]
+        body = start + HEADER.size
+        payload = data[body:end]
+        found = google_crc32c.extend(self._seed, data[start + _CRC_COVERS : body])
         known = version == FORMAT_VERSION and kind in _KNOWN_TYPES
-        if google_crc32c.extend(self._seed, covered) != crc or not known:
+        if google_crc32c.extend(found, payload) != crc or not known:
             raise BadRecord(offset)
-        payload = covered[HEADER.size - _CRC_COVERS :]
         behind = offset + end - start
         record = Record(
             RecordType(kind),
@@ -215,7 +219,14 @@ def payload_length(data: bytes, start: int) -> int | None:
 
 
 def read_records(
-    fs: Fs, handle: int, codec: Codec, *, offset: int, sequence: int, previous_crc: int | None
+    fs: Fs,
+    handle: int,
+    codec: Codec,
+    *,
+    offset: int,
+    sequence: int,
+    previous_crc: int | None,
+    window_bytes: int = _WINDOW_BYTES,
 ) -> Iterator[Record]:
     """The records from `offset` on, as far as they are one chain.
 
@@ -237,7 +248,7 @@ def read_records(
         if len(window) - start >= HEADER.size:
             wanted += payload_length(window, start) or 0
         if len(window) - start < wanted:
-            window = fs.read(handle, max(wanted, _WINDOW_BYTES), offset)
+            window = fs.read(handle, max(wanted, window_bytes), offset)
             window_offset, start = offset, 0
             if len(window) < wanted:
                 raise BadRecord(offset)
@@ -279,7 +290,7 @@ def feed_line(record: Record) -> bytes | None:
     if record.type not in _MEMBERS:
         return None
     name, member = _MEMBERS[record.type]
-    payload = decode_change(record.payload)
+    payload, _ = _decode_told(record.payload)
     at = format_time(payload.at_us)
     trace = b"null" if payload.trace == NO_TRACE else b'"%b"' % payload.trace.hex().encode()
     origin = b'"origin":%b,' % payload.origin_json[:-1] if payload.origin_json else b""
@@ -296,5 +307,9 @@ def feed_line(record: Record) -> bytes | None:
 
 def format_time(at_us: int) -> str:
     seconds, microseconds = divmod(at_us, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds:06d}Z"
+    return f"{_format_second(seconds)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _format_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -48,6 +48,8 @@ class RawSegment:
     path: str
     last: int | None = None
     index: list[tuple[int, int]] = field(default_factory=list)
+    read_until: tuple[int, int] = (0, 0)
+    """Where a reader of the feed stopped, and most likely goes on: a sequence and its offset."""
 
     def note(self, sequence: int, offset: int) -> None:
         if (sequence - self.first) % _INDEX_STEP == 0:
@@ -56,7 +58,9 @@ class RawSegment:
     def place_before(self, sequence: int) -> tuple[int, int]:
         """Sequence and offset of a remembered record, at or before `sequence`."""
         position = bisect.bisect_right(self.index, (sequence, 1 << 62)) - 1
-        return self.index[position] if position >= 0 else (self.first, BLOCK_BYTES)
+        place = self.index[position] if position >= 0 else (self.first, BLOCK_BYTES)
+        stop = self.read_until
+        return stop if place < stop and stop[0] <= sequence else place
 
 
 class HistorySegment(NamedTuple):

@@ -40,17 +40,19 @@ class _Large(NamedTuple):
 
 
 class _Outcomes:
-    """Used in the event loop only."""
+    """Of a batch, by the position of the file."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, gate: Gate) -> None:
         self.found: dict[int, Outcome] = {}
-        self.complete = asyncio.get_running_loop().create_future()
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._count = count
+        self._gate = gate
 
     def settle(self, position: int, outcome: Outcome) -> None:
+        """To be called in any thread."""
         self.found[position] = outcome
-        if len(self.found) == self._count and not self.complete.done():
-            self.complete.set_result(None)
+        if len(self.found) == self._count:
+            self._gate.settle(self.complete, None)
 
 
 class BatchIntake:
@@ -78,7 +80,7 @@ class BatchIntake:
             InvalidRequest: It is no batch; nothing was stored.
         """
         files = split_batch(body)
-        outcomes = _Outcomes(len(files))
+        outcomes = _Outcomes(len(files), self._gate)
         arguments = (files, self._clock.now(), current_trace_id())
         if len(body) <= PREPARED_HERE_BYTES_MAX:
             prepared = self._prepare(*arguments)

@@ -21,6 +21,7 @@ class ChangeFeed:
         self._threads = threads
         self._is_stopping = is_stopping
         self._grown = asyncio.Event()
+        self._readers = 0
         self._loop = asyncio.get_running_loop()
         engine.on_durable(self._on_durable)
 
@@ -30,9 +31,15 @@ class ChangeFeed:
         Raises:
             PositionGone: The feed does not hold `after`.
         """
-        deadline_s = self._loop.time() + wait_s
+        # Before reading, as `grown` below: what becomes durable in between must wake us.
+        self._readers += 1
+        try:
+            return await self._changes(after, limit, self._loop.time() + wait_s)
+        finally:
+            self._readers -= 1
+
+    async def _changes(self, after: int, limit: int, deadline_s: float) -> FeedPage:
         while True:
-            # Taken before reading: what becomes durable in between must wake us.
             grown = self._grown
             page = await self._threads.run(self._engine.changes, after, limit)
             remaining_s = deadline_s - self._loop.time()
@@ -43,6 +50,8 @@ class ChangeFeed:
                     await grown.wait()
 
     def _on_durable(self) -> None:
+        if self._readers == 0:
+            return
         # RuntimeError: the loop is closed already, nobody waits any more.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake)

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from artstore.core.model.event import Cause
 from artstore.core.model.file import FileRecord
 from artstore.storage.engine.engine import Engine, NewSmallFile
-from artstore.storage.engine.entries import Done, Outcome
-
-Settle = Callable[[Outcome], None]
+from artstore.storage.engine.entries import Done
 
 
 class Gate:
@@ -21,39 +19,36 @@ class Gate:
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._leaving: list[NewSmallFile] = []
-        self._ready: deque[tuple[Settle, Outcome]] = deque()
+        self._ready: deque[tuple[asyncio.Future[Any], object]] = deque()
         self._is_woken = False
 
-    def put(self, record: FileRecord, content: bytes, cause: Cause, settle: Settle) -> None:
-        """Store a small file (`Engine.put`). `settle` learns what became of it.
+    def put(self, record: FileRecord, content: bytes, cause: Cause, done: Done) -> None:
+        """Store a small file (`Engine.put`).
 
         Files that come in one round of the event loop go to the engine together: one lock,
         one wake-up of its thread, one group of the log.
         """
-        self._leaving.append(NewSmallFile(record, content, cause, self._behind(settle)))
+        self._leaving.append(NewSmallFile(record, content, cause, done))
         if len(self._leaving) == 1:
             self._loop.call_soon(self._submit)
+
+    def settle(self, answer: asyncio.Future[Any], result: object) -> None:
+        """Gives `answer` its result, in the event loop. To be called in any thread."""
+        self._ready.append((answer, result))
+        if not self._is_woken:
+            self._is_woken = True
+            # RuntimeError: the loop is gone, and with it whoever asked.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._settle_ready)
 
     def _submit(self) -> None:
         leaving, self._leaving = self._leaving, []
         self._engine.put_all(leaving)
 
-    def _behind(self, settle: Settle) -> Done:
-        """To be called in any thread: calls `settle` in the event loop."""
-
-        def done(outcome: Outcome) -> None:
-            self._ready.append((settle, outcome))
-            if not self._is_woken:
-                self._is_woken = True
-                # RuntimeError: the loop is gone, and with it whoever asked.
-                with suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._settle_ready)
-
-        return done
-
     def _settle_ready(self) -> None:
         # First, so that whatever comes from here on wakes the loop again.
         self._is_woken = False
         while self._ready:
-            settle, outcome = self._ready.popleft()
-            settle(outcome)
+            answer, result = self._ready.popleft()
+            if not answer.done():
+                answer.set_result(result)

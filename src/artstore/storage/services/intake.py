@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from artstore.core.clock import Clock
@@ -75,12 +76,8 @@ class Intake:
         sha256 = sha256_here(content)
         record = new_record(file_id, draft, len(content), sha256, self._clock.now())
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def settle(outcome: Outcome) -> None:
-            if not answer.done():
-                answer.set_result(outcome)
-
-        self._gate.put(record, content, Cause(current_trace_id(), draft.origin), settle)
+        cause = Cause(current_trace_id(), draft.origin)
+        self._gate.put(record, content, cause, partial(self._gate.settle, answer))
         outcome = await answer
         if isinstance(outcome, ArtStoreError):
             raise outcome
