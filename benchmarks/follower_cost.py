@@ -87,7 +87,7 @@ def lines_of(count: int) -> list[bytes]:
         payload = ChangePayload(
             int(now.timestamp() * 1e6), os.urandom(16), record.to_json(), b"", _ORIGIN_JSON
         )
-        logged = Record(RecordType.CREATED, 0, seq, 0, encode_change(payload), 0, 0, 0)
+        logged = Record(RecordType.CREATED, 0, seq, 0, b"".join(encode_change(payload)), 0, 0, 0)
         lines.append((feed_line(logged) or b"").rstrip())
     return lines
 
@@ -176,7 +176,7 @@ async def run(database: TestDatabase, folder: Path, server: int, files: int, pag
         following = Following(positions, Source(client, 0), CLOCK, trail)
         while (await positions.read()).state != "following":
             await following.step()
-        seal = Seal(base64.urlsafe_b64encode(bytes(32)).decode())
+        seal = Seal(lambda: base64.urlsafe_b64encode(bytes(32)).decode())
         store = FolderStore.at(folder)
         sequencer = Sequencer(writer, store, LogIdentity("bench", seal), CLOCK, trail)
         await sequencer.open()

@@ -70,7 +70,7 @@ def line_of(draft: FileDraft, origin: Origin | None = ORIGIN, now: datetime = NO
     origin_json = orjson.dumps(origin.__dict__) + b"\n" if origin else b""
     at_us = int(now.timestamp() * 1_000_000)
     payload = ChangePayload(at_us, bytes(range(16)), record.to_json(), b"", origin_json)
-    told = Record(RecordType.CREATED, 0, 17, 0, encode_change(payload), 0, 0, 0)
+    told = Record(RecordType.CREATED, 0, 17, 0, b"".join(encode_change(payload)), 0, 0, 0)
     line = feed_line(told)
     assert line is not None
     return line.rstrip()
