@@ -8,54 +8,20 @@ process that grew most (PostgreSQL has many).
 """
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-import psutil
+from tests.support.memory import MIB, watching
 
 from artstore.client import ArtStore
 
 BLOCK = 8 << 20
-MIB = 1 << 20
-
-
-class MemoryWatch:
-    """How much memory of its own any process of a tree gained at most while it was watched."""
-
-    def __init__(self, pids: dict[str, int]) -> None:
-        self._trees = {name: psutil.Process(pid) for name, pid in pids.items()}
-        self._before: dict[int, int] = {}
-        self._growth = dict.fromkeys(pids, 0)
-        self._look()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(0.25):
-            self._look()
-
-    def _look(self) -> None:
-        for name, root in self._trees.items():
-            for process in [root, *root.children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    memory = process.memory_info()
-                    own = memory.rss - memory.shared
-                    before = self._before.setdefault(process.pid, own)
-                    self._growth[name] = max(self._growth[name], own - before)
-
-    def growth_mib(self) -> dict[str, float]:
-        self._stopped.set()
-        self._thread.join()
-        return {name: round(growth / MIB, 1) for name, growth in self._growth.items()}
 
 
 def running_pids() -> dict[str, int]:
@@ -106,16 +72,14 @@ def main() -> None:
         folder = Path(name)
         disk = disk_mib_s(folder)
         sha256 = make_file(folder / "large.bin", size)
-        watch = MemoryWatch(running_pids() | {"client": os.getpid()})
-
-        started = time.perf_counter()
-        stored = store.put(folder / "large.bin")
-        up_s = time.perf_counter() - started
-        (folder / "large.bin").unlink()
-        started = time.perf_counter()
-        store.get(stored.file_id, folder / "copy.bin")
-        down_s = time.perf_counter() - started
-        growth = watch.growth_mib()
+        with watching(running_pids() | {"client": os.getpid()}) as watch:
+            started = time.perf_counter()
+            stored = store.put(folder / "large.bin")
+            up_s = time.perf_counter() - started
+            (folder / "large.bin").unlink()
+            started = time.perf_counter()
+            store.get(stored.file_id, folder / "copy.bin")
+            down_s = time.perf_counter() - started
         store.delete(stored.file_id)
 
         print(
@@ -126,7 +90,7 @@ def main() -> None:
                     "upload_mib_s": round(size / MIB / up_s, 1),
                     "download_mib_s": round(size / MIB / down_s, 1),
                     "dd_fdatasync_mib_s": round(disk, 1),
-                    "memory_growth_mib": growth,
+                    "memory_growth_mib": watch.growth_mib,
                 },
                 indent=2,
             )

@@ -93,8 +93,8 @@ class Ends:
             self._tail = bytearray(chunk[-keep_bytes:])
             return
         self._tail += chunk
-        # Not at each chunk: moving the rest forward costs more than keeping twice as much.
-        if len(self._tail) > 2 * keep_bytes:
+        # Not at each chunk, since that moves all of it; but of hundreds of uploads at once.
+        if len(self._tail) > keep_bytes + keep_bytes // 4:
             del self._tail[:-keep_bytes]
 
     @property

@@ -25,7 +25,9 @@ async def pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
 async def read(body: bytes, size: int, length: int | None) -> tuple[str, bytes]:
     frame = Frame(pieces(body, size), length)
     draft = await frame.draft()
-    return draft.original_filename, b"".join([block async for block in frame.blocks()])
+    return draft.original_filename, b"".join(
+        [block async for block in frame.blocks(lambda: 1 << 20)]
+    )
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])

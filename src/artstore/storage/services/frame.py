@@ -3,7 +3,7 @@ and a completion if the draft announces one."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
@@ -22,7 +22,6 @@ from artstore.core.model.file import FILE_BYTES_MAX, FileDraft
 D = TypeVar("D", bound=FileDraft)
 
 _LENGTH_BYTES: Final = 4
-BLOCK_BYTES: Final = 1 << 20
 SILENCE_MAX_S: Final = 60.0
 """A sender that says nothing for so long is gone, whatever its connection says."""
 
@@ -58,15 +57,16 @@ class Frame:
             check_size(draft, self.content_size)
         return draft
 
-    async def blocks(self) -> AsyncIterator[bytes]:
-        """The content in blocks of about `BLOCK_BYTES`."""
+    async def blocks(self, block_bytes: Callable[[], int]) -> AsyncIterator[bytes]:
+        """The content, as `in_blocks`."""
         total = 0
         tail = _Tail(COMPLETION_BYTES if self._completion_follows else 0)
-        async for block in in_blocks(tail.before(self._rest())):
+        async for block in in_blocks(tail.before(self._rest()), block_bytes):
             total += len(block)
             if total > FILE_BYTES_MAX:
                 raise BodyTooLarge(f"a file may have {FILE_BYTES_MAX} bytes")
             yield block
+            del block  # the next one may be long in coming
         self._check_length(total)
         if self._completion_follows:
             self.completion = unpack_completion(tail.bytes)
@@ -119,9 +119,11 @@ class _Tail:
             yield rest[:start]
 
 
-async def in_blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same in blocks of about `BLOCK_BYTES`. Fails as `next_chunk`, and
-    hands out first what came before."""
+async def in_blocks(
+    chunks: AsyncIterator[bytes], block_bytes: Callable[[], int]
+) -> AsyncIterator[bytes]:
+    """The same in blocks of about so many bytes. Fails as `next_chunk`, and hands out first what
+    came before."""
     gathered: list[bytes] = []
     size = 0
     failure: ClientDisconnect | None = None
@@ -133,7 +135,7 @@ async def in_blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             chunk, failure = None, error
         gathered.append(chunk or b"")
         size += len(gathered[-1])
-        if size and (size >= BLOCK_BYTES or chunk is None):
+        if size and (size >= block_bytes() or chunk is None):
             yield b"".join(gathered)
             gathered, size = [], 0
     if failure is not None:
@@ -171,9 +173,10 @@ class InMemory:
         self.content_size = len(content)
         self.completion = Completion()
 
-    async def blocks(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._content), BLOCK_BYTES):
-            yield self._content[start : start + BLOCK_BYTES]
+    async def blocks(self, block_bytes: Callable[[], int]) -> AsyncIterator[bytes]:
+        step = block_bytes()
+        for start in range(0, len(self._content), step):
+            yield self._content[start : start + step]
 
 
 def check_size(draft: FileDraft, size: int) -> None:

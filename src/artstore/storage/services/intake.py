@@ -96,7 +96,7 @@ class Intake:
         if isinstance(upload, Stored):
             return upload
         try:
-            await self._threads.write_blocks(upload.write, frame.blocks())
+            await self._threads.write_blocks(upload.write, frame.blocks(self._threads.block_bytes))
             draft = frame.completion.fill_in(draft)
             sha256 = await self._threads.run(upload.finish)
             record = new_record(file_id, draft, upload.size, sha256, self._clock.now())

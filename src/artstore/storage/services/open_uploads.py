@@ -115,7 +115,7 @@ class OpenUploads:
                 checksum.update(block)
             part.write(block)
 
-        await self._threads.write_blocks(write, in_blocks(chunks))
+        await self._threads.write_blocks(write, in_blocks(chunks, self._threads.block_bytes))
         if checksum is not None:
             await self._threads.run(checksum.check)
 
