@@ -13,7 +13,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -200,7 +200,7 @@ async def run(database: TestDatabase, folder: Path, server: int, files: int, pag
 
 
 async def wal_bytes(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> int:
-    cursor = await connection.execute("SELECT wal_bytes FROM pg_stat_wal")
+    cursor = await connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
     row = await cursor.fetchone()
     return int(str(row[0])) if row else 0
 
@@ -211,21 +211,28 @@ def main() -> None:
     parser.add_argument("--page", type=int, default=500)
     parser.add_argument("--folder", type=Path, help="on the disk to measure")
     options = parser.parse_args()
-    log_to_nowhere()
     # The fixture of the tests, used as the plain generator that it is underneath.
     server = contextlib.contextmanager(postgres_server.__wrapped__)  # type: ignore[attr-defined]
-    with TemporaryDirectory(dir=options.folder) as name, server() as started:
+    with (
+        log_to_nowhere(),
+        TemporaryDirectory(dir=options.folder) as name,
+        server() as started,
+    ):
         database = started.database("bench")
         migrate(database.admin_url, fixed_login(database.admin_password))
         pid = server_pid(database)
         uvloop.run(run(database, Path(name), pid, options.files, options.page))
 
 
-def log_to_nowhere() -> None:
+@contextlib.contextmanager
+def log_to_nowhere() -> Iterator[None]:
     """Lines are made as a service makes them."""
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115  for as long as this process lives
-    with contextlib.redirect_stdout(nowhere):
-        configure_logging("admin", "bench", "info")
+    with Path(os.devnull).open("w") as nowhere:
+        with contextlib.redirect_stdout(nowhere):
+            configure_logging("admin", "bench", "info")
+        yield
+        # No more lines: whatever is said at the end of the process has no place to go.
+        configure_logging("admin", "bench", "critical")
 
 
 def server_pid(database: TestDatabase) -> int:
