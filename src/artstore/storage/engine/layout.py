@@ -1,6 +1,5 @@
 """Where things are under the root. The path of a file follows from its id alone."""
 
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -9,7 +8,7 @@ from artstore.core.errors import InvalidRequest
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
 
-_EXTENSION: Final = re.compile(r"\.([A-Za-z0-9]{1,16})\Z")
+_EXTENSION_CHARS_MAX: Final = 16
 ATTR_SUFFIX: Final = ".attr.json"
 _HOUR_MS: Final = 3_600_000
 _YEAR_10000_HOURS: Final = 70_389_528
@@ -17,8 +16,9 @@ _YEAR_10000_HOURS: Final = 70_389_528
 
 def extension_of(filename: str) -> str:
     """`.pdf`, or nothing: only what is safe in a path on any system."""
-    match = _EXTENSION.search(filename)
-    return match[0] if match else ""
+    _, dot, name = filename.rpartition(".")
+    is_safe = dot and name.isascii() and name.isalnum() and len(name) <= _EXTENSION_CHARS_MAX
+    return f".{name}" if is_safe else ""
 
 
 @lru_cache(maxsize=256)
@@ -48,8 +48,12 @@ class Layout:
         return f"{self.data}/{_hour_path(hour)}"
 
     def content(self, record: FileRecord) -> str:
-        name = record.file_id + extension_of(record.original_filename)
-        return f"{self.directory(record.file_id)}/{name}"
+        return self.places(record)[0]
+
+    def places(self, record: FileRecord) -> tuple[str, str]:
+        """Of the content and of the attr.json."""
+        start = f"{self.directory(record.file_id)}/{record.file_id}"
+        return start + extension_of(record.original_filename), start + ATTR_SUFFIX
 
     def attr(self, file_id: FileId) -> str:
         return f"{self.directory(file_id)}/{file_id}{ATTR_SUFFIX}"

@@ -37,12 +37,8 @@ class Placement:
         """What a placer has to make for the creation of a small file."""
         if change.type is not RecordType.CREATED or change.content is None:
             return None
-        return NewFile(
-            self._layout.content(change.record),
-            change.content,
-            self._layout.attr(change.record.file_id),
-            sidecar.seal(change.record_json),
-        )
+        path, attr_path = self._layout.places(change.record)
+        return NewFile(path, change.content, attr_path, sidecar.seal(change.record_json))
 
     def replay(self, change: Placeable, *, verify: bool = True) -> None:
         """Bring the file into the state after `change`, whatever is there now.

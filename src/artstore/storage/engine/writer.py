@@ -284,24 +284,31 @@ class Writer:
 
     def _place_in_order(self, logged: _Logged, placed: set[int]) -> None:
         group = logged.group
-        for position, (entry, change) in enumerate(zip(group, logged.changes, strict=True)):
+        for position, change in enumerate(logged.changes):
             sequence = logged.first + position
+            if change is None or sequence in placed:
+                continue
             try:
-                if change is not None and sequence not in placed:
-                    self._apply(change)
+                self._apply(change)
             except OSError as error:
                 self.fail("a logged change cannot be put in place", error)
+                self._are_in_place(logged, group[:position])
                 self._publish(sequence - 1)
                 self._refuse(group[position:], None, OutcomeUnknown())
                 group = group[:position]
                 break
-            self.changed_head = sequence
-            self.unflushed_bytes += entry.unflushed_bytes
         else:
+            self._are_in_place(logged, group)
             self._publish(logged.last)
         self._release(group)
         for sequence, entry in enumerate(group, logged.first):
             entry.finish(sequence)
+
+    def _are_in_place(self, logged: _Logged, entries: Sequence[Entry | Note]) -> None:
+        """The next checkpoint covers them."""
+        if entries:
+            self.changed_head = logged.first + len(entries) - 1
+            self.unflushed_bytes += sum([entry.unflushed_bytes for entry in entries])
 
     def _give_up(self, logged: _Logged) -> None:
         """For now: the store is away and it is owed; or for this run, after a fault."""
