@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 DAYS_MAX = 398
 AUTHORITY_DAYS_MAX = 7300
-FOLLOW_S = 6.0
-"""Until every process of this machine, the edge included, shows the certificate it was given."""
 MODULES = ("admin", "edge", "ingester", "monitoring", "operator", "query", "storage")
 REASONS = ("unspecified", "key_compromise", "superseded", "cessation_of_operation")
 
@@ -129,6 +127,7 @@ def revoke(
 
     from artstore.cli.output import say
     from artstore.cli.values import confirm
+    from artstore.local.certificate_store import FOLLOWED
 
     if reason not in REASONS:
         raise typer.BadParameter(f"one of {', '.join(REASONS)}", param_hint="--reason")
@@ -136,9 +135,11 @@ def revoke(
         store.trusted()
         found = store.find(name, _now())
         confirm(f"revoke {name}", yes)
-        if store.replace_here(found, _now()):
+        store.announce(found, _now())
+        if store.announced_until() is not None:
             say("Its process here gets another one first ...")
-            time.sleep(FOLLOW_S)
+            _put_announced(store)
+            time.sleep(FOLLOWED.total_seconds())
         revoked = store.revoke(found, ReasonFlags[reason], _now())
         _show([_row(store, each, _now()) for each in revoked], COLUMNS, as_json=as_json)
         say(f"Other machines need the new {store.crl_file}.")
@@ -187,6 +188,7 @@ def switch(folder: FolderOption = None) -> None:
 
     with _store(folder) as store:
         authority_replacement.switch(store, _now())
+        _put_announced(store)
     _next("Bring their new certificates to all other machines", "finish")
 
 
@@ -250,6 +252,13 @@ def _authority_rows(store: "CertificateStore", now: datetime) -> Iterator[dict[s
             "state": "good" if ends and now < ends else "ended",
             "folder": str(store.folder),
         }
+
+
+def _put_announced(store: "CertificateStore") -> None:
+    """Once the edge has heard of it."""
+    if (until := store.announced_until()) is not None:
+        time.sleep(max(0.0, (until - _now()).total_seconds()))
+        store.put_announced(_now())
 
 
 @contextmanager

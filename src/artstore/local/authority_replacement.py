@@ -63,6 +63,7 @@ def finish(store: CertificateStore, now: datetime, *, force: bool = False) -> No
     """
     _expect(store, Phase.SWITCHED, "switch comes first: artstore pki replace switch")
     signer = store.authority(now)
+    store.put_announced(now)
     behind = [each.identity.uri for each in _in_use(store, now) if each.authority != signer.key_id]
     if behind and not force:
         raise StackFailure(

@@ -1,5 +1,8 @@
 """Certificates as files of one folder, and of others that are filled for other machines.
 
+A certificate that takes another one's place here lies beside it first (`<instance>.next.crt`), as
+long as the edge needs to hear of it; see `module_certificates`.
+
 `ca.crt` is what everybody trusts: the authority that signs, and during a replacement another
 one. `crl.pem` has a list of each of them. `ca.key` decides which one signs. Each file is replaced
 in one step and each operation may be repeated, so a crash leaves nothing to clean up.
@@ -27,10 +30,13 @@ from artstore.core.private_files import (
     write_private_together,
 )
 from artstore.core.tls import PeerIdentity, TlsFiles
+from artstore.local import module_certificates
 from artstore.local.certificate_register import Issued, read_register, register_text
 from artstore.local.failures import StackFailure
+from artstore.local.module_certificates import BEHIND_THE_EDGE
 from artstore.local.pki import (
     AUTHORITY_LIFE,
+    CLOCK_SKEW,
     RENEWAL_SHARE,
     THIS_MACHINE,
     Authority,
@@ -39,6 +45,7 @@ from artstore.local.pki import (
     create_authority,
     issue,
     issuer_key_id,
+    key_id,
     key_pem,
     renewal_due,
     revoked_entry,
@@ -50,6 +57,9 @@ KEY_FILE: Final = "tls.key"
 AUTHORITY_FILE: Final = "ca.crt"
 CRL_FILE: Final = "crl.pem"
 """In a folder for another machine; cert-manager and Vault's agent name the first three so."""
+MODULES_FILE: Final = "modules.crt"
+FOLLOWED: Final = timedelta(seconds=10)
+"""Until every process of this machine, the edge included, goes by files that were changed."""
 
 
 class NoAuthority(StackFailure):
@@ -71,6 +81,8 @@ class CertificateStore:
         self.folder = folder
         self.authority_file = folder / AUTHORITY_FILE
         self.crl_file = folder / CRL_FILE
+        self.modules_file = folder / MODULES_FILE
+        """What the edge trusts."""
         self._register_file = folder / "issued.jsonl"
 
     # The authority
@@ -119,7 +131,9 @@ class CertificateStore:
     def renew(self, identity: PeerIdentity, now: datetime) -> bool:
         """Issue a certificate if there is none, or if it is due. Says whether it did."""
         with self._locked():
-            return self._renew(identity, now)
+            is_renewed = self._renew(identity, now)
+            self._tell_edge(now)
+            return is_renewed
 
     def issue_into(self, order: Order, now: datetime) -> Issued:
         """Fill a folder for another machine: certificate, key, authorities, revocations."""
@@ -131,6 +145,8 @@ class CertificateStore:
     ) -> list[PeerIdentity]:
         """Whatever is due of all that was issued, here and in folders for other machines, and the
         revocations. `identities` get one here even if they have none yet. Says what it renewed.
+
+        What modules show behind the edge is announced first, and in use with a later call.
 
         What was revoked in a folder stays so: who wants another one there issues it.
         """
@@ -145,6 +161,7 @@ class CertificateStore:
                 if self._is_wanted(each, now):
                     self._issue_into(_again(each), now)
                     renewed.append(each.identity)
+            self._tell_edge(now)
             return renewed
 
     def issued(self) -> list[Issued]:
@@ -177,16 +194,35 @@ class CertificateStore:
             )
         return meant
 
-    def replace_here(self, issued: Iterable[Issued], now: datetime) -> bool:
-        """Another certificate for each that processes of this machine use. Says whether any does.
+    def announce(self, issued: Iterable[Issued], now: datetime) -> None:
+        """Another certificate for each that processes of this machine use; of modules behind the
+        edge beside it for now.
 
-        Before `revoke`, and as long before as they take to follow, no request fails.
+        `FOLLOWED` later `put_announced`, and so much later `revoke`: then no request fails.
         """
+        replaced = list(issued)
+        serials = {each.serial for each in replaced}
         with self._locked():
-            used = [each for each in issued if self._is_used_here(each)]
-            for each in used:
-                self._issue_here(each.identity, now)
-            return bool(used)
+            for identity in [each.identity for each in replaced if self._is_used_here(each)]:
+                announced = self._announced(identity)
+                if announced is None or announced.serial_number in serials:
+                    self._issue_here(identity, now, self._files_for_new(identity, now))
+            self._tell_edge(now)
+
+    def announced_until(self) -> datetime | None:
+        """When everybody has heard of what was announced; `None`: nothing is."""
+        with self._locked():
+            found = [self._announced(each.identity) for each in self.issued()]
+            return max((_followed_at(each) for each in found if each is not None), default=None)
+
+    def put_announced(self, now: datetime) -> bool:
+        """Whatever was announced, in its place. Says whether anything was."""
+        with self._locked():
+            identities = dict.fromkeys(each.identity for each in self.issued())
+            waiting = [each for each in identities if self._announced(each) is not None]
+            for identity in waiting:
+                self._put(identity, now)
+            return bool(waiting)
 
     def revoke(
         self, issued: Iterable[Issued], reason: x509.ReasonFlags, now: datetime
@@ -198,6 +234,7 @@ class CertificateStore:
             for each in fresh:
                 self._write_revocations(now, each, reason)
             self._spread()
+            self._tell_edge(now)
             return fresh
 
     # Replacing the authority: see `local.authority_replacement`
@@ -216,6 +253,7 @@ class CertificateStore:
                 (self.folder / name).unlink(missing_ok=True)
             self._write_revocations(now)
             self._spread()
+            self._tell_edge(now)
 
     def key(self, name: str) -> ec.EllipticCurvePrivateKey | None:
         """One of the authorities' keys, `None` where there is none."""
@@ -266,15 +304,73 @@ class CertificateStore:
     def _renew(self, identity: PeerIdentity, now: datetime) -> bool:
         authority = self._authority(now)
         files = self.files(identity.instance)
+        announced = self._announced(identity)
+        if announced is not None and issuer_key_id(announced) == authority.key_id:
+            is_time = now >= _followed_at(announced) or not self._is_usable(files, now)
+            return is_time and self._put(identity, now)
         if self._is_good(files, authority, now):
             return False
-        self._issue_here(identity, now)
+        target = self._files_for_new(identity, now)
+        self._issue_here(identity, now, target)
+        return target == files
+
+    def _issue_here(self, identity: PeerIdentity, now: datetime, files: TlsFiles) -> None:
+        leaf = issue(self._authority(now), identity, now)
+        self._keep(leaf, Issued.of(leaf, identity, THIS_MACHINE, None), files, now)
+
+    def _files_for_new(self, identity: PeerIdentity, now: datetime) -> TlsFiles:
+        """The edge has to hear of it first, unless nobody gets on with the present one anyway."""
+        present = self.files(identity.instance)
+        if identity.module in BEHIND_THE_EDGE and self._is_usable(present, now):
+            return self._next_files(identity)
+        return present
+
+    def _next_files(self, identity: PeerIdentity) -> TlsFiles:
+        return self.files(f"{identity.instance}.next")
+
+    def _announced(self, identity: PeerIdentity) -> x509.Certificate | None:
+        """What lies beside the present one, with its own key, and was not revoked meanwhile."""
+        files = self._next_files(identity)
+        found = _certificate_in(files.certificate)
+        if found is None or not _holds_key_of(found, files.key):
+            return None
+        return None if self.is_revoked(found.serial_number) else found
+
+    def _put(self, identity: PeerIdentity, now: datetime) -> bool:
+        """A crash leaves it announced, and it is put again."""
+        following, files = self._next_files(identity), self.files(identity.instance)
+        self._tell_edge(now)
+        pair = {
+            files.key: following.key.read_bytes(),
+            files.certificate: following.certificate.read_bytes(),
+        }
+        write_private_together(pair)
+        following.certificate.unlink()
+        following.key.unlink()
         return True
 
-    def _issue_here(self, identity: PeerIdentity, now: datetime) -> None:
-        leaf = issue(self._authority(now), identity, now)
-        issued = Issued.of(leaf, identity, THIS_MACHINE, None)
-        self._keep(leaf, issued, self.files(identity.instance), now)
+    def _tell_edge(self, now: datetime) -> None:
+        shown = [
+            certificate
+            for identity in dict.fromkeys(each.identity for each in self.issued())
+            if identity.module in BEHIND_THE_EDGE
+            for files in (self.files(identity.instance), self._next_files(identity))
+            if (certificate := _certificate_in(files.certificate)) is not None
+        ]
+        former = module_certificates.read(self.modules_file)
+        authorities = {key_id(each) for each in self.trusted()}
+        revoked = {entry.serial_number for crl in self.revocations() for entry in crl}
+
+        def is_trusted(certificate: x509.Certificate) -> bool:
+            is_ours = issuer_key_id(certificate) in authorities
+            return is_ours and certificate.serial_number not in revoked
+
+        text = module_certificates.bundle([*former, *shown], now, is_trusted)
+        if text != self._told_edge():
+            write_private(self.modules_file, text)
+
+    def _told_edge(self) -> bytes:
+        return self.modules_file.read_bytes() if self.modules_file.exists() else b""
 
     def _is_used_here(self, issued: Issued) -> bool:
         present = self.certificate(issued.identity.instance)
@@ -282,6 +378,17 @@ class CertificateStore:
 
     def _is_here(self, identity: PeerIdentity) -> bool:
         return self.files(identity.instance).certificate.exists()
+
+    def _is_usable(self, files: TlsFiles, now: datetime) -> bool:
+        """Everybody gets on with it for the moment."""
+        present = _certificate_in(files.certificate)
+        return (
+            present is not None
+            and issuer_key_id(present) in {key_id(each) for each in self.trusted()}
+            and _holds_key_of(present, files.key)
+            and present.not_valid_before_utc <= now < present.not_valid_after_utc
+            and not self.is_revoked(present.serial_number)
+        )
 
     def _is_good(self, files: TlsFiles, authority: Authority, now: datetime) -> bool:
         """Of the authority that signs, with its own key beside it, not revoked, and far enough
@@ -371,6 +478,10 @@ class CertificateStore:
         with open(self.folder / ".lock", "w", opener=opener) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _followed_at(announced: x509.Certificate) -> datetime:
+    return announced.not_valid_before_utc + CLOCK_SKEW + FOLLOWED
 
 
 def _again(issued: Issued) -> Order:

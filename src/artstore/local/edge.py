@@ -120,6 +120,8 @@ class Edge:
     data: Path
     ports: Ports
     tls: TlsFiles
+    modules: Path
+    """Certificates of the modules behind it; no other one is taken for a module."""
     origins: tuple[str, ...] = ()
     """Web pages of other origins that may call the API (`parse_origins`)."""
     monitoring_allow: tuple[str, ...] = LOOPBACK
@@ -134,7 +136,7 @@ class Edge:
             data=self.data,
             certificate=self.tls.certificate,
             key=self.tls.key,
-            authority=self.tls.ca,
+            modules=self.modules,
             port=self.ports.edge,
             ingester=self.ports.ingester,
             query=self.ports.query,

@@ -124,6 +124,7 @@ class Layout:
             self.home.data / "edge",
             self.ports,
             self.certificates.files(EDGE.instance),
+            self.certificates.modules_file,
             parse_origins(os.environ.get(ORIGINS_VARIABLE, "")),
             parse_networks(os.environ.get(MONITORING_VARIABLE, "")),
             tracing_environment(

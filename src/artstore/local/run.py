@@ -154,9 +154,10 @@ def _rotation_environment() -> dict[str, str]:
 
 
 def _state_of(layout: Layout) -> list[tuple[int, int] | None]:
-    """Of the files that Caddy has read. It knows no lists of revocations."""
+    """Of the files that Caddy has read."""
     files = layout.certificates.files(EDGE.instance)
-    return [_facts(path) for path in (files.certificate, files.key, files.ca)]
+    read = (files.certificate, files.key, layout.certificates.modules_file)
+    return [_facts(path) for path in read]
 
 
 def _facts(path: Path) -> tuple[int, int] | None:

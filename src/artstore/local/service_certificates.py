@@ -9,20 +9,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from cryptography import x509
 
 from artstore.core.clock import Clock
 from artstore.core.tls import PeerIdentity
 from artstore.local.certificate_register import Issued
-from artstore.local.certificate_store import CertificateStore
+from artstore.local.certificate_store import FOLLOWED, CertificateStore
 from artstore.local.failures import StackFailure
 from artstore.local.ports import LISTEN_ADDRESS
 from artstore.rotation.procedure import RotationFailed
-
-FOLLOWED_S: Final = 6.0
-"""Callers look at their files every two seconds, and make no use of connections made before."""
 
 
 @dataclass
@@ -47,19 +43,21 @@ class ServiceCertificates:
         return f"instead of {old}"
 
     def create(self, new: str) -> None:
-        """The authority vouches for what it issues; nobody has to be told before."""
+        old = self._issued(new.removeprefix("instead of "))
+        self.certificates.announce(old, self.clock.now())
 
     def verify(self, new: str) -> None:
-        """`switch` writes no certificate without its own key."""
+        """Nothing is announced without its own key. The edge has to hear of it."""
+        if (until := self.certificates.announced_until()) is not None:
+            time.sleep(max(0.0, (until - self.clock.now()).total_seconds()))
 
     def switch(self, new: str) -> None:
-        old = self._issued(new.removeprefix("instead of "))
-        self.certificates.replace_here(old, self.clock.now())
+        self.certificates.put_announced(self.clock.now())
 
     def users_of(self, old: str) -> list[str]:
         folder = self.certificates.files(self.identities[0].instance).certificate.parent
         newest = max(file.stat().st_mtime for file in folder.glob("*.crt"))
-        time.sleep(max(0.0, newest + FOLLOWED_S - time.time()))
+        time.sleep(max(0.0, newest + FOLLOWED.total_seconds() - time.time()))
         serials = set(old.split())
         return [name for name, port in self.ports.items() if self._shown_at(port) in serials]
 

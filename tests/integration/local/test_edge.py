@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.x509 import ReasonFlags
 from tests.integration.local.echo_modules import CORRELATION_ID, EchoModule, serving
 from tests.support.processes import running, short_folder, wait_until
 
-from artstore.core.tls import PeerIdentity
+from artstore.core.tls import PeerIdentity, TlsFiles
 from artstore.local import edge as local_edge
 from artstore.local import programs
 from artstore.local.certificate_store import CertificateStore
 from artstore.local.failures import StackFailure
+from artstore.local.pki import issue
 from artstore.local.ports import Ports, free_ports
 
 MODULES = ("admin", "ingester", "query")
@@ -132,6 +135,7 @@ def run_edge(folder: Path, ports: Ports, store: CertificateStore) -> Any:
         folder / "data",
         ports,
         store.files("edge-1"),
+        store.modules_file,
         ORIGINS,
     )
     server.configure()
@@ -449,7 +453,8 @@ def served_certificate(site: Site) -> bytes | None:
 def test_a_module_that_is_away_is_503_with_retry_after() -> None:
     with short_folder() as folder:
         store, ports = CertificateStore(folder), free_ports()
-        store.renew(PeerIdentity("edge", "edge-1"), datetime.now(UTC))
+        for name in ("edge", "query"):
+            store.renew(PeerIdentity(name, f"{name}-1"), datetime.now(UTC))
         with run_edge(folder, ports, store) as process:
             site = Site(ports, folder, store, {}, process.pid)
             status, headers, problem = site.ask("GET", "/api/v1/files")
@@ -463,7 +468,7 @@ def test_another_modules_certificate_is_not_taken_for_the_right_one() -> None:
     """A module that is broken into cannot stand in for another."""
     with short_folder() as folder:
         store, ports, module = CertificateStore(folder), free_ports(), EchoModule("query")
-        for name in ("edge", "ingester"):
+        for name in ("edge", "ingester", "query"):
             store.renew(PeerIdentity(name, f"{name}-1"), datetime.now(UTC))
         with (
             serving(module, ports.query, store.files("ingester-1")),
@@ -473,6 +478,45 @@ def test_another_modules_certificate_is_not_taken_for_the_right_one() -> None:
             status, _, _ = site.ask("GET", "/api/v1/files")
     assert status == 503
     assert module.requests == 0
+
+
+def test_only_certificates_of_modules_that_are_in_use_are_taken(tmp_path: Path) -> None:
+    """Whoever stole one that was revoked answers at the module's own address; so does whoever made
+    one by the right authority and did not tell."""
+    with short_folder() as folder:
+        store, ports, now = CertificateStore(folder), free_ports(), datetime.now(UTC)
+        for name in ("edge", "query"):
+            store.renew(PeerIdentity(name, f"{name}-1"), now)
+        stolen, untold = tmp_path / "stolen", tmp_path / "untold"
+        shutil.copy(store.files("query-1").certificate, stolen)
+        shutil.copy(store.files("query-1").key, stolen.with_suffix(".key"))
+        leaf = issue(store.authority(now), PeerIdentity("query", "query-1"), now)
+        untold.write_bytes(leaf.certificate_pem)
+        untold.with_suffix(".key").write_bytes(leaf.key_pem)
+        with run_edge(folder, ports, store) as process:
+            site = Site(ports, folder, store, {}, process.pid)
+            assert answer_of(site, untold) == 503
+            assert answer_of(site, stolen) == 200
+
+            found = store.find("query-1", now)
+            store.announce(found, now)
+            os.kill(process.pid, local_edge.RELOAD)
+            store.put_announced(now)
+            store.revoke(found, ReasonFlags.key_compromise, now)
+            os.kill(process.pid, local_edge.RELOAD)
+
+            wait_until(lambda: answer_of(site, stolen) == 503, "the thief being refused")
+            assert answer_of(site, store.files("query-1").certificate) == 200
+
+
+def answer_of(site: Site, certificate: Path) -> int:
+    """Of the edge, with a module behind it that shows this certificate."""
+    files = TlsFiles(certificate, certificate.with_suffix(".key"), site.store.authority_file)
+    module = EchoModule("query")
+    with serving(module, site.ports.query, files):
+        status, _, _ = site.ask("GET", "/api/v1/files")
+    assert module.requests == (status == 200)
+    return status
 
 
 def test_networks_are_read_as_operators_write_them() -> None:

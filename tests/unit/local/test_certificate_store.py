@@ -10,9 +10,11 @@ from cryptography import x509
 from artstore.core.certificates import read_crls
 from artstore.core.tls import PeerIdentity
 from artstore.local import authority_replacement as replacement
+from artstore.local import module_certificates
 from artstore.local.authority_replacement import Phase, phase
 from artstore.local.certificate_inspection import faults, files_in
-from artstore.local.certificate_store import CertificateStore, NoAuthority, Order
+from artstore.local.certificate_register import Issued
+from artstore.local.certificate_store import FOLLOWED, CertificateStore, NoAuthority, Order
 from artstore.local.failures import StackFailure
 from artstore.local.pki import AUTHORITY_LIFE, CRL_LIFE, Names
 
@@ -126,7 +128,11 @@ def test_a_process_of_this_machine_gets_another_one_before_its_own_is_revoked(
     store.renew(OWN, NOW)
     (first,) = found = store.find("admin-1", NOW)
 
-    assert store.replace_here(found, NOW)
+    store.announce(found, NOW)
+    assert store.certificate("admin-1") == x509_of(first, store)
+    assert store.announced_until() == NOW + FOLLOWED
+    assert store.put_announced(NOW)
+    assert store.announced_until() is None
     assert store.revoke(found, REASON, NOW) == [first]
 
     present = store.certificate("admin-1")
@@ -134,7 +140,64 @@ def test_a_process_of_this_machine_gets_another_one_before_its_own_is_revoked(
     assert not store.is_revoked(present.serial_number)
     assert store.renew_due(NOW) == []
     # What lies in a folder for another machine is not replaced by the way.
-    assert not store.replace_here([store.issue_into(order, NOW)], NOW)
+    store.announce([store.issue_into(order, NOW)], NOW)
+    assert store.announced_until() is None
+
+
+def x509_of(issued: Issued, store: CertificateStore) -> x509.Certificate | None:
+    told = module_certificates.read(store.modules_file)
+    return next((each for each in told if each.serial_number == issued.serial), None)
+
+
+def test_the_edge_hears_of_a_certificate_before_its_module_shows_it(
+    store: CertificateStore,
+) -> None:
+    store.renew(OWN, NOW)
+    before, late = store.certificate("admin-1"), NOW + timedelta(days=5)
+    assert store.renew_due(late) == []
+    assert store.certificate("admin-1") == before
+    assert len(module_certificates.read(store.modules_file)) == 2
+    assert store.renew_due(late + FOLLOWED / 2) == []
+
+    assert store.renew_due(late + FOLLOWED) == [OWN]
+
+    after = store.certificate("admin-1")
+    assert after in module_certificates.read(store.modules_file)
+    assert after != before
+    assert store.renew_due(late + FOLLOWED) == []
+
+
+def test_who_has_no_usable_certificate_waits_for_nobody(store: CertificateStore) -> None:
+    store.renew(OWN, NOW)
+    store.announce(store.find("admin-1", NOW), NOW)
+    store.revoke(store.find("admin-1", NOW), REASON, NOW)
+    assert module_certificates.read(store.modules_file) == []
+
+    assert store.renew_due(NOW) == [OWN]
+
+    assert module_certificates.read(store.modules_file) == [store.certificate("admin-1")]
+
+
+def test_one_that_was_announced_and_is_meant_too_is_replaced_as_well(
+    store: CertificateStore,
+) -> None:
+    store.renew(OWN, NOW)
+    store.announce(store.find("admin-1", NOW), NOW)
+    both = store.find("admin-1", NOW)
+    assert len(both) == 2
+
+    store.announce(both, NOW)
+    store.put_announced(NOW)
+    store.revoke(both, REASON, NOW)
+
+    assert module_certificates.read(store.modules_file) == [store.certificate("admin-1")]
+
+
+@pytest.mark.parametrize("module", ["storage", "edge", "operator"])
+def test_the_edge_takes_none_but_modules_behind_it(store: CertificateStore, module: str) -> None:
+    store.renew(PeerIdentity(module, f"{module}-1"), NOW)
+    store.renew_due(NOW)
+    assert not store.modules_file.exists()
 
 
 def test_one_serial_can_be_revoked_alone(store: CertificateStore, order: Order) -> None:
