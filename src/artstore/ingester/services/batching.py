@@ -143,7 +143,10 @@ class _Queue:
         files does not keep one with a single file waiting."""
         batch: list[_Waiting] = []
         size = 0
-        while self._waiting and len(batch) < BATCH_FILES_MAX:
+        # Shared out among the lanes, so that neither side waits for the other with all there is.
+        lanes = max(LANES - len(self._under_way), 1)
+        share = min(max(-(-self._number // lanes), WORTH_A_LANE), BATCH_FILES_MAX)
+        while self._waiting and len(batch) < share:
             account, queue = self._waiting.popitem(last=False)
             waiting = queue.popleft()
             self._number -= 1
