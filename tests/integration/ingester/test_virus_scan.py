@@ -161,7 +161,7 @@ async def test_what_comes_in_parts_is_looked_at_as_a_whole(site: Site, content: 
         assert record["content_type"] == "application/zip"
 
 
-@pytest.mark.parametrize("place", ["end", "large, middle", "large zip"])
+@pytest.mark.parametrize("place", INFECTED)
 async def test_an_infected_file_in_parts_leaves_nothing(site: Site, place: str) -> None:
     before = {path.name for path in site.root.rglob("*") if path.is_file()}
     status, problem, _ = await _send_by_tus(site, INFECTED[place])
@@ -170,6 +170,19 @@ async def test_an_infected_file_in_parts_leaves_nothing(site: Site, place: str) 
     assert (status, problem["code"]) == (422, "file_infected")
     after = {path.name for path in site.root.rglob("*") if path.is_file()}
     assert not {name for name in after - before if not name.endswith(".log")}
+
+
+async def test_a_bomb_in_parts_is_refused_and_leaves_nothing(site: Site) -> None:
+    before = site.stored()
+    await site.rule(OnUnscanned.REFUSE)
+    try:
+        status, problem, _ = await _send_by_tus(site, BOMB)
+    finally:
+        await site.rule(None)
+
+    assert problem is not None
+    assert (status, problem["code"], problem["reason"]) == (422, "not_scannable", "archive_limits")
+    assert site.stored() == before
 
 
 async def test_what_comes_in_parts_keeps_to_the_rules_without_a_scanner(lonely: Site) -> None:
