@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
 
 from artstore.core.audit.receipts import KeySet
+from artstore.core.model.admission import (
+    Admission,
+    AdmissionRules,
+    CollectionRules,
+    OnMismatch,
+    Usage,
+)
 from artstore.core.model.element import ElementEntry
 from artstore.core.tls import client_context, server_name
 
@@ -362,6 +370,60 @@ async def test_a_silent_client_gives_the_upload_free(tus: Tus) -> None:
     assert await resumed_offset(tus, path) == 2
     assert (await tus.append(path, 2, b"cd")).status == 204
     assert tus.stored(path) == b"abcd"
+
+
+async def test_a_slow_client_takes_its_time(tus: Tus) -> None:
+    """Longer than a silence may last, and a few bytes at a time."""
+    content = bytes(range(30))
+    path = await tus.begin(len(content))
+
+    async def drops() -> AsyncIterator[bytes]:
+        for byte in content:
+            yield bytes((byte,))
+            await asyncio.sleep(0.1)
+
+    assert (await tus.append(path, 0, drops())).status == 204
+    assert tus.stored(path) == content
+
+
+@pytest.mark.parametrize("action", [OnMismatch.REFUSE, OnMismatch.FLAG])
+async def test_a_client_that_lies_about_the_type(tus: Tus, action: OnMismatch) -> None:
+    """It is found out when the upload is whole, whoever got its beginning."""
+    program = b"MZ\x90\x00" + bytes(200_000)
+    async with ruled(tus, Admission(mismatch=action)):
+        path = await tus.begin(len(program), filetype="application/pdf", collection="c")
+        assert (await tus.append(path, 0, program[:1000])).status == 204
+        answer = await tus.append(path, 1000, program[1000:], at=1)
+
+    if action is OnMismatch.REFUSE:
+        assert answer.problem == (422, "type_mismatch")
+        file_id = path.rpartition("/")[2][:36]
+        assert not list((tus.root / "data").rglob(f"{file_id}*"))
+    else:
+        assert answer.status == 204
+        record = tus.record(path)
+        assert record["content_type"] == "application/vnd.microsoft.portable-executable"
+        assert record["declared_content_type"] == "application/pdf"
+
+
+@contextlib.asynccontextmanager
+async def ruled(tus: Tus, admission: Admission) -> AsyncIterator[None]:
+    """The collection `c` has these rules, and both ingesters know it."""
+    usage = Usage(used_bytes=0, used_files=0, counted_at=datetime.now(UTC))
+    rules = CollectionRules(collection="c", admission=admission, usage=usage)
+    await tell(tus, AdmissionRules(collections=(rules,)))
+    try:
+        yield
+    finally:
+        await tell(tus, AdmissionRules())
+
+
+async def tell(tus: Tus, rules: AdmissionRules) -> None:
+    tus.issuer.rules, tus.issuer.rules_read = rules, 0
+    async with asyncio.timeout(20):
+        # Both ask equally often; the first answer to each may have been on its way before.
+        while tus.issuer.rules_read < 6 * len(tus.ingesters):
+            await asyncio.sleep(0.05)
 
 
 async def test_a_large_upload_costs_no_memory(tus: Tus) -> None:
