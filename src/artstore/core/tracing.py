@@ -38,7 +38,8 @@ def parse_traceparent(header: str) -> TraceContext | None:
 
 
 def new_trace(*, sampled: bool) -> TraceContext:
-    return TraceContext(_digits(32), _digits(16), sampled)
+    digits = _digits(48)
+    return TraceContext(digits[:32], digits[32:], sampled)
 
 
 def child_of(parent: TraceContext, *, sampled: bool) -> TraceContext:
@@ -47,9 +48,9 @@ def child_of(parent: TraceContext, *, sampled: bool) -> TraceContext:
 
 
 def _digits(count: int) -> str:
-    """Never all zeros: that is no id."""
     # Unique, not secret: the system's own source would cost a system call for each request.
-    return f"{random.getrandbits(4 * count) or 1:0{count}x}"
+    # Zeros, which are no id, come once in 2**64.
+    return f"{random.getrandbits(4 * count):0{count}x}"
 
 
 def current_trace() -> TraceContext | None:

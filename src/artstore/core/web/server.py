@@ -30,7 +30,7 @@ from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.hot import ARRIVED_EXTENSION
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
-from artstore.core.web.safe_headers import SAFE_HEADERS
+from artstore.core.web.safe_headers import SAFE_HEADERS, with_safe_headers
 
 KEEP_ALIVE_S = 75
 """Longer than any of our clients keeps an idle connection (`core.http`, the edge): the side
@@ -53,6 +53,8 @@ GARBAGE_THRESHOLD = 20_000
 JOINED_MAX = 64 * 1024
 """Bytes of a body that are worth a copy, to leave together with the head."""
 
+_LINES = {field: b"%b: %b\r\n" % field for field in with_safe_headers(())}
+"""Of the fields that nearly every answer has."""
 _SAFE_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in SAFE_HEADERS.items())
 
 
@@ -151,7 +153,7 @@ class _Exchange:
         fits = len(body) < length if more else len(body) == length
         if not (is_plain and fits) or cycle.scope["method"] == "HEAD" or len(body) > JOINED_MAX:
             return False
-        lines = [b"%b: %b\r\n" % field for field in head["headers"]]
+        lines = [_LINES.get(field) or b"%b: %b\r\n" % field for field in head["headers"]]
         if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
         text = b"".join(lines)
