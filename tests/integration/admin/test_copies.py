@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -362,7 +363,8 @@ def test_a_drain_that_is_called_off(shelf: Shelf) -> None:
 
 
 def test_the_mode_is_changed_by_whom_and_why(shelf: Shelf) -> None:
-    element = shelf.start("copy-rw", mode="rw")
+    name = f"copy-rw-{secrets.token_hex(3)}"
+    element = shelf.start(name, mode="rw")
     body = {"mode": "ro", "reason": "full"}
     asked = shelf.post(element, "mode", body)
     assert (asked.status_code, asked.json()["code"]) == (409, "confirmation_required")
@@ -372,7 +374,8 @@ def test_the_mode_is_changed_by_whom_and_why(shelf: Shelf) -> None:
     def events() -> list[dict[str, Any]]:
         return shelf.query(
             "SELECT outcome, account FROM audit.events "
-            "WHERE kind = 'element.mode_changed' AND element_id = 'copy-rw' ORDER BY at"
+            "WHERE kind = 'element.mode_changed' AND element_id = %s ORDER BY at",
+            name,
         )
 
     wait_until(lambda: len(events()) == 2, "both events")

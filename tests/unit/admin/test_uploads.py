@@ -38,7 +38,10 @@ UPLOADER = Uploader(subject="user:7", name="Мария", via="ingester/i-1")
 ORIGIN = Origin(token_id="t-1", address="192.0.2.1", services=("edge/edge-1", "ingester/i-1"))
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
-moments = st.datetimes(timezones=st.just(UTC))
+moments = st.datetimes(
+    min_value=datetime(2000, 1, 1),  # noqa: DTZ001  given one below
+    timezones=st.just(UTC),
+)
 retentions = st.just(Retention()) | moments.map(
     lambda until: Retention(policy="P10Y", mode="compliance", retain_until=until)
 )
