@@ -48,7 +48,7 @@ test-outage: $(VENV)/.dev  ## uploads while admin, PostgreSQL or Valkey is dead 
 test-tls: $(VENV)/.dev  ## what testssl.sh finds at the edge and at a module
 	@$(BIN)/pytest -rs -m slow tests/security/certificates $(ARGS)
 
-test-timing: $(VENV)/.dev  ## whether the time of a refusal tells who exists; ten minutes on a quiet machine; SAMPLES=20000
+test-timing: $(VENV)/.dev  ## whether the time of a refusal tells who exists; some twenty minutes on one core; SAMPLES=20000
 	@ARTSTORE_TIMING_SAMPLES=$(SAMPLES) $(BIN)/pytest -rs tests/security/identity/test_refusal_timing.py $(ARGS)
 
 test-monitoring: $(VENV)/.dev  ## every panel and alert against a real Prometheus

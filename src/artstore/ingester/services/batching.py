@@ -7,6 +7,7 @@ its request. So the busier, the larger the batches, as in the element's own log.
 
 import asyncio
 import contextvars
+import math
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,9 +145,8 @@ class _Queue:
         batch: list[_Waiting] = []
         size = 0
         # Shared out among the lanes, so that neither side waits for the other with all there is.
-        lanes = max(LANES - len(self._under_way), 1)
-        share = min(max(-(-self._number // lanes), WORTH_A_LANE), BATCH_FILES_MAX)
-        while self._waiting and len(batch) < share:
+        share = max(math.ceil(self._number / (LANES - len(self._under_way))), WORTH_A_LANE)
+        while self._waiting and len(batch) < min(share, BATCH_FILES_MAX):
             account, queue = self._waiting.popitem(last=False)
             waiting = queue.popleft()
             self._number -= 1
