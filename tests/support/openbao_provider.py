@@ -1,13 +1,14 @@
 """A real identity provider: OpenBao (`bao server -dev-tls`), which is one by its identity engine.
 
-Two groups, two people and one client are set up as an administrator would do it.
+Two groups and one client are set up as an administrator would do it; tests add people.
 """
 
 import contextlib
+import secrets
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -31,6 +32,11 @@ class OpenBaoProvider:
     folder: Path
     client_id: str = ""
     client_secret: str = ""
+    mount: str = ""
+    members: dict[str, set[str]] = field(
+        default_factory=lambda: {"archivists": set(), "readers": set()}
+    )
+    """Entities in each group."""
 
     @property
     def issuer(self) -> str:
@@ -52,13 +58,7 @@ class OpenBaoProvider:
 
     def set_up(self) -> None:
         self.write("sys/auth/userpass", {"type": "userpass"})
-        mount = self.read("sys/auth")["userpass/"]["accessor"]
-        for person in ("maria", "olga"):
-            self.write(f"auth/userpass/users/{person}", {"password": PASSWORD})
-            made = self.write("identity/entity", {"name": person})["id"]
-            alias = {"name": person, "canonical_id": made, "mount_accessor": mount}
-            self.write("identity/entity-alias", alias)
-        self.put_in_groups(archivists=["maria"], readers=["maria", "olga"])
+        self.mount = self.read("sys/auth")["userpass/"]["accessor"]
         for scope, template in (("groups", GROUPS_TEMPLATE), ("profile", NAME_TEMPLATE)):
             self.write(f"identity/oidc/scope/{scope}", {"template": template})
         self.write("identity/oidc/key/archive", {"allowed_client_ids": "*", "algorithm": "RS256"})
@@ -77,10 +77,22 @@ class OpenBaoProvider:
         }
         self.write("identity/oidc/provider/archive", terms)
 
-    def put_in_groups(self, **groups: list[str]) -> None:
-        for group, people in groups.items():
-            ids = [self.read(f"identity/entity/name/{person}")["id"] for person in people]
-            self.write("identity/group", {"name": group, "member_entity_ids": ids})
+    def new_person(self, name: str, *groups: str) -> str:
+        """Somebody whom no test saw before, nor a first attempt of the same test."""
+        person = f"{name}-{secrets.token_hex(3)}"
+        self.write(f"auth/userpass/users/{person}", {"password": PASSWORD})
+        entity = self.write("identity/entity", {"name": person})["id"]
+        alias = {"name": person, "canonical_id": entity, "mount_accessor": self.mount}
+        self.write("identity/entity-alias", alias)
+        self.put_in_groups(person, *groups)
+        return person
+
+    def put_in_groups(self, person: str, *groups: str) -> None:
+        """In these and no others."""
+        entity = self.read(f"identity/entity/name/{person}")["id"]
+        for group, members in self.members.items():
+            (members.add if group in groups else members.discard)(entity)
+            self.write("identity/group", {"name": group, "member_entity_ids": sorted(members)})
 
     def authorize(self, location: str, person: str) -> dict[str, str]:
         """What a browser brings back, whose person signs in there and agrees.

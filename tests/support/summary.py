@@ -1,10 +1,12 @@
-"""Lines for the end of a run: how much a search looked at."""
+"""Lines for the end of a run: how much a search looked at, and why a test had to be run again."""
 
 from collections.abc import Callable
 
 import pytest
 
 PROPERTY = "summary"
+REASON_LINES_MAX = 60
+"""Of what a failed attempt says; its end tells most."""
 Tell = Callable[[str], None]
 
 
@@ -19,3 +21,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, line in report.user_properties:
             if name == PROPERTY:
                 terminalreporter.write_line(line)
+    # pytest itself shows the last attempt only, which passed or failed for another reason.
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.write_sep("_", f"{report.nodeid}: why it was run again")
+        for line in report.longreprtext.splitlines()[-REASON_LINES_MAX:]:
+            terminalreporter.write_line(line)
