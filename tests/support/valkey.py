@@ -53,12 +53,18 @@ def prepared_server() -> Iterator[tuple[local.Valkey, TestValkey]]:
         )
 
 
-@pytest.fixture(scope="session")
-def valkey_server() -> Iterator[TestValkey]:
+@contextmanager
+def running_server() -> Iterator[TestValkey]:
     with prepared_server() as (server, made):
         log = made.password_file.with_name("log")
         with running(server.command(), lambda _: server.is_ready(made.password), log, local.STOP):
             yield made
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[TestValkey]:
+    with running_server() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,11 @@ ENTRIES_AT_ONCE_MAX: Final = 1000
 async def follow_admin(mirror: RevocationMirror, transport: Transport, admin_url: str) -> None:
     """By long poll, until cancelled."""
     url = f"{admin_url.rstrip('/')}/api/v1/revocations/news"
+    position = 0  # Of this source: the other may know numbers that this one never gave.
 
     async def listen() -> None:
-        params = {"after": str(mirror.head_seq), "wait": str(LONG_POLL_S)}
+        nonlocal position
+        params = {"after": str(position), "wait": str(LONG_POLL_S)}
         if mirror.age_s > LONG_POLL_S:
             params["wait"] = "0"  # Somebody may be waiting for us to begin.
         timeout_s = LONG_POLL_S + ANSWER_MARGIN_S
@@ -55,6 +57,7 @@ async def follow_admin(mirror: RevocationMirror, transport: Transport, admin_url
             news = RevocationNews.model_validate_json(await response.read())
         mirror.apply(news.revocations)
         mirror.confirm(news.age_s)
+        position = max((each.seq for each in news.revocations), default=position)
 
     await _repeat("admin", listen)
 

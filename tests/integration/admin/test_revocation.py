@@ -1,12 +1,20 @@
 """Revocation over HTTP: who may, what ends, and that it ends at once."""
 
+import json
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
+import redis
 from joserfc import jws
 from tests.support.admin import Admin
+from tests.support.processes import wait_until
+from tests.support.valkey import running_server
+
+from artstore.core.revocation_sources import FIELD, HEAD, STREAM
 
 PATH = "/api/v1/service-accounts"
 REVOCATIONS = "/api/v1/revocations"
@@ -44,8 +52,6 @@ def ask(admin: Admin, account: dict[str, Any], what: str, token: str) -> httpx2.
 
 
 def claims(token: str) -> dict[str, Any]:
-    import json
-
     return dict(json.loads(jws.extract_compact(token.encode()).payload))
 
 
@@ -175,8 +181,6 @@ def test_only_modules_hear_the_news(admin: Admin) -> None:
 
 
 def test_another_instance_hears_within_a_second(admin: Admin, account: dict[str, Any]) -> None:
-    from tests.support.processes import wait_until
-
     with admin.installation.serve("admin-2") as process:
         token = token_of(admin, account)
         assert status(process, token) == 200
@@ -184,9 +188,38 @@ def test_another_instance_hears_within_a_second(admin: Admin, account: dict[str,
         wait_until(lambda: status(process, token) == 401, "the revocation", limit_s=5)
 
 
-def test_everything_before_now(admin: Admin, account: dict[str, Any]) -> None:
-    import time
+def test_what_valkey_knows_of_another_history_hides_nothing(
+    admin: Admin, account: dict[str, Any]
+) -> None:
+    """PostgreSQL was put back to an earlier day, say: it never made what the stream holds."""
+    lost = {
+        "seq": time.time_ns() // 1000,
+        "kind": "token",
+        "value": "lost",
+        "ends_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+    }
+    with (
+        running_server() as valkey,
+        redis.Redis.from_url(valkey.url) as stream,
+    ):
+        stream.xadd(STREAM, {FIELD: json.dumps(lost)}, id=f"{lost['seq']}-0")
+        stream.set(HEAD, lost["seq"])
+        settings = {"VALKEY_URL": valkey.bare_url, "VALKEY_PASSWORD_FILE": valkey.password_file}
+        with admin.installation.serve("admin-3", **settings) as process:
+            wait_until(lambda: "lost" in known(process), "what Valkey says")
+            token = token_of(process, account)
+            ask(process, account, "revoke", token)
+            assert status(process, token) == 401
+            # And whoever follows the stream hears of it.
+            assert claims(token)["jti"] in str(stream.xrange(STREAM))
 
+
+def known(admin: Admin) -> set[str]:
+    with admin.as_account() as client:
+        return {each["value"] for each in client.get(REVOCATIONS).json()["items"]}
+
+
+def test_everything_before_now(admin: Admin, account: dict[str, Any]) -> None:
     token, mine = token_of(admin, account), admin.token()
     time.sleep(1.1)  # Tokens count whole seconds.
     assert revoke(admin, kind="everything").status_code == 204

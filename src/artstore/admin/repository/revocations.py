@@ -13,10 +13,17 @@ from artstore.core.revocation import Revocation
 _LOCK = 0x4172_7453_5265_766F
 """Advisory lock, held until the transaction ends: rows become visible in the order of their seq,
 so whoever read up to one has all before it."""
+_NUMBER_OF_NOW = text(
+    "SELECT setval('identity.revocations_seq_seq', greatest(last_value,"
+    " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)) FROM identity.revocations_seq_seq"
+)
+"""The next number is the microsecond, so a database that was put back to an earlier day gives none
+a second time: whoever follows by number would pass over what is revoked then."""
 
 
 async def add(session: AsyncSession, values: Mapping[str, object]) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    await session.execute(_NUMBER_OF_NOW)
     await session.execute(insert(revocations).values(**values))
 
 

@@ -43,6 +43,8 @@ class Revocations:
         self._clock = clock
         self._spreading = asyncio.Lock()
         self._reading: asyncio.Task[list[Revocation]] | None = None
+        self._read_up_to = 0
+        # Not `mirror.head_seq`: Valkey may know numbers that this database never gave.
         self._forgot_at_s = float("-inf")
         self.mirror = mirror
 
@@ -126,16 +128,23 @@ class Revocations:
             Unavailable: The database is away.
         """
         async with self._spreading:
-            self.mirror.apply(await self._read())
+            news = await self._read()
+            self.mirror.apply(news)
             self.mirror.confirm()
+            self._read_up_to = max((each.seq for each in news), default=self._read_up_to)
             if self._valkey.usable:
                 await self._tell_valkey()
 
     async def _read(self) -> list[Revocation]:
         """A question that a hanging server does not answer stays open, and is the only one:
         cancelling it would wait for that server too."""
-        reading = self._reading or asyncio.create_task(self._ask())
-        self._reading = reading
+        if self._reading is not None:
+            # Asked before that was committed which its caller is about to spread.
+            await self._answer(self._reading)
+        self._reading = asyncio.create_task(self._ask())
+        return await self._answer(self._reading)
+
+    async def _answer(self, reading: asyncio.Task[list[Revocation]]) -> list[Revocation]:
         await asyncio.wait({reading}, timeout=DATABASE_ANSWER_S)
         self._database.answers = reading.done()
         if not reading.done():
@@ -145,12 +154,12 @@ class Revocations:
 
     async def _ask(self) -> list[Revocation]:
         async with self._database.session(watching=True) as session:
-            return await repository.beyond(session, self.mirror.head_seq, self._clock.now())
+            return await repository.beyond(session, self._read_up_to, self._clock.now())
 
     async def _tell_valkey(self) -> None:
         try:
             head = await self._valkey.client.get(HEAD)
-            if head is None or int(head) < self.mirror.head_seq:
+            if head is None or int(head) < self._read_up_to:
                 await self._append(self.mirror.beyond(0))
         except OUTAGES as error:
             self._valkey.went_away(error)
