@@ -16,7 +16,7 @@ from typing import Any, Final
 import hvac
 import psutil
 import pytest
-from hvac.exceptions import InvalidRequest
+from hvac.exceptions import InternalServerError, InvalidRequest, VaultDown
 from tests.support.module_process import free_port, listens
 from tests.support.processes import running, short_folder, wait_until
 
@@ -103,7 +103,16 @@ class OpenBaoServer:
         self.client.sys.seal()
 
     def unseal(self) -> None:
+        """It is of use again when this returns: it elects itself first."""
         self.client.sys.submit_unseal_key(self.unseal_key)
+        wait_until(self.takes_secrets, "it taking secrets")
+
+    def takes_secrets(self) -> bool:
+        try:
+            self.put("probe", {"is": "there"})
+        except (InvalidRequest, InternalServerError, VaultDown):
+            return False
+        return True
 
 
 @pytest.fixture(scope="session")
@@ -125,14 +134,6 @@ def openbao() -> Iterator[OpenBaoServer]:
             client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
             client.sys.enable_auth_method("approle")
             server = OpenBaoServer(folder, port, client, made["keys"][0], process.pid)
-            wait_until(lambda: _takes_secrets(server), "the engine KV being upgraded")
+            wait_until(server.takes_secrets, "the engine KV being upgraded")
             yield server
             client.adapter.close()
-
-
-def _takes_secrets(server: OpenBaoServer) -> bool:
-    try:
-        server.put("probe", {"is": "there"})
-    except InvalidRequest:
-        return False
-    return True
