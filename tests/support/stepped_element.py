@@ -97,6 +97,8 @@ class SteppedEngine(Engine):
     def _outcome(self, outcomes: "SimpleQueue[Answer]") -> Answer:
         while outcomes.empty():
             assert self._writer.run_once(), "somebody waits for nothing"
+        # What is only logged yet would be waited for by whoever reads it next.
+        self.step()
         return outcomes.get()
 
     def step(self) -> None:

@@ -144,6 +144,35 @@ def test_a_promised_file_gets_the_room_of_the_spare(
     assert element.engine.fault is None
 
 
+def test_a_promised_file_waits_for_room_when_there_is_no_spare(
+    element: Element, ids: Ids, fs: SimulatedFs
+) -> None:
+    """The volume is filled by others before the spare is made."""
+    settled = ids.new()
+    element.put((settled, b"before", "a.txt"))
+    undo = inject(
+        fs, "create", failing(errno.ENOSPC, lambda path: "/data/" in path or "/tmp/" in path)
+    )
+    file_id = ids.new()
+    element.put((file_id, b"promised", "b.txt"))
+    assert file_id in element.oracle.settled
+    with pytest.raises(NoRoom, match="volume"):
+        element.submit(ids.new(), b"more")
+    with pytest.raises(Unavailable, match="when the element is well again"):
+        element.engine.record(file_id)
+    assert read_state(element.engine, settled) is not None
+    element.engine._writer.try_again()
+    assert not element.engine.info().writable, "there is no room yet"
+
+    undo()
+    element.engine._writer.try_again()
+    assert element.engine.info().writable
+    element.oracle.open = {}
+    after = ids.new()
+    element.put((after, b"after", "c.txt"))
+    assert set(check_element(element.engine, element.oracle)) == {settled, file_id, after}
+
+
 def test_a_file_that_cannot_be_placed_is_there_after_the_next_start(
     element: Element, ids: Ids, fs: SimulatedFs
 ) -> None:
@@ -156,13 +185,18 @@ def test_a_file_that_cannot_be_placed_is_there_after_the_next_start(
     undo_new = inject(fs, "create", failing(errno.EIO, lambda path: path.endswith(".new")))
     element.engine.step()
     assert element.engine.fault is not None
+    # It was acknowledged when the log had it, and is not said to be unknown.
+    assert file_id in element.oracle.settled
+    with pytest.raises(Unavailable, match="when the element is well again"):
+        element.engine.record(file_id)
+    assert element.engine.files(None, 10) == []
     undo()
     undo_new()
     fs.kill()
 
     again = Element(fs, element.oracle, element.clock)
     found = check_element(again.engine, again.oracle)
-    assert found[file_id] == element.oracle.open[file_id]
+    assert found[file_id] == element.oracle.settled[file_id]
 
 
 def test_a_full_volume_refuses_before_anything_is_written(

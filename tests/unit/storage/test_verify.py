@@ -176,6 +176,7 @@ def test_what_is_only_in_the_log_is_not_judged(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "element", checkpoint_interval_s=3600)
     for number in range(5):
         shelf.put(b"%d" % number)
+    assert len(shelf.engine.files(None, 10)) == 5, "a listing waits until all are in place"
     shutil.copytree(shelf.root, tmp_path / "killed")
     for path in (tmp_path / "killed").rglob(f"{shelf.files[2]}*"):
         path.unlink()

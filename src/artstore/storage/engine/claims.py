@@ -1,8 +1,9 @@
 """Which files are being worked on now: one operation at a time for each."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 
 from artstore.core.errors import FileBusy, Unavailable
 from artstore.core.model.ids import FileId
@@ -11,12 +12,22 @@ WAIT_S = 30.0
 """Longer than any change of a record takes on a disk that works."""
 
 
+class _Hold(Enum):
+    CHANGING = auto()
+    NEW = auto()
+    """Nobody was told that it is stored, so nobody sees it."""
+    LOGGED = auto()
+    """Acknowledged; whoever asks for it waits the moment until it is in place."""
+    STRANDED = auto()
+    """Acknowledged, and the volume failed or was full before it was in place."""
+
+
 class Claims:
-    """Bounded by the number of running requests."""
+    """Bounded by the number of running requests, and by what is logged and not yet in place."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._held: dict[FileId, bool] = {}
+        self._held: dict[FileId, _Hold] = {}
 
     def take_new(self, file_id: FileId) -> None:
         """For a file that is being created: readers must not see it yet.
@@ -27,7 +38,22 @@ class Claims:
         with self._changed:
             if file_id in self._held:
                 raise FileBusy("this file is being written", retry_after_s=1)
-            self._held[file_id] = True
+            self._held[file_id] = _Hold.NEW
+
+    def logged(self, file_ids: Iterable[FileId]) -> None:
+        """New files that are durable: they are seen from now on."""
+        with self._changed:
+            for file_id in file_ids:
+                self._held[file_id] = _Hold.LOGGED
+            self._changed.notify_all()
+
+    def strand(self, file_ids: Iterable[FileId]) -> None:
+        """Those of them that are `logged` will not be in place for now: nobody waits for that."""
+        with self._changed:
+            for file_id in file_ids:
+                if self._held.get(file_id) is _Hold.LOGGED:
+                    self._held[file_id] = _Hold.STRANDED
+            self._changed.notify_all()
 
     def release(self, file_id: FileId) -> None:
         self.release_all((file_id,))
@@ -39,7 +65,15 @@ class Claims:
             self._changed.notify_all()
 
     def hides(self, file_id: FileId) -> bool:
-        return self._held.get(file_id, False)
+        """Whether readers must not see it. If it is acknowledged, it is in place on return.
+
+        Raises:
+            Unavailable: It is acknowledged and cannot be read now.
+        """
+        hold = self._held.get(file_id)
+        if hold is _Hold.LOGGED or hold is _Hold.STRANDED:
+            self.wait_until_free(file_id)
+        return hold is _Hold.NEW
 
     def take(self, file_id: FileId) -> None:
         """For a change of an existing file; waits for its turn.
@@ -49,11 +83,21 @@ class Claims:
         """
         with self._changed:
             self._wait_until_free(file_id)
-            self._held[file_id] = False
+            self._held[file_id] = _Hold.CHANGING
 
     def wait_until_free(self, file_id: FileId) -> None:
         with self._changed:
             self._wait_until_free(file_id)
+
+    def wait_for_logged(self) -> None:
+        """All that was acknowledged before the call is in place, unless the volume failed.
+
+        Raises:
+            Unavailable: That takes too long.
+        """
+        with self._changed:
+            logged = {each for each, hold in self._held.items() if hold is _Hold.LOGGED}
+            self._wait(lambda: not any(self._held.get(each) is _Hold.LOGGED for each in logged))
 
     @contextmanager
     def held(self, file_id: FileId) -> Iterator[None]:
@@ -64,5 +108,13 @@ class Claims:
             self.release(file_id)
 
     def _wait_until_free(self, file_id: FileId) -> None:
-        if not self._changed.wait_for(lambda: file_id not in self._held, WAIT_S):
+        def is_decided() -> bool:
+            return self._held.get(file_id) in (None, _Hold.STRANDED)
+
+        self._wait(is_decided)
+        if file_id in self._held:
+            raise Unavailable("this file is stored, and can be read when the element is well again")
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        if not self._changed.wait_for(condition, WAIT_S):
             raise Unavailable("this file is being changed", retry_after_s=1)

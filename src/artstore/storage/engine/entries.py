@@ -35,7 +35,7 @@ class Stored(NamedTuple):
 
 Outcome = Stored | ArtStoreError
 Done = Callable[[Outcome], None]
-"""Called in the writer thread; must not block or raise. Only the first call counts."""
+"""Called once, in the writer thread; must not block or raise."""
 Noted = int | ArtStoreError
 """A note's sequence."""
 
@@ -54,9 +54,15 @@ class Entry:
     present_name: str | None = None
     origin_json: bytes = b""
     size: int = field(init=False)
+    is_answered: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.size = len(self.record_json) + len(self.origin_json) + len(self.content or b"")
+
+    @property
+    def is_new_small_file(self) -> bool:
+        """The log holds all of it, and nobody waits for it in a thread."""
+        return self.content is not None
 
     @property
     def unflushed_bytes(self) -> int:
@@ -76,7 +82,13 @@ class Entry:
         )
 
     def finish(self, sequence: int) -> None:
-        self.done(Stored(self.record, self.record_json, created=True))
+        self.answer(Stored(self.record, self.record_json, created=True))
+
+    def answer(self, outcome: Outcome) -> None:
+        """Nothing if it is answered already."""
+        if not self.is_answered:
+            self.is_answered = True
+            self.done(outcome)
 
 
 @dataclass(slots=True)
@@ -107,6 +119,9 @@ class Note:
 
     def finish(self, sequence: int) -> None:
         self.done(sequence)
+
+    def answer(self, error: ArtStoreError) -> None:
+        self.done(error)
 
 
 class Marker:

@@ -31,7 +31,7 @@ class Outage:
     def check(self) -> None:
         """Raises `Unavailable` while the store is away, `NoRoom` if it is full."""
         if isinstance(self.away, StoreFull):
-            raise NoRoom("the object store is full")
+            raise NoRoom(self.away.detail)
         if self.away is not None:
             raise Unavailable(self.away.detail, retry_after_s=math.ceil(self.retry_s))
 

@@ -1,4 +1,5 @@
-"""Reading files: records, content, listings. Nothing here takes a lock while it reads."""
+"""Reading files: records, content, listings. Nothing here takes a lock while it reads; what is
+acknowledged and on its way to its place is waited for."""
 
 import hashlib
 from typing import Final
@@ -117,6 +118,7 @@ class Reading:
         """
         lines: list[bytes] = []
         size = 0
+        self._claims.wait_for_logged()
         ids = self._backend.ids_after(after or FileId(""))
         for line in self._backend.each(self._line, ids):
             if line is None:

@@ -1,19 +1,21 @@
 """Group commit: whoever waits shares one write and one flush of the log.
 
 While one group is being flushed the next one gathers, so the busier the element, the larger
-the groups; and while it is flushed the one before it is put in place. A change is answered
-when it is durable in the log *and* in its place.
+the groups; and while it is flushed the one before it is put in place. A new small file is
+answered when it is durable in the log, and its claim lets readers wait until it is in its
+place; any other change is answered when it is in its place too.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from artstore.core.errors import ArtStoreError, NoRoom, Unavailable
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord
-from artstore.storage.engine.backends.base import Backend, Placeable, Placing, StoreAway
+from artstore.core.model.ids import FileId
+from artstore.storage.engine.backends.base import Backend, Placeable, Placing, StoreAway, StoreFull
 from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.entries import Entry, Marker, Note, Outcome, OutcomeUnknown, Stored
 from artstore.storage.engine.fs import NO_ROOM_ERRORS
@@ -41,7 +43,7 @@ class _Logged(NamedTuple):
 class Writer:
     """Owns the log and what is put in place while the element runs.
 
-    Each file has at most one change between its claim and its answer, so what one group puts
+    Each file has at most one change between its claim and its place, so what one group puts
     in place has nothing to do with what the next one asks and logs meanwhile.
 
     Args:
@@ -239,7 +241,7 @@ class Writer:
         if outcome is None:
             return False
         self._release([entry])
-        entry.done(outcome)
+        entry.answer(outcome)
         return True
 
     def _log_group(self, group: Sequence[Entry | Note], marker: Marker | None) -> _Logged | None:
@@ -262,7 +264,20 @@ class Writer:
         if marker is not None:
             marker.answer(durable=True)
         changes = [entry.placeable(sequence) for sequence, entry in enumerate(group, first)]
+        if self._backend.is_log_enough:
+            self._acknowledge(group, first)
         return _Logged(first, self._log.next_sequence - 1, group, changes)
+
+    def _acknowledge(self, group: Sequence[Entry | Note], first: int) -> None:
+        """New small files: the log holds all of them. Their claims stay until they are in place."""
+        small = [
+            (sequence, entry)
+            for sequence, entry in enumerate(group, first)
+            if isinstance(entry, Entry) and entry.is_new_small_file
+        ]
+        self._claims.logged([entry.record.file_id for _, entry in small])
+        for sequence, entry in small:
+            entry.finish(sequence)
 
     def _begin_placing(self, logged: _Logged) -> Placing | None:
         """They are durable. If one cannot be put into place, the next start will do it, so
@@ -289,7 +304,8 @@ class Writer:
             if change is None or sequence in placed:
                 continue
             try:
-                self._apply(change)
+                # A small file that comes here was tried already and may be half in place.
+                self._apply(change, verify=change.content is not None)
             except OSError as error:
                 self.fail("a logged change cannot be put in place", error)
                 self._are_in_place(logged, group[:position])
@@ -313,24 +329,34 @@ class Writer:
     def _give_up(self, logged: _Logged) -> None:
         """For now: the store is away and it is owed; or for this run, after a fault."""
         if self.away is not None:
-            self._outage.owe(lambda: self._replay(logged.placeable))
+            self._outage.owe(lambda: self._replay(logged))
         self._refuse(logged.group, None, OutcomeUnknown())
 
-    def _replay(self, changes: Sequence[Placeable]) -> None:
-        for change in changes:
-            self._backend.replay(change)
+    def _replay(self, logged: _Logged) -> None:
+        for change in logged.placeable:
+            self._apply(change, verify=True)
+        self._release(list(filter(_is_acknowledged, logged.group)))
 
-    def _apply(self, change: Placeable) -> None:
-        is_small = change.content is not None
+    def _apply(self, change: Placeable, *, verify: bool) -> None:
+        """Raises:
+        StoreFull: There is no room, and no reserve for what is promised: it has to be made.
+        """
         try:
-            # A small file that comes here was tried already and may be half in place.
-            self._backend.replay(change, verify=is_small)
+            self._backend.replay(change, verify=verify)
         except OSError as error:
-            # The reserve exists for this: what is promised gets its room.
-            if error.errno not in NO_ROOM_ERRORS or not self._segments.release_spare():
+            if error.errno not in NO_ROOM_ERRORS:
                 raise
+            self._apply_in_reserve(change)
+
+    def _apply_in_reserve(self, change: Placeable) -> None:
+        if self._segments.release_spare():
             get_logger().warning("volume full; the log's reserve is used")
+        try:
             self._backend.replay(change)
+        except OSError as error:
+            if error.errno in NO_ROOM_ERRORS:
+                raise StoreFull("the volume of the storage element is full") from error
+            raise
 
     def _publish(self, head: int) -> None:
         self.head = head
@@ -338,19 +364,26 @@ class Writer:
 
     def _release(self, entries: Sequence[Entry | Note]) -> None:
         """Nobody waits in a thread for a small file; its claim ends here."""
-        self._claims.release_all(
-            [
-                entry.record.file_id
-                for entry in entries
-                if isinstance(entry, Entry) and entry.content is not None
-            ]
-        )
+        self._claims.release_all(_small_files(entries))
 
     def _refuse(
         self, entries: Sequence[Entry | Note], marker: Marker | None, error: ArtStoreError
     ) -> None:
         if marker is not None:
             marker.answer(durable=False)
-        self._release(entries)
+        self._claims.strand(_small_files(filter(_is_acknowledged, entries)))
+        self._release([entry for entry in entries if not _is_acknowledged(entry)])
         for entry in entries:
-            entry.done(error)
+            entry.answer(error)
+
+
+def _is_acknowledged(entry: Entry | Note) -> bool:
+    return isinstance(entry, Entry) and entry.is_answered
+
+
+def _small_files(entries: Iterable[Entry | Note]) -> list[FileId]:
+    return [
+        entry.record.file_id
+        for entry in entries
+        if isinstance(entry, Entry) and entry.is_new_small_file
+    ]

@@ -92,6 +92,12 @@ class Promises(Protocol):
 
 
 class Backend(Protocol):
+    @property
+    def is_log_enough(self) -> bool:
+        """Whether a file that is durable in the log may be acknowledged before it is in its
+        place: not where the place is safer than the log's volume."""
+        ...
+
     def connect(self, element: ElementFile, *, is_new: bool) -> ElementFile:
         """Make sure that the store is there, keeps its contract and belongs to `element`.
 

@@ -49,6 +49,8 @@ class LocalBackend:
         volume: Handle of the root directory, opened before anything was written.
     """
 
+    is_log_enough: Final = True
+
     def __init__(self, fs: Fs, layout: Layout, placer: Placer, volume: int) -> None:
         self._fs = fs
         self._layout = layout

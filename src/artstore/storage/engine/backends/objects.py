@@ -71,6 +71,8 @@ class ObjectBackend:
         capacity_bytes: How much the element may hold: a store does not say.
     """
 
+    is_log_enough: Final = False
+
     def __init__(
         self,
         store: ObjectStore,
