@@ -65,13 +65,14 @@ class LiveLoad:
         self.acknowledged = 0
         self.refusals: Counter[int] = Counter()
 
-    def start(self, *, only_small: bool = False) -> list[asyncio.Task[None]]:
-        """Args: `only_small`: new small files and nothing else."""
+    def start(self) -> list[asyncio.Task[None]]:
         kinds: list[Callable[[], Awaitable[None]]] = [
-            *[self._put_small] * 4, self._put_batch,
-        ]  # fmt: skip
-        if not only_small:
-            kinds += [self._put_large] * 2 + [self._change] * 2 + [self._delete]
+            *[self._put_small] * 4,
+            self._put_batch,
+            *[self._put_large] * 2,
+            *[self._change] * 2,
+            self._delete,
+        ]
         return [asyncio.create_task(self._forever(kind)) for kind in kinds]
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -30,10 +30,7 @@ RENAME, LINK, UNLINK = "rename,renameat2", "link,linkat", "unlink,unlinkat"
 class Case(NamedTuple):
     """`harm`: what becomes of the element: it goes `read-only`, is `full` for as long as the
     fault lasts, is `hit` (some requests fail, later ones do not), notices `nothing`, or
-    `depends` on who made the call, and on whether the log's spare is there to give up. (A
-    `full` one only gets small files, which the helper puts in place: what is in the log
-    already and finds no room, not even the reserve, rightly ends
-    its writing.)"""
+    `depends` on who made the call, and on whether the log's spare is there to give up."""
 
     calls: str
     fault: str
@@ -96,11 +93,8 @@ async def test_a_failing_call(tmp_path: Path, case: Case) -> None:
     root = tmp_path / "element"
     ledger = Ledger()
     with storage_process(root, **SETTINGS) as element:
-        async with loaded(element, ledger, only_small=case.harm == "full") as (http, load):
+        async with loaded(element, ledger) as (http, load):
             pid = helper_of(element) if case.in_helper else element.pid
-            # The reserve for what is promised is made beside the first uploads. Without it a
-            # volume that is full at that very moment leaves the element read-only.
-            await until((root / "log" / "spare").exists)
             with failing(pid, case.calls, case.fault, tmp_path) as tracer:
                 await until(lambda: tracer.has_injected)
                 await look(http, element, load, tracer, case)
@@ -151,11 +145,11 @@ async def goes_on(load: LiveLoad) -> None:
 
 @asynccontextmanager
 async def loaded(
-    element: StorageProcess, ledger: Ledger, *, only_small: bool
+    element: StorageProcess, ledger: Ledger
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, LiveLoad]]:
     async with session() as http:
         load = LiveLoad(http, element, ledger, random.randrange(1 << 30))
-        tasks = load.start(only_small=only_small)
+        tasks = load.start()
         await until(lambda: load.acknowledged > 20)
         yield http, load
         await asyncio.gather(*tasks)
