@@ -263,13 +263,13 @@ class Element:
 
 
 def read_state(engine: Engine, file_id: FileId) -> State:
-    """What readers get; damage raises."""
+    """What readers get, or in mode `ar` whoever restores; damage raises."""
     try:
         record_json = engine.record(file_id).to_json()
     except UnknownFile:
         return None
     try:
-        content = engine.open_content(file_id)
+        content = engine.open_content(file_id, from_archive=True)
     except FileDeleted:
         return record_json, None
     try:

@@ -18,6 +18,7 @@ from artstore.admin.jobs.copying import CopyJobs
 from artstore.admin.jobs.credential_ages import show_credential_ages
 from artstore.admin.jobs.followers import Followers
 from artstore.admin.jobs.key_rotation import rotate_keys
+from artstore.admin.jobs.restoring import RestoreJobs
 from artstore.admin.jobs.scanning import ScanJobs
 from artstore.admin.jobs.usage import count_usage
 from artstore.admin.jobs.worker import JobWorker
@@ -63,6 +64,7 @@ from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.audit.witnesses import Witnesses, read_witnesses
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.following import Source
+from artstore.admin.services.copies.views import Views
 from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.hashing import SecretHasher
 from artstore.admin.services.identity.key_rotation import KeyRotation
@@ -82,6 +84,7 @@ from artstore.admin.services.identity.throttle import Throttle
 from artstore.admin.services.identity.token_states import TokenStates
 from artstore.admin.services.identity.tokens import TokenIssuer
 from artstore.admin.services.rescanning import RESCAN, Rescanning
+from artstore.admin.services.restoring.doing import Restoring
 from artstore.admin.settings import AdminSettings
 from artstore.core.audit.stamps import InvalidStamp, read_authorities
 from artstore.core.clock import Clock, SystemClock
@@ -254,7 +257,8 @@ async def open_resources(
             outside=outside,
             sessions=sessions,
             factors=factors,
-            element_client=ElementClient(transport),
+            element_client=(client := ElementClient(transport)),
+            element_views=Views(database, client, clock),
             element_control=ElementControl(transport),
             trail=trail,
             audit=AuditLog(
@@ -374,12 +378,30 @@ def _into_the_outbox(parts: Resources) -> Deliver:
 
 def _copy_jobs(parts: Resources) -> CopyJobs:
     return CopyJobs(
-        parts.database, parts.element_client, parts.element_control, parts.trail, parts.clock
+        parts.database,
+        parts.element_client,
+        parts.element_control,
+        views=parts.element_views,
+        trail=parts.trail,
+        clock=parts.clock,
     )
 
 
 def _scan_jobs(parts: Resources) -> ScanJobs:
     return ScanJobs(parts.database, Rescanning(parts.database, parts.element_control))
+
+
+def _restore_jobs(parts: Resources) -> RestoreJobs:
+    return RestoreJobs(
+        Restoring(
+            parts.database,
+            parts.element_views,
+            parts.element_control,
+            parts.trail,
+            parts.clock,
+            lifetime_s=parts.settings.restore_lifetime_s,
+        )
+    )
 
 
 def _job_worker(parts: Resources, copying: CopyJobs, scanning: ScanJobs) -> JobWorker:
@@ -388,7 +410,7 @@ def _job_worker(parts: Resources, copying: CopyJobs, scanning: ScanJobs) -> JobW
     return JobWorker(
         parts.database,
         lambda: connect(settings.database_address, login),
-        {**copying.handlers(), RESCAN: scanning.rescan},
+        {**copying.handlers(), **_restore_jobs(parts).handlers(), RESCAN: scanning.rescan},
         name=settings.instance,
         lease_s=settings.job_lease_s,
     )

@@ -22,6 +22,7 @@ from artstore.admin.services.catalogue.files import Files
 from artstore.admin.services.catalogue.registry import Registry
 from artstore.admin.services.catalogue.status import Catalogue
 from artstore.admin.services.collections import Collections
+from artstore.admin.services.copies.views import Views
 from artstore.admin.services.elements import Elements
 from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.grants import Grants
@@ -38,6 +39,7 @@ from artstore.admin.services.identity.sessions import Sessions
 from artstore.admin.services.identity.sign_in import SignIn
 from artstore.admin.services.identity.signing_keys import KeyRing
 from artstore.admin.services.identity.token_states import TokenStates
+from artstore.admin.services.restoring.asking import Restores
 from artstore.admin.settings import AdminSettings
 from artstore.core.clock import Clock
 from artstore.core.database import Database
@@ -82,6 +84,7 @@ class Resources:
     """`None`: no outside identity provider is set up."""
     element_client: ElementClient
     element_control: ElementControl
+    element_views: Views
     trail: Trail
     audit: AuditLog
     receipt_keys: ReceiptKeys
@@ -206,6 +209,12 @@ def _files(parts: ResourcesDep) -> Files:
     return Files(parts.database, parts.element_client, Intents(parts.database, parts.trail))
 
 
+def _restores(parts: ResourcesDep) -> Restores:
+    return Restores(
+        parts.database, _files(parts), parts.element_views, parts.element_control, parts.trail
+    )
+
+
 def _catalogue(parts: ResourcesDep) -> Catalogue:
     return Catalogue(parts.database, parts.element_client, parts.trail)
 
@@ -217,6 +226,7 @@ ReceiptKeysDep = Annotated[ReceiptKeys, Depends(_receipt_keys)]
 AuditDep = Annotated[AuditLog, Depends(_audit)]
 WhoDep = Annotated[Who, Depends(who_asks)]
 FilesDep = Annotated[Files, Depends(_files)]
+RestoresDep = Annotated[Restores, Depends(_restores)]
 CatalogueDep = Annotated[Catalogue, Depends(_catalogue)]
 RegistryDep = Annotated[Registry, Depends(_registry)]
 ElementsDep = Annotated[Elements, Depends(_elements)]

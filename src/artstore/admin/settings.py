@@ -77,6 +77,8 @@ class AdminSettings(DatabaseSettings):
     """How many of them must have confirmed a state before proofs are made in it."""
     audit_backlog_max: int = Field(default=5_000_000, ge=1)
     """Events that may wait for the log, about 1.5 KB each. Then nothing more is changed."""
+    restore_lifetime_s: int = Field(default=30 * 86_400, ge=1)
+    """How long an archived file can be read after its restore."""
     job_lease_s: float = Field(default=15, ge=1, le=600)
     """After so long a silence an instance is taken for dead, and its jobs go on elsewhere."""
 

@@ -192,6 +192,19 @@ copies_due = Table(
 )
 """Files whose copies have to be looked at: they changed, or did not get done at once."""
 
+restores = Table(
+    "restores",
+    metadata,
+    Column("file_id", Uuid, primary_key=True),
+    Column("element_id", Text, nullable=False, comment="where it can be read"),
+    Column("source_id", Text, nullable=False, comment="whose archive has it"),
+    Column("restored_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("restores_end", "expires_at"),
+)
+"""Copies of archived files that can be read for a while. They are no files of the element that
+has them, so no feed tells of them: without a row such a copy is not found, and nothing is lost."""
+
 
 CLOCKS_DIFFER_BY_MAX: Final = timedelta(seconds=60)
 """Ids are made by ingesters, `complete_until` is noted by the admin module."""

@@ -270,6 +270,20 @@ class FileDamaged(ArtStoreError):
     title = "The stored file is damaged"
 
 
+class FileArchived(ArtStoreError):
+    """Its bytes lie in an archive. Carries `restore`, where to ask for them."""
+
+    code = "file_archived"
+    title = "The file lies in the archive"
+
+
+class NotArchived(ArtStoreError):
+    """There is nothing to restore: an element hands the file out as it is."""
+
+    code = "not_archived"
+    title = "The file can be read without a restore"
+
+
 # --- uploads in parts ----------------------------------------------------------------
 
 

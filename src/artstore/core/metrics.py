@@ -227,6 +227,16 @@ SCRUB_PROGRESS = Gauge(
     "How much of the running pass of the scrub is done, about; 1 when none runs.",
     registry=REGISTRY,
 )
+ARCHIVED_FILES = Counter(
+    "artstore_archived_files",
+    "Files whose content moved to the element's archive.",
+    registry=REGISTRY,
+)
+ARCHIVED_BYTES = Counter(
+    "artstore_archived_bytes",
+    "Bytes that moved to the element's archive.",
+    registry=REGISTRY,
+)
 
 # --- admin ----------------------------------------------------------------------------
 
@@ -312,6 +322,12 @@ COPIES_MADE = Counter(
     "artstore_copies_made",
     "Orders to elements to take over a file, by purpose and outcome: done, refused.",
     ["purpose", "outcome"],
+    registry=REGISTRY,
+)
+RESTORE_DURATION = Histogram(
+    "artstore_restore_duration_seconds",
+    "Time from the request to restore an archived file until it can be read.",
+    buckets=_TRANSFER_S,
     registry=REGISTRY,
 )
 

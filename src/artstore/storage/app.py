@@ -28,6 +28,7 @@ from artstore.storage.routes import (
     element,
     files,
     open_uploads,
+    restored,
     scanning,
     scrub,
 )
@@ -60,6 +61,8 @@ def engine_options(settings: StorageSettings) -> EngineOptions:
         has_helper=True,
         scrub_interval_s=settings.scrub_interval_s,
         scrub_rate_bytes_per_s=settings.scrub_rate_bytes_per_s,
+        archive_directory=str(settings.archive_directory) if settings.archive_directory else None,
+        archive_rate_bytes_per_s=settings.archive_rate_bytes_per_s,
     )
 
 
@@ -137,6 +140,11 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         count = engine.scrub.status().open_findings
         return f"{count} open findings" if count else None
 
+    async def archive() -> str | None:
+        # What is not in reach cannot be restored; records are read all the same.
+        status = engine.info().archive
+        return status.trouble if status is not None else None
+
     return create_application(
         settings,
         service="storage",
@@ -146,13 +154,19 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
             files.router,
             changes.router,
             copies.router,
+            restored.router,
             element.router,
             scrub.router,
             scanning.router,
         ],
         lifespan=lifespan,
         hot_routes=content.hot_routes,
-        checks={_place(settings): check_volume, "capacity": capacity, "scrub": damage},
+        checks={
+            _place(settings): check_volume,
+            "capacity": capacity,
+            "scrub": damage,
+            "archive": archive,
+        },
     )
 
 

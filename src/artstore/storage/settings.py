@@ -57,6 +57,21 @@ class StorageSettings(ScannerSettings):
     """From the end of one pass over everything to the next; 0: only on demand."""
     scrub_rate_bytes_per_s: int = Field(default=20_000_000, ge=RATE_BYTES_MIN, le=RATE_BYTES_MAX)
 
+    archive_directory: Path | None = None
+    """Where contents go when the element is in mode `ar`: a mounted directory of its own."""
+    archive_rate_bytes_per_s: int = Field(default=50_000_000, ge=RATE_BYTES_MIN, le=RATE_BYTES_MAX)
+    """How fast they go there."""
+
+    @model_validator(mode="after")
+    def _archive_fits(self) -> Self:
+        if self.archive_directory is None:
+            return self
+        if self.backend != "local":
+            raise ValueError("a bucket has archives of its own: archive_directory is for local")
+        if not self.archive_directory.is_absolute():
+            raise ValueError("archive_directory must be an absolute path")
+        return self
+
     @model_validator(mode="after")
     def _root_is_absolute(self) -> Self:
         if not self.root.is_absolute():

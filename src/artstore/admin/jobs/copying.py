@@ -13,6 +13,7 @@ from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.collections import KEEP_COLLECTION
 from artstore.admin.services.copies.keeping import Keeper
+from artstore.admin.services.copies.views import Views
 from artstore.admin.services.copies.walking import CollectionWalk, Drain
 from artstore.admin.services.elements import DRAIN_ELEMENT
 from artstore.admin.services.elements_control import ElementControl
@@ -40,11 +41,13 @@ class CopyJobs:
         database: Database,
         client: ElementClient,
         control: ElementControl,
+        *,
+        views: Views,
         trail: Trail,
         clock: Clock,
     ) -> None:
         self._database = database
-        self._keeper = Keeper(database, client, control, Intents(database, trail), clock)
+        self._keeper = Keeper(database, views, control, Intents(database, trail), clock)
         self._walk = CollectionWalk(database, self._keeper)
         self._drain_of = Drain(database, self._keeper, client, trail)
 

@@ -13,6 +13,10 @@ class Cancelled(Exception):
     """Somebody does not want this job any more."""
 
 
+class GivenUp(Exception):
+    """It cannot be done, and trying again would not help. The text says why."""
+
+
 class LeaseLost(Exception):
     """Another instance took over: this one was silent for too long. Write nothing."""
 

@@ -15,7 +15,7 @@ from typing import Final
 import psycopg
 
 from artstore.admin.jobs.regular import Regular
-from artstore.admin.jobs.run import Cancelled, Handler, Later, LeaseLost, Run
+from artstore.admin.jobs.run import Cancelled, GivenUp, Handler, Later, LeaseLost, Run
 from artstore.admin.repository import jobs
 from artstore.admin.repository.catalogue_files import Connection
 from artstore.core.database import Database
@@ -154,11 +154,16 @@ class JobWorker:
         except (Unavailable, psycopg.OperationalError) as error:
             return await self._retry(job, error)
         except Exception as error:  # noqa: BLE001  the edge of the job: log it, try again
-            self._log.error("job failed", job=job.job_id, kind=job.kind, exc_info=error)
-            if job.failures + 1 >= FAILURES_MAX:
-                return await self._end(job, JobState.FAILED, _told(error))
-            return await self._retry(job, error)
+            return await self._failed(job, error)
         return await self._rest(job, later)
+
+    async def _failed(self, job: Job, error: Exception) -> str:
+        if isinstance(error, GivenUp):
+            return await self._end(job, JobState.FAILED, str(error))
+        self._log.error("job failed", job=job.job_id, kind=job.kind, exc_info=error)
+        if job.failures + 1 >= FAILURES_MAX:
+            return await self._end(job, JobState.FAILED, _told(error))
+        return await self._retry(job, error)
 
     async def _with_heartbeat(self, run: Run) -> Later | None:
         """The work, until it ends or is no longer ours."""

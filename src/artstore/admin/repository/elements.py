@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.model import StorageElement
-from artstore.core.catalogue import copies, elements
+from artstore.core.catalogue import copies, elements, restores
 from artstore.core.model.element import DrainState, ElementEntry
 
 
@@ -83,5 +83,6 @@ async def find_locked(session: AsyncSession, element_id: str) -> StorageElement 
 
 async def remove(session: AsyncSession, element_id: str) -> None:
     """It and its copies. Tombstones and missing files stay, so that they are not forgotten."""
+    await session.execute(delete(restores).where(restores.c.element_id == element_id))
     await session.execute(delete(copies).where(copies.c.element_id == element_id))
     await session.execute(delete(elements).where(elements.c.element_id == element_id))

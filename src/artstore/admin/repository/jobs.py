@@ -16,7 +16,8 @@ OPEN: Final = "('queued', 'running', 'waiting')"
 
 # A running one is told to look again when it is through; one that failed keeps its delay.
 _WAKE: Final = f"""
-INSERT INTO jobs.jobs AS job (kind, key) VALUES (%(kind)s, %(key)s)
+INSERT INTO jobs.jobs AS job (kind, key, payload)
+VALUES (%(kind)s, %(key)s, %(payload)s::jsonb)
 ON CONFLICT (kind, key) WHERE state IN {OPEN} DO UPDATE
 SET state = CASE job.state WHEN 'waiting' THEN 'queued' ELSE job.state END,
     run_after = CASE job.state WHEN 'running' THEN job.run_after ELSE now() END,
@@ -89,16 +90,24 @@ WHERE job_id = %(job_id)s AND state IN {OPEN}
 RETURNING *
 """  # noqa: S608
 
+_COUNT_OPEN: Final = f"""
+SELECT count(*) AS number FROM jobs.jobs WHERE kind = %(kind)s AND state IN {OPEN}
+"""  # noqa: S608
 
-async def wake(session: AsyncSession, kind: str, key: str) -> None:
-    """See that this is worked on, now or as soon as the transaction commits."""
-    await _run(session, _WAKE, kind=kind, key=key)
+
+async def wake(
+    session: AsyncSession, kind: str, key: str, payload: Mapping[str, Any] | None = None
+) -> None:
+    """See that this is worked on, now or as soon as the transaction commits. An open one keeps
+    the payload that it has."""
+    given = orjson.dumps(payload or {}).decode()
+    await _run(session, _WAKE, kind=kind, key=key, payload=given)
     await _run(session, _NOTIFY, kind=kind)
 
 
 async def wake_from(connection: AsyncConnection[Any], kind: str, key: str) -> None:
     """The same on the driver's connection."""
-    await connection.execute(_WAKE, {"kind": kind, "key": key})
+    await connection.execute(_WAKE, {"kind": kind, "key": key, "payload": "{}"})
     await connection.execute(_NOTIFY, {"kind": kind})
 
 
@@ -161,6 +170,10 @@ async def latest(session: AsyncSession, kind: str, key: str) -> Job | None:
     statement = select(jobs).where(jobs.c.kind == kind, jobs.c.key == key)
     row = (await session.execute(statement.order_by(jobs.c.job_id.desc()).limit(1))).one_or_none()
     return _job(row) if row else None
+
+
+async def count_open(session: AsyncSession, kind: str) -> int:
+    return int((await _run(session, _COUNT_OPEN, kind=kind))[0].number)
 
 
 async def page(

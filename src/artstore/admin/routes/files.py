@@ -6,11 +6,12 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from artstore.admin.dependencies import FilesDep, ResourcesDep, WhoDep
+from artstore.admin.dependencies import FilesDep, ResourcesDep, RestoresDep, WhoDep
 from artstore.core.errors import ForeignFile, InvalidRequest
 from artstore.core.model.account import Caller, Right, Scope
 from artstore.core.model.file import FileChange, FileRecord
 from artstore.core.model.ids import parse_file_id
+from artstore.core.model.restored import Restore
 from artstore.core.web.authentication import require_scope
 
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
@@ -40,6 +41,7 @@ def _permitted(scope: Scope, right: Right) -> Callable[..., Awaitable[Caller]]:
     return dependency
 
 
+ReaderDep = Annotated[Caller, Depends(_permitted(Scope.FILES_READ, Right.READ))]
 WriterDep = Annotated[Caller, Depends(_permitted(Scope.FILES_WRITE, Right.WRITE))]
 DeleterDep = Annotated[Caller, Depends(_permitted(Scope.FILES_DELETE, Right.DELETE))]
 
@@ -73,6 +75,21 @@ async def delete_file(
 ) -> Response:
     """Answers with the tombstone, also when the file was deleted before."""
     return _answer(await files.delete(parse_file_id(file_id), reason, who.proven(caller)))
+
+
+@router.post("/{file_id}/restore", status_code=202)
+async def restore_file(
+    file_id: str, caller: ReaderDep, restores: RestoresDep, who: WhoDep
+) -> Restore:
+    """Ask for the content of an archived file; again is the same as once. Whoever may read it may
+    ask."""
+    return await restores.ask(parse_file_id(file_id), who.proven(caller))
+
+
+@router.get("/{file_id}/restore", dependencies=[Depends(_permitted(Scope.FILES_READ, Right.READ))])
+async def read_restore(file_id: str, restores: RestoresDep) -> Restore:
+    """How the last restore stands."""
+    return await restores.status(parse_file_id(file_id))
 
 
 def _revision(tag: str) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,7 @@ from artstore.core.http import Transport
 from artstore.core.model.element import ElementInfo
 from artstore.core.model.file import FileRecord, Sha256
 from artstore.core.model.ids import FileId
+from artstore.core.model.restored import RestoredCopy, RestoreTerms
 from artstore.core.model.scan import ScannerState, ScanOrder
 from artstore.core.model.scrub import ScrubRequest, ScrubStatus
 
@@ -36,6 +37,8 @@ class CopyLine(BaseModel):
     status: int
     code: str | None = None
     detail: str | None = None
+    side: Literal["source", "target"] | None = None
+    """Whose failure it is."""
     sha256: Sha256 | None = None
     revision: int | None = None
 
@@ -94,11 +97,28 @@ class ElementControl:
     async def scrub_status(self, url: str) -> ScrubStatus:
         return await ask(self._transport, "GET", f"{url}/api/v1/scrub", ScrubStatus)
 
+    async def restored(self, url: str, file_id: FileId) -> RestoredCopy:
+        """Raises `UnknownFile`: there is none, or its time is over."""
+        return await ask(self._transport, "GET", _restored(url, file_id), RestoredCopy)
+
+    async def remove_restored(self, url: str, file_id: FileId) -> None:
+        """Raises `NotReady`: by the element's clock its time is not over."""
+        async with self._transport.request("DELETE", _restored(url, file_id), peer=PEER):
+            pass
+
     async def take_over(
-        self, url: str, source_url: str, files: Sequence[FileId], purpose: str
+        self,
+        url: str,
+        source_url: str,
+        files: Sequence[FileId],
+        purpose: str,
+        restore: RestoreTerms | None = None,
     ) -> AsyncGenerator[CopyLine, None]:
         """The element fetches the files itself; a line as soon as one is durable or refused."""
-        body = orjson.dumps({"source_url": source_url, "files": files, "purpose": purpose})
+        order: dict[str, object] = {"source_url": source_url, "files": files, "purpose": purpose}
+        if restore is not None:
+            order["restore"] = restore.model_dump(mode="json")
+        body = orjson.dumps(order)
         async with self._transport.request(
             "POST",
             f"{url}/api/v1/copies",
@@ -109,6 +129,10 @@ class ElementControl:
         ) as response:
             async for line in split_lines(response.content):
                 yield _parsed(line)
+
+
+def _restored(url: str, file_id: FileId) -> str:
+    return f"{url}/api/v1/restored/{file_id}"
 
 
 def _parsed(line: bytes) -> CopyLine:

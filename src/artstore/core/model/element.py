@@ -52,6 +52,20 @@ class Capacity(BaseModel):
         return max(0, self.free - self.reserved)
 
 
+class ArchiveStatus(BaseModel):
+    """How far an element in mode `ar` has moved its contents to its archive."""
+
+    model_config = ConfigDict(frozen=True)
+
+    moved_files: int = Field(ge=0)
+    moved_bytes: int = Field(ge=0)
+    left_files: int = Field(default=0, ge=0)
+    """Passed over by the walk so far, since they are not as they were stored; they stay online."""
+    complete: bool
+    trouble: str | None = None
+    """Why it does not get on; what is in the archive cannot be restored then either."""
+
+
 class ElementInfo(BaseModel):
     """What an element says of itself (`GET /api/v1/info`)."""
 
@@ -70,6 +84,8 @@ class ElementInfo(BaseModel):
     oldest_seq: int = Field(ge=0)
     """The feed can be read after this position, and not before it."""
     scrub: ScrubStatus | None = None
+    archive: ArchiveStatus | None = None
+    """`None` unless it is in mode `ar` and has an archive."""
 
 
 ElementUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")]

@@ -57,6 +57,8 @@ STATUS_OF: Final[Mapping[type[errors.ArtStoreError], int]] = {
     errors.ConfirmationRequired: 409,
     errors.RetentionForbids: 409,
     errors.FileDamaged: 500,
+    errors.FileArchived: 409,
+    errors.NotArchived: 409,
     errors.UnknownUpload: 404,
     errors.UploadBusy: 423,
     errors.OffsetConflict: 409,

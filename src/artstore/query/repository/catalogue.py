@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, func, select
 
-from artstore.core.catalogue import copies, elements, files
+from artstore.core.catalogue import copies, elements, files, restores
 from artstore.core.database import Database
 from artstore.core.model.collection import FileCopy
 from artstore.core.model.element import ElementEntry
@@ -74,6 +74,14 @@ class Catalogue:
         )
         async with self._database.session() as session:
             return list(await session.scalars(statement))
+
+    async def restored(self, file_id: FileId) -> ElementId | None:
+        """Who has a copy of an archived file that can be read for a while."""
+        statement = select(restores.c.element_id).where(
+            restores.c.file_id == UUID(file_id), restores.c.expires_at > func.now()
+        )
+        async with self._database.session() as session:
+            return (await session.scalars(statement)).one_or_none()
 
     async def holders(self, file_id: FileId) -> list[FileCopy]:
         """Every element that has or had the file, the one that serves it first in front."""

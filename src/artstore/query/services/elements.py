@@ -13,6 +13,7 @@ from artstore.core.catalogue import covers
 from artstore.core.clock import Clock
 from artstore.core.errors import (
     ArtStoreError,
+    FileArchived,
     FileDamaged,
     InternalError,
     Unavailable,
@@ -106,8 +107,10 @@ class Elements:
         failure: ArtStoreError | None = None
         async for place in self._places(element_id, file_id):
             try:
-                entry = await self.entry(place)
-                return await stack.enter_async_context(self._open_at(entry, file_id, byte_range))
+                return await self._answer_of(stack, place, file_id, byte_range)
+            except FileArchived as archived:
+                # What helps is a restore, whatever becomes of the others.
+                failure = archived
             except (Unavailable, FileDamaged, UnknownFile) as error:
                 self._log.warning(
                     "element does not hand out", element=place, file_id=file_id, code=error.code
@@ -116,7 +119,23 @@ class Elements:
                     self._away_until_s[place] = self._clock.monotonic_s() + AWAY_S
                 failure = failure or error
         assert failure is not None, "at least one place was tried"
-        raise failure
+        restored = await self._catalogue.restored(file_id)
+        if restored is None:
+            raise failure
+        try:
+            return await self._answer_of(stack, restored, file_id, byte_range)
+        except UnknownFile:
+            raise failure from None
+
+    async def _answer_of(
+        self,
+        stack: AsyncExitStack,
+        place: ElementId,
+        file_id: FileId,
+        byte_range: tuple[int, int] | None,
+    ) -> aiohttp.ClientResponse:
+        entry = await self.entry(place)
+        return await stack.enter_async_context(self._open_at(entry, file_id, byte_range))
 
     async def _places(self, element_id: ElementId, file_id: FileId) -> AsyncIterator[ElementId]:
         """Whom to ask. The catalogue is asked for others only when that is needed."""

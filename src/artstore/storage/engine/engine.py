@@ -20,10 +20,12 @@ from artstore.core.model.file import Deletion, FileChange, FileRecord, Scan
 from artstore.core.model.ids import FileId
 from artstore.storage.engine import mode_rules, recovery, takeover
 from artstore.storage.engine.admission import Admission
+from artstore.storage.engine.archive.assembly import ArchiveParts
 from artstore.storage.engine.backends.base import Backend, Incoming, StoreAway
 from artstore.storage.engine.backends.local import LocalBackend
 from artstore.storage.engine.capacity import Room
 from artstore.storage.engine.claims import Claims
+from artstore.storage.engine.contents import Contents
 from artstore.storage.engine.entries import (
     Done,
     Outcome,
@@ -46,6 +48,7 @@ from artstore.storage.engine.record import (
     encode_checkpoint,
 )
 from artstore.storage.engine.refusals import ElementRefused
+from artstore.storage.engine.restored import RestoredCopies
 from artstore.storage.engine.scrub.assembly import assemble
 from artstore.storage.engine.submission import Answer, Submission
 from artstore.storage.engine.writer import Writer
@@ -134,7 +137,21 @@ class Engine:
         )
         self.open_uploads = OpenUploads(fs, layout, self._room, clock, self._writer.fail)
         self._feed = Feed(fs, self._segments, codec, lambda: self._writer.head)
-        self.scrub, self._repairs, self._docket = assemble(
+        self.restored = RestoredCopies(fs, layout, self._room, clock, self._writer.fail)
+        self.archiving = ArchiveParts.assemble(
+            options,
+            fs=fs,
+            layout=layout,
+            backend=self._backend,
+            claims=self._claims,
+            standing=self._standing,
+            writer=self._writer,
+            clock=clock,
+        )
+        self._contents = Contents(
+            self._reading, self._backend, self._standing, self.restored, self.archiving.archive
+        )
+        self.scrub, self._repairs, self._docket, self.damage_report = assemble(
             fs=fs,
             layout=layout,
             backend=self._backend,
@@ -146,6 +163,7 @@ class Engine:
             report=lambda detail: self._submission.note(RecordType.FINDING, detail),
             interval_s=options.scrub_interval_s,
             rate_bytes_per_s=options.scrub_rate_bytes_per_s,
+            archiving=self.archiving,
         )
 
     @classmethod
@@ -186,9 +204,11 @@ class Engine:
             get_logger().error("change of mode is not told yet", cause=repr(error))
         self._keeper.start()
         self.scrub.start()
+        self.archiving.start()
 
     def close(self) -> None:
         """Finish what waits, and leave a checkpoint: the next start has nothing to replay."""
+        self.archiving.stop()
         self.scrub.stop()
         self._keeper.stop()
         self._writer.close()
@@ -348,6 +368,17 @@ class Engine:
             stored = self._submission.write(step, record, Cause(trace), present_name=former)
             return self._end(stored) if step is RecordType.DELETED else stored
 
+    def begin_restored(self, record: FileRecord) -> Incoming:
+        """Receive a copy of an archived file, to be read for a while; ends with
+        `restored.finish`, or with `abort` of what is returned.
+
+        Raises:
+            ModeForbids, NoRoom, Unavailable.
+        """
+        self._writer.check()
+        mode_rules.check_restored(self._standing.mode)
+        return self.restored.begin(record)
+
     def begin_repair(self, file_id: FileId, record: FileRecord | None = None) -> Incoming:
         """Receive the content of a damaged file again, from another copy; ends with
         `finish_repair`, or with `abort` of what is returned. Allowed in every mode.
@@ -378,8 +409,9 @@ class Engine:
     def record(self, file_id: FileId) -> FileRecord:
         return self._reading.record(file_id)
 
-    def open_content(self, file_id: FileId) -> Content:
-        return self._reading.open_content(file_id)
+    def open_content(self, file_id: FileId, *, from_archive: bool = False) -> Content:
+        """See `Contents.open`."""
+        return self._contents.open(file_id, from_archive=from_archive)
 
     def read_whole(self, content: Content) -> bytes:
         """Of a small file. Raises `FileDamaged` if it is not what was stored."""
@@ -419,6 +451,7 @@ class Engine:
             head_seq=self._writer.head,
             oldest_seq=self._feed.oldest,
             scrub=self.scrub.status(),
+            archive=self.archiving.status(),
         )
 
     def on_durable(self, listener: Callable[[], None]) -> None:

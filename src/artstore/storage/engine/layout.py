@@ -33,6 +33,8 @@ class Layout:
         self.log: Final = f"{root}/log"
         self.staging: Final = f"{root}/tmp"  # noqa: S108  inside the root, not the system's
         self.uploads: Final = f"{root}/uploads"
+        self.restored: Final = f"{root}/restored"
+        self.archive: Final = f"{root}/archive.json"
         self.element: Final = f"{root}/element.json"
         self.lock: Final = f"{root}/lock"
 
@@ -61,6 +63,10 @@ class Layout:
     def staged(self, name: str) -> str:
         """Where a large file waits until its record is durable."""
         return f"{self.staging}/{name}"
+
+    def restored_copy(self, file_id: FileId) -> str:
+        """Where content lies that was restored from an archive, for a while."""
+        return f"{self.restored}/{file_id}"
 
     def open_upload(self, file_id: FileId) -> str:
         """Where the parts of an upload wait until it is whole."""

@@ -45,6 +45,12 @@ def check_delete(mode: StorageMode, record: FileRecord, now: datetime) -> None:
         )
 
 
+def check_restored(mode: StorageMode) -> None:
+    """A restored copy goes again, so it lies where things may go."""
+    if mode is not StorageMode.EDIT:
+        raise ModeForbids(f"no restored copies lie on an element in mode {mode}", mode=mode.value)
+
+
 def check_mode_change(current: StorageMode, wanted: StorageMode, *, confirmed: bool) -> None:
     """`rw -> ro -> ar`, one way but for `ro -> rw`; `edit` stays, and so does `ar`.
 

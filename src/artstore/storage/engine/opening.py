@@ -36,6 +36,9 @@ class EngineOptions:
     scrub_interval_s: float = 0
     """0: on demand only."""
     scrub_rate_bytes_per_s: int = 20_000_000
+    archive_directory: str | None = None
+    """Where contents go in mode `ar`; `None`: they stay where they are."""
+    archive_rate_bytes_per_s: int = 50_000_000
 
 
 class OpenRoot(NamedTuple):

@@ -82,11 +82,14 @@ async def get_content(request: Request) -> Response:
     check_peer(request, "admin", "query", "storage")
     file_id = _file_id(request)
     downloads = downloads_of(request)
+    from_archive = request.query_params.get("from_archive") == "true"
     if request.method == "HEAD":
-        record = await downloads.head(file_id)
+        record = await downloads.head(file_id, from_archive=from_archive)
         headers = {**_headers(record), "Content-Length": str(record.size)}
         return Response(None, headers=headers)
-    record, part, body = await downloads.open(file_id, request.headers.get("range"))
+    record, part, body = await downloads.open(
+        file_id, request.headers.get("range"), from_archive=from_archive
+    )
     headers = _headers(record)
     start, end = part or (0, record.size)
     if part is not None:

@@ -6,16 +6,17 @@ a broken transfer leaves nothing behind. Doing it again is the same as doing it 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 import orjson
 
-from artstore.core.errors import ArtStoreError, UnknownFile
+from artstore.core.errors import ArtStoreError, FileDeleted, UnknownFile
 from artstore.core.http import Transport
 from artstore.core.model.event import Cause, TraceId
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
+from artstore.core.model.restored import RestoreTerms
 from artstore.core.tracing import current_trace_id
 from artstore.core.web.problems import status_of
 from artstore.storage.engine.backends.base import Incoming
@@ -47,17 +48,30 @@ class Copies:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._running: set[asyncio.Task[bytes]] = set()
 
-    async def copy(
-        self, source_url: str, files: Sequence[FileId], *, repair: bool
-    ) -> AsyncIterator[bytes]:
-        """One JSON line for each file, in order; what a line says is durable.
+    def copy(self, source_url: str, files: Sequence[FileId]) -> AsyncIterator[bytes]:
+        """Files that are not here, or in an earlier state. One JSON line for each, in order;
+        what a line says is durable."""
+        return self._lines(source_url, files, self._take)
 
-        Args:
-            repair: Of files that are damaged here; else of files that are not here, or
-                in an earlier state.
-        """
+    def repair(self, source_url: str, files: Sequence[FileId]) -> AsyncIterator[bytes]:
+        """As `copy`, of files that are damaged here."""
+        return self._lines(source_url, files, self._repair)
+
+    def restore(
+        self, source_url: str, files: Sequence[FileId], terms: RestoreTerms
+    ) -> AsyncIterator[bytes]:
+        """As `copy`, of archived files, to be read here for a while. They do not become files
+        of this element."""
+
+        async def take(source: SourceElement, record: FileRecord) -> Stored:
+            return await self._restore(source, record, terms)
+
+        return self._lines(source_url, files, take)
+
+    async def _lines(
+        self, source_url: str, files: Sequence[FileId], take: Take
+    ) -> AsyncIterator[bytes]:
         source = SourceElement(self._transport, source_url)
-        take = self._repair if repair else self._take
         tasks = [self._start(source, file_id, take) for file_id in files]
         try:
             for task in tasks:
@@ -145,6 +159,24 @@ class Copies:
         assert not isinstance(incoming, Stored)
         repaired = await self._threads.run(self._engine.finish_repair, incoming, record)
         return Stored(repaired, repaired.to_json(), created=True)
+
+    async def _restore(
+        self, source: SourceElement, record: FileRecord, terms: RestoreTerms
+    ) -> Stored:
+        if record.deleted is not None:
+            raise FileDeleted("this file was deleted")
+        beginning = self._threads.begin(self._begin_restored, record)
+        incoming = await self._receive(source, record, beginning, lambda begun: begun.abort())
+        if isinstance(incoming, Stored):
+            return incoming
+        copy = await self._threads.run(self._engine.restored.finish, incoming, record, terms)
+        return Stored(copy.record, copy.record.to_json(), created=True)
+
+    def _begin_restored(self, record: FileRecord) -> Incoming | Stored:
+        with suppress(UnknownFile):
+            present = self._engine.restored.find(record.file_id).record
+            return Stored(present, present.to_json(), created=False)
+        return self._engine.begin_restored(record)
 
     def _begin_repair(self, record: FileRecord) -> Incoming | Stored:
         return self._engine.begin_repair(record.file_id, record)

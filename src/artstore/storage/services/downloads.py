@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, NamedTuple
 
 from artstore.core.errors import FileDamaged
@@ -18,6 +18,11 @@ WHOLE_BYTES_MAX: Final = 1 << 20
 """Files up to this size are checked before their first byte goes out."""
 
 
+Report = Callable[[FileId], None]
+"""Told of a file that is damaged. What lies in an archive is read so seldom that whoever meets
+damage there has it recorded at once; online, that is left to the scrub."""
+
+
 class Download(NamedTuple):
     """`part` is `None` for the whole file. `body`: the bytes, or where they come from."""
 
@@ -31,25 +36,32 @@ class Downloads:
         self._engine = engine
         self._threads = threads
 
-    async def head(self, file_id: FileId) -> FileRecord:
-        content = await self._threads.run(self._engine.open_content, file_id)
+    async def head(self, file_id: FileId, *, from_archive: bool = False) -> FileRecord:
+        content = await self._threads.run(
+            self._engine.open_content, file_id, from_archive=from_archive
+        )
         await self._threads.run(content.close)
         return content.record
 
-    async def open(self, file_id: FileId, range_header: str | None) -> Download:
+    async def open(
+        self, file_id: FileId, range_header: str | None, *, from_archive: bool = False
+    ) -> Download:
         """Raises:
-        UnknownFile, FileDeleted, FileDamaged, RangeNotSatisfiable.
+        UnknownFile, FileDeleted, FileDamaged, FileArchived, RangeNotSatisfiable.
         """
-        content, part, body = await self._threads.run(self._open, file_id, range_header)
+        report = self._engine.damage_report.look_at if from_archive else _tell_nobody
+        content, part, body = await self._threads.run(
+            self._open, file_id, range_header, report, from_archive=from_archive
+        )
         if body is not None:
             return Download(content.record, part, body)
-        return Download(content.record, part, self._stream(content, part))
+        return Download(content.record, part, self._stream(content, part, report))
 
     def _open(
-        self, file_id: FileId, range_header: str | None
+        self, file_id: FileId, range_header: str | None, report: Report, *, from_archive: bool
     ) -> tuple[Content, tuple[int, int] | None, bytes | None]:
         """In a thread. The bytes too, if they are few: one crossing for a small file."""
-        content = self._engine.open_content(file_id)
+        content = self._engine.open_content(file_id, from_archive=from_archive)
         body: bytes | None = None
         try:
             part = parse_range(range_header, content.record.size)
@@ -58,6 +70,10 @@ class Downloads:
                 body = self._engine.read_whole(content)
             elif end - start <= BLOCK_BYTES:
                 body = content.read(end - start, start)
+        except FileDamaged:
+            content.close()
+            report(file_id)
+            raise
         except BaseException:
             content.close()
             raise
@@ -65,10 +81,12 @@ class Downloads:
             content.close()
         return content, part, body
 
-    async def _stream(self, content: Content, part: tuple[int, int] | None) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, content: Content, part: tuple[int, int] | None, report: Report
+    ) -> AsyncIterator[bytes]:
         """Reads the next block while one is sent. The last block of a whole file goes out
         only if the digest is right: the receiver sees a cut connection, not a bad file."""
-        blocks = _Blocks(content, part)
+        blocks = _Blocks(content, part, report)
         reading = self._threads.begin(blocks.next)
         try:
             while block := await finished(reading):
@@ -84,11 +102,16 @@ class Downloads:
         self._threads.begin(content.close)
 
 
+def _tell_nobody(_: FileId) -> None:
+    pass
+
+
 class _Blocks:
     """One thread at a time."""
 
-    def __init__(self, content: Content, part: tuple[int, int] | None) -> None:
+    def __init__(self, content: Content, part: tuple[int, int] | None, report: Report) -> None:
         self._content = content
+        self._report = report
         self._offset, self._end = part or (0, content.record.size)
         self._digest = hashlib.sha256() if part is None else None
 
@@ -111,4 +134,5 @@ class _Blocks:
 
     def _check(self, sha256: str) -> None:
         if sha256 != self._content.record.sha256:
+            self._report(self._content.record.file_id)
             raise FileDamaged("the stored content does not match its digest")

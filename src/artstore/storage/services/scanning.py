@@ -47,7 +47,7 @@ class Scans:
         return stored.record
 
     async def _look(self, scanner: Scanner, file_id: FileId) -> tuple[FileRecord, Scan]:
-        record, _, body = await self._downloads.open(file_id, None)
+        record, _, body = await self._downloads.open(file_id, None, from_archive=True)
         if isinstance(body, bytes):
             return record, await scanner.scan(body)
         stream, ends = scanner.begin(), Ends()

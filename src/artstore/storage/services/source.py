@@ -1,7 +1,7 @@
 """Another storage element, as a source of copies. What comes from it is checked here."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -49,7 +49,9 @@ class SourceElement:
         digest = hashlib.sha256()
         size = 0
         try:
-            async with self._get(f"{record.file_id}/content") as answer:
+            # Who copies is no reader: what lies in an archive is fetched from there.
+            path = f"{record.file_id}/content"
+            async with self._get(path, {"from_archive": "true"}) as answer:
                 async for block in _blocks(answer):
                     size += len(block)
                     if size > record.size:
@@ -63,9 +65,15 @@ class SourceElement:
         if digest.hexdigest() != record.sha256:
             raise _damaged("the source's content does not match its digest")
 
-    def _get(self, path: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _get(
+        self, path: str, params: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self._transport.request(
-            "GET", f"{self._url}/{path}", peer=_PEER, timeout_s=self._silence_max_s
+            "GET",
+            f"{self._url}/{path}",
+            peer=_PEER,
+            params=params,
+            timeout_s=self._silence_max_s,
         )
 
 

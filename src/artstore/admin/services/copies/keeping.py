@@ -11,24 +11,13 @@ from contextlib import aclosing
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from artstore.admin.model import StorageElement
-from artstore.admin.repository import elements, holders, jobs
+from artstore.admin.repository import holders, jobs
 from artstore.admin.repository.copies import KEEP_COPIES
 from artstore.admin.repository.holders import DueFile, Made
 from artstore.admin.services.audit.intents import Intents
 from artstore.admin.services.audit.trail import Who
-from artstore.admin.services.catalogue.element_client import ElementClient
-from artstore.admin.services.copies.planning import (
-    ElementView,
-    HeldFile,
-    Holder,
-    Plan,
-    Purpose,
-    Step,
-    plan_for,
-)
+from artstore.admin.services.copies.planning import ElementView, Plan, Purpose, Step, plan_for
+from artstore.admin.services.copies.views import Views, held_files
 from artstore.admin.services.elements_control import CopyLine, ElementControl
 from artstore.core.clock import Clock
 from artstore.core.database import Database
@@ -36,14 +25,11 @@ from artstore.core.errors import ArtStoreError
 from artstore.core.logging import get_logger
 from artstore.core.metrics import COPIES_MADE
 from artstore.core.model.audit import AuditKind
-from artstore.core.model.element import ElementInfo
 from artstore.core.model.ids import ElementId, FileId
 from artstore.core.tracing import enter_trace, new_trace
 
 BATCH_FILES_MAX: Final = 256
 """As many as an element takes over in one request."""
-INFO_TIMEOUT_S: Final = 2.0
-INFO_AGE_MAX_S: Final = 2.0
 TRACE_AGE_MAX_S: Final = 3600.0
 """Far less than what an intent lives."""
 
@@ -55,18 +41,16 @@ class Keeper:
     def __init__(
         self,
         database: Database,
-        client: ElementClient,
+        views: Views,
         control: ElementControl,
         intents: Intents,
         clock: Clock,
     ) -> None:
         self._database = database
         self._intents = intents
-        self._client = client
+        self._views = views
         self._control = control
         self._clock = clock
-        self._infos: Mapping[str, ElementInfo | None] = {}
-        self._looked_at_s = float("-inf")
         self._trace = new_trace(sampled=False)
         self._traced_at_s = float("-inf")
         self._log = get_logger()
@@ -83,9 +67,8 @@ class Keeper:
         """Do what these files need. Those that are not as they should be yet, and why, are
         also noted to be looked at again."""
         async with self._database.session() as session:
-            files = await _held(session, ids)
-            registered = await elements.every(session)
-        view = await self._look_at(registered)
+            files = await held_files(session, ids)
+        view = await self._views.look()
         plans = {UUID(file.file_id): plan_for(file, view) for file in files}
         troubles = {file_id: plan.trouble for file_id, plan in plans.items() if plan.trouble}
         if any(plan.steps for plan in plans.values()):
@@ -104,31 +87,6 @@ class Keeper:
             async with self._intents.asking(Who(), AuditKind.FILE_COPIED):
                 self._traced_at_s = self._clock.monotonic_s()
         enter_trace(self._trace)
-
-    async def _look_at(self, registered: Sequence[StorageElement]) -> dict[ElementId, ElementView]:
-        if self._clock.monotonic_s() - self._looked_at_s > INFO_AGE_MAX_S:
-            infos = await asyncio.gather(*(self._info(element) for element in registered))
-            self._infos = {
-                element.url: info for element, info in zip(registered, infos, strict=True)
-            }
-            self._looked_at_s = self._clock.monotonic_s()
-        return {
-            element.element_id: ElementView(
-                element.element_id,
-                element.url,
-                element.priority,
-                element.drain,
-                self._infos.get(element.url),
-            )
-            for element in registered
-        }
-
-    async def _info(self, element: StorageElement) -> ElementInfo | None:
-        try:
-            info = await self._client.info(element.url, INFO_TIMEOUT_S)
-        except ArtStoreError:
-            return None
-        return info if info.element_id == element.element_id else None
 
     async def _carry_out(
         self, plans: Mapping[UUID, Plan], view: Mapping[ElementId, ElementView]
@@ -199,17 +157,3 @@ def _route(step: Step) -> Route:
 
 def _refusal(line: CopyLine, target: ElementId) -> str:
     return f"{target}: {line.code or line.status}: {line.detail or 'refused'}"
-
-
-async def _held(session: AsyncSession, ids: Sequence[UUID]) -> list[HeldFile]:
-    known: dict[UUID, dict[ElementId, Holder]] = defaultdict(dict)
-    for row in await holders.copies_of(session, ids):
-        known[row.file_id][row.element_id] = Holder(row.element_id, row.revision, row.state)
-    files = []
-    for row in await holders.held_files(session, ids):
-        # Of most files the table of files alone says who holds them.
-        first = Holder(row.element_id, row.revision, row.state)
-        held = {row.element_id: first} | known[row.file_id]
-        file_id = FileId(str(row.file_id))
-        files.append(HeldFile(file_id, row.size_bytes, row.wanted, tuple(held.values())))
-    return files

@@ -111,7 +111,7 @@ def plan_for(file: HeldFile, elements: Mapping[ElementId, ElementView]) -> Plan:
             continue
         steps.append(_towards(file, holder, source))
     missing = 0 if source.state == "deleted" else _lacking(file, holders, elements)
-    targets = _targets(file, holders, elements, _kind_of(elements[source.element_id]))[:missing]
+    targets = targets_of(file, elements, _kind_of(elements[source.element_id]))[:missing]
     for target in targets:
         target.promised_bytes += file.size_bytes
         step = Step(file.file_id, target.element_id, source.element_id, Purpose.COPY)
@@ -170,13 +170,11 @@ def _kind_of(source: ElementView) -> StorageMode:
     return StorageMode.EDIT if source.info.mode is StorageMode.EDIT else StorageMode.RW
 
 
-def _targets(
-    file: HeldFile,
-    holders: Iterable[Holder],
-    elements: Mapping[ElementId, ElementView],
-    kind: StorageMode,
+def targets_of(
+    file: HeldFile, elements: Mapping[ElementId, ElementView], kind: StorageMode
 ) -> list[ElementView]:
-    holding = {holder.element_id for holder in holders}
+    """Elements of this mode that do not have the file and have room for it, the first first."""
+    holding = {holder.element_id for holder in file.holders}
     fitting = [
         element
         for element in elements.values()

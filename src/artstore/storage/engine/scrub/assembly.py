@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from artstore.core.clock import Clock
 from artstore.core.model.element import StorageMode
+from artstore.storage.engine.archive.assembly import ArchiveParts
 from artstore.storage.engine.backends.base import Backend
 from artstore.storage.engine.backends.objects import ObjectBackend
 from artstore.storage.engine.capacity import Room
@@ -16,9 +17,15 @@ from artstore.storage.engine.scrub.aside import Aside, LocalAside
 from artstore.storage.engine.scrub.docket import Docket, Report
 from artstore.storage.engine.scrub.ledger import Ledger
 from artstore.storage.engine.scrub.repair import Repairs
+from artstore.storage.engine.scrub.report import DamageReport
 from artstore.storage.engine.scrub.round import Element
 from artstore.storage.engine.scrub.scrub import Scrub
-from artstore.storage.engine.scrub.shelf import LocalShelf, Shelf, StoreShelf
+from artstore.storage.engine.scrub.shelf import (
+    ArchivedShelf,
+    LocalShelf,
+    Shelf,
+    StoreShelf,
+)
 from artstore.storage.engine.writer import Writer
 
 
@@ -26,6 +33,7 @@ class ScrubParts(NamedTuple):
     scrub: Scrub
     repairs: Repairs
     docket: Docket
+    report: DamageReport
 
 
 def assemble(
@@ -41,6 +49,7 @@ def assemble(
     report: Report,
     interval_s: float,
     rate_bytes_per_s: int,
+    archiving: ArchiveParts,
 ) -> ScrubParts:
     ledger = Ledger(fs, layout)
     shelf: Shelf
@@ -49,6 +58,8 @@ def assemble(
         shelf, aside = StoreShelf(backend, layout), backend.quarantine
     else:
         shelf, aside = LocalShelf(fs, layout), LocalAside(fs, layout)
+        if archiving.archive is not None:
+            shelf = ArchivedShelf(fs, layout, archiving.archive)
     docket = Docket(ledger, clock, report, aside)
     docket.load()
     element = Element(
@@ -59,7 +70,7 @@ def assemble(
         file=file,
         head=lambda: writer.head,
         check=writer.check,
-        content_expected=lambda: file().mode is not StorageMode.AR,
+        content_expected=lambda: archiving.archive is not None or file().mode is not StorageMode.AR,
     )
     scrub = Scrub(
         element=element,
@@ -71,6 +82,11 @@ def assemble(
         rate_bytes_per_s=rate_bytes_per_s,
         used_bytes=lambda: room.capacity().used,
     )
+
+    def repaired() -> None:
+        scrub.note_repair()
+        archiving.look_again()
+
     repairs = Repairs(
         element=element,
         backend=backend,
@@ -79,6 +95,6 @@ def assemble(
         aside=aside,
         room=room,
         fail=writer.fail,
-        repaired=scrub.note_repair,
+        repaired=repaired,
     )
-    return ScrubParts(scrub, repairs, docket)
+    return ScrubParts(scrub, repairs, docket, DamageReport(element, docket))

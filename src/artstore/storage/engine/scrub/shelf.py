@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from artstore.core.model.file import ATTR_BYTES_MAX, FileRecord
 from artstore.core.model.ids import FileId
+from artstore.storage.engine.archive.base import Archive
 from artstore.storage.engine.backends.base import Backend, OpenContent
 from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.layout import Layout
@@ -64,6 +65,21 @@ class LocalShelf:
 
     def has(self, path: str) -> bool:
         return self._fs.exists(path)
+
+
+class ArchivedShelf(LocalShelf):
+    """The same, with contents that may have moved to an archive. That an archive is away says
+    nothing of what is in it: `ArchiveAway` ends whatever is looking."""
+
+    def __init__(self, fs: Fs, layout: Layout, archive: Archive) -> None:
+        super().__init__(fs, layout)
+        self._archive = archive
+
+    def open(self, record: FileRecord) -> OpenContent:
+        try:
+            return super().open(record)
+        except FileNotFoundError:
+            return self._archive.open(record)
 
 
 class UncachedContent:

@@ -1,0 +1,68 @@
+"""Puts an element's archive together, if it has one."""
+
+from typing import NamedTuple, Self
+
+from artstore.core.clock import Clock
+from artstore.core.model.element import ArchiveStatus
+from artstore.storage.engine.archive.archiver import Archiver
+from artstore.storage.engine.archive.base import Archive
+from artstore.storage.engine.archive.directory import DirectoryArchive
+from artstore.storage.engine.archive.marks import Notebook
+from artstore.storage.engine.backends.base import Backend
+from artstore.storage.engine.claims import Claims
+from artstore.storage.engine.fs import Fs
+from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.modes import Standing
+from artstore.storage.engine.opening import EngineOptions
+from artstore.storage.engine.writer import Writer
+
+
+class ArchiveParts(NamedTuple):
+    archive: Archive | None
+    archiver: Archiver | None
+
+    @classmethod
+    def assemble(
+        cls,
+        options: EngineOptions,
+        *,
+        fs: Fs,
+        layout: Layout,
+        backend: Backend,
+        claims: Claims,
+        standing: Standing,
+        writer: Writer,
+        clock: Clock,
+    ) -> Self:
+        if options.archive_directory is None:
+            return cls(None, None)
+        notebook = Notebook(fs, layout)
+        archive = DirectoryArchive(fs, options.archive_directory, options.element_id, notebook)
+        archiver = Archiver(
+            fs=fs,
+            layout=layout,
+            backend=backend,
+            claims=claims,
+            standing=standing,
+            archive=archive,
+            notebook=notebook,
+            clock=clock,
+            rate_bytes_per_s=options.archive_rate_bytes_per_s,
+            check=writer.check,
+        )
+        return cls(archive, archiver)
+
+    def start(self) -> None:
+        if self.archiver is not None:
+            self.archiver.start()
+
+    def stop(self) -> None:
+        if self.archiver is not None:
+            self.archiver.stop()
+
+    def look_again(self) -> None:
+        if self.archiver is not None:
+            self.archiver.look_again()
+
+    def status(self) -> ArchiveStatus | None:
+        return self.archiver.status() if self.archiver is not None else None
