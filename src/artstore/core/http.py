@@ -1,8 +1,14 @@
-"""Calls from module to module: aiohttp over mutual TLS, with the trace of the request."""
+"""Calls from module to module over mutual TLS, with the trace of the request.
 
+`request` streams, by aiohttp; `exchange` is for small requests that come with every upload.
+"""
+
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -11,14 +17,13 @@ from opentelemetry.trace import SpanKind
 from artstore.core import errors
 from artstore.core.certificates import LiveContext
 from artstore.core.clock import SystemClock
+from artstore.core.exchange import CONNECT_TIMEOUT_S, KEEP_ALIVE_S, Exchanges, Place
 from artstore.core.spans import begin_child
 from artstore.core.tls import TlsFiles, client_context, server_name
 from artstore.core.tracing import traceparent
 
-CONNECT_TIMEOUT_S = 3.0
 IDLE_TIMEOUT_S = 30.0
 """Silence longer than this means the other side is gone; a busy transfer is never cut."""
-KEEP_ALIVE_S = 30.0
 CONNECTIONS_PER_HOST_MAX = 256
 PROBLEM_BYTES_MAX = 1 << 20
 
@@ -39,9 +44,44 @@ class Transport:
             skip_auto_headers=("Accept-Encoding", "User-Agent"),
             raise_for_status=False,
         )
+        self._exchanges = Exchanges()
 
     async def close(self) -> None:
+        self._exchanges.close()
         await self._session.close()
+
+    async def exchange(
+        self, method: str, url: str, *, peer: str, content_type: str, body: bytes, timeout_s: float
+    ) -> bytes:
+        """The body of the answer to one call with a `body` that is held anyway.
+
+        Args:
+            timeout_s: For all of it.
+
+        Raises:
+            ArtStoreError: As `request`; `Unavailable` from `NotConnected` if nothing was sent.
+        """
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        place = Place(parts.hostname or "", port, server_name(peer))
+        try:
+            with _outgoing(method, peer) as trace:
+                head = (
+                    f"{method} {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+                    f"traceparent: {trace}\r\nContent-Type: {content_type}\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n"
+                ).encode()
+                async with asyncio.timeout(timeout_s):
+                    answer = await self._exchanges.call(place, self._context(), head + body)
+                if answer.status >= 400:
+                    problem = problem_in(answer.content_type, answer.body)
+                    raise failure_in(answer.status, problem, peer)
+        except (ConnectionError, TimeoutError) as error:
+            raise errors.Unavailable(f"the {peer} service does not answer") from error
+        return answer.body
+
+    def _context(self) -> ssl.SSLContext | None:
+        return self._tls.current() if self._tls else None
 
     @contextlib.asynccontextmanager
     async def request(
@@ -70,34 +110,41 @@ class Transport:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=timeout_s
         )
-        span = begin_child(f"{method} {peer}", SpanKind.CLIENT, {"server.service": peer})
-        header = span.context.traceparent if span else traceparent()
-        failed = True
         try:
-            async with self._session.request(
-                method,
-                url,
-                headers={"traceparent": header, **(headers or {})},
-                data=data,
-                params=params,
-                expect100=expect100,
-                timeout=timeout,
-                allow_redirects=False,
-                ssl=self._tls.current() if self._tls else False,
-                server_hostname=server_name(peer) if self._tls else None,
-            ) as response:
-                if response.status >= 400:
-                    raise failure_in(response.status, await _read_problem(response), peer)
-                try:
-                    yield response
-                    failed = False
-                finally:
-                    abandon(response)
+            with _outgoing(method, peer) as trace:
+                async with self._session.request(
+                    method,
+                    url,
+                    headers={"traceparent": trace, **(headers or {})},
+                    data=data,
+                    params=params,
+                    expect100=expect100,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    ssl=self._context() or False,
+                    server_hostname=server_name(peer) if self._tls else None,
+                ) as response:
+                    if response.status >= 400:
+                        raise failure_in(response.status, await _read_problem(response), peer)
+                    try:
+                        yield response
+                    finally:
+                        abandon(response)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise errors.Unavailable(f"the {peer} service does not answer") from error
-        finally:
-            if span is not None:
-                span.end(failed=failed)
+
+
+@contextlib.contextmanager
+def _outgoing(method: str, peer: str) -> Iterator[str]:
+    """Around a call: its span, and the header that carries the trace on."""
+    span = begin_child(f"{method} {peer}", SpanKind.CLIENT, {"server.service": peer})
+    failed = True
+    try:
+        yield span.context.traceparent if span else traceparent()
+        failed = False
+    finally:
+        if span is not None:
+            span.end(failed=failed)
 
 
 def abandon(response: aiohttp.ClientResponse) -> None:
@@ -115,9 +162,13 @@ def abandon(response: aiohttp.ClientResponse) -> None:
 
 
 async def _read_problem(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    if response.content_type != "application/problem+json":
+    return problem_in(response.content_type, await response.content.read(PROBLEM_BYTES_MAX))
+
+
+def problem_in(content_type: str, body: bytes) -> dict[str, Any]:
+    """The members of a problem (RFC 9457); none in an answer that is no such thing."""
+    if content_type != "application/problem+json":
         return {}
-    body = await response.content.read(PROBLEM_BYTES_MAX)
     try:
         problem = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,19 +1,16 @@
 """Calls of the ingester to other services, as bytes on the wire."""
 
-import asyncio
-import io
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-import aiohttp
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from artstore.core.errors import ArtStoreError, InternalError, Unavailable, UnknownFile
+from artstore.core.exchange import NotConnected
 from artstore.core.http import Transport, failure_in
 from artstore.core.model.admission import AdmissionRules
 from artstore.core.model.batch import BATCH_TYPE, pack_file
@@ -111,9 +108,13 @@ class Elements:
             Unavailable: The outcome is unknown.
             ArtStoreError: The element's refusal; it kept nothing.
         """
-        with _named_failures():
-            async with asyncio.timeout(self._timeout_s):
-                return await self._put(element, file_id, frame_head(draft) + content)
+        answer = await self._send(
+            "PUT",
+            f"{element.url}/api/v1/files/{file_id}",
+            FRAME_CONTENT_TYPE,
+            frame_head(draft) + content,
+        )
+        return _record_in(answer)
 
     async def put_all(
         self, element: ElementReport, files: Sequence[SmallFile]
@@ -128,23 +129,26 @@ class Elements:
         body = b"".join(
             pack_file(file.file_id, file.draft_json, file.trace_id, file.content) for file in files
         )
-        with _named_failures():
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._transport.request(
-                    "POST",
-                    f"{element.url}/api/v1/files:batch",
-                    peer="storage",
-                    headers={"Content-Type": BATCH_TYPE},
-                    data=io.BytesIO(body),
-                    timeout_s=self._timeout_s,
-                ) as response,
-            ):
-                answer = await response.read()
+        answer = await self._send("POST", f"{element.url}/api/v1/files:batch", BATCH_TYPE, body)
         lines = answer.splitlines()
         if len(lines) != len(files):
             raise InternalError
         return [_outcome_of(file, line) for file, line in zip(files, lines, strict=True)]
+
+    async def _send(self, method: str, url: str, content_type: str, body: bytes) -> bytes:
+        try:
+            return await self._transport.exchange(
+                method,
+                url,
+                peer="storage",
+                content_type=content_type,
+                body=body,
+                timeout_s=self._timeout_s,
+            )
+        except Unavailable as error:
+            if isinstance(error.__cause__, NotConnected):
+                raise NotReached from error
+            raise
 
     async def put_flowing(
         self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Flowing
@@ -160,48 +164,31 @@ class Elements:
         """
         framed = _framed(content)
         flow = Flow(streamed_head(draft), framed, self._timeout_s)
-        size_bytes = None
+        headers = {"Content-Type": FRAME_CONTENT_TYPE}
         if content.size is not None:
             size_bytes = flow.head_bytes + content.size + COMPLETION_BYTES
-        async with flow.sent():
-            return await self._put(element, file_id, flow.chunks(), size_bytes)
-
-    async def _put(
-        self,
-        element: ElementReport,
-        file_id: FileId,
-        body: bytes | AsyncIterator[bytes],
-        size_bytes: int | None = None,
-    ) -> FileRecord:
-        headers = {"Content-Type": FRAME_CONTENT_TYPE}
-        if size_bytes is not None:
             headers["Content-Length"] = str(size_bytes)
-        async with self._transport.request(
-            "PUT",
-            f"{element.url}/api/v1/files/{file_id}",
-            peer="storage",
-            headers=headers,
-            data=body,
-            expect100=not isinstance(body, bytes),
-            timeout_s=self._timeout_s,
-        ) as response:
+        async with (
+            flow.sent(),
+            self._transport.request(
+                "PUT",
+                f"{element.url}/api/v1/files/{file_id}",
+                peer="storage",
+                headers=headers,
+                data=flow.chunks(),
+                expect100=True,
+                timeout_s=self._timeout_s,
+            ) as response,
+        ):
             answer = await response.read()
-        try:
-            return FileRecord.from_json(answer)
-        except ValidationError as error:
-            raise InternalError from error
+        return _record_in(answer)
 
 
-@contextmanager
-def _named_failures() -> Iterator[None]:
+def _record_in(answer: bytes) -> FileRecord:
     try:
-        yield
-    except TimeoutError as error:
-        raise Unavailable("the storage element does not answer") from error
-    except Unavailable as error:
-        if isinstance(error.__cause__, aiohttp.ClientConnectorError):
-            raise NotReached from error
-        raise
+        return FileRecord.from_json(answer)
+    except ValidationError as error:
+        raise InternalError from error
 
 
 class _Line(BaseModel):
