@@ -89,6 +89,8 @@ async def test_the_same_again_is_no_second_file(client: Client) -> None:
     for content in (b"small", os.urandom(100_000)):
         file_id = new_id()
         assert (await client.put(content, file_id))[0] == 201
+        # Whoever asks for the file waits until it is in place; sent again before, it is busy.
+        await client.call("GET", f"/files/{file_id}")
         assert (await client.put(content, file_id))[0] == 200
         status, problem = await client.put(content + b"x", file_id)
         assert (status, problem["code"]) == (409, "file_exists")

@@ -192,12 +192,16 @@ def test_what_is_only_in_the_log_is_not_judged(tmp_path: Path) -> None:
 def test_a_living_element(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "element", checkpoint_interval_s=0.1)
     files: list[FileId] = []
-    workers = [threading.Thread(target=Worker(shelf.engine, seed, files).run) for seed in range(3)]
+    enough = threading.Event()
+    workers = [
+        threading.Thread(target=Worker(shelf.engine, seed, files, enough).run) for seed in range(3)
+    ]
     for worker in workers:
         worker.start()
     for _ in range(LIVE_PASSES):
         code, defects, _ = verify(shelf.root)
         assert (code, defects) == (0, [])
+    enough.set()
     for worker in workers:
         worker.join()
     shelf.engine.close()
