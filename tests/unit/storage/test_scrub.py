@@ -180,6 +180,25 @@ def test_content_that_outlived_its_deletion(filled: Element, fs: SimulatedFs) ->
     assert kinds(scrub(filled.engine)) == [("surplus", deleted)]
 
 
+def test_a_deletion_that_is_on_its_way_is_no_damage(
+    filled: Element, fs: SimulatedFs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tombstone is in place and its content goes next, while somebody looks."""
+    deleted = filled.oracle.ids[1]
+    path = find_path(fs, f"{deleted}.attr.json").replace(".attr.json", ".pdf")
+    fs.close(fs.create(path))
+    claims = filled.engine._claims
+    take = claims.take
+
+    def take_when_it_is_through(file_id: FileId) -> None:
+        if file_id == deleted and fs.exists(path):
+            fs.unlink(path)
+        take(file_id)
+
+    monkeypatch.setattr(claims, "take", take_when_it_is_through)
+    assert scrub(filled.engine) == []
+
+
 def test_the_record_of_another_file(filled: Element, fs: SimulatedFs) -> None:
     mine, other = (
         find_path(fs, f"{file_id}.attr.json")

@@ -194,14 +194,17 @@ def test_a_living_element(tmp_path: Path) -> None:
     files: list[FileId] = []
     enough = threading.Event()
     workers = [
-        threading.Thread(target=Worker(shelf.engine, seed, files, enough).run) for seed in range(3)
+        threading.Thread(target=Worker(shelf.engine, seed, files, enough).run, daemon=True)
+        for seed in range(3)
     ]
     for worker in workers:
         worker.start()
-    for _ in range(LIVE_PASSES):
-        code, defects, _ = verify(shelf.root)
-        assert (code, defects) == (0, [])
-    enough.set()
+    try:
+        for _ in range(LIVE_PASSES):
+            code, defects, _ = verify(shelf.root)
+            assert (code, defects) == (0, [])
+    finally:
+        enough.set()
     for worker in workers:
         worker.join()
     shelf.engine.close()

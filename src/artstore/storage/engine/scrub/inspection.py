@@ -36,8 +36,12 @@ class Inspection:
         self._spend = spend
         self._content_expected = content_expected
 
-    def group(self, group: Group) -> list[Finding]:
-        """What is wrong with the names of a group; nothing for those that are gone."""
+    def group(self, group: Group, *, contents: bool = True) -> list[Finding]:
+        """What is wrong with the names of a group; nothing for those that are gone.
+
+        Args:
+            contents: False: a content that ought to be there is not looked at.
+        """
         file_id = group.file_id
         if file_id is None or not self._is_at_home(file_id, group.directory):
             return self._surplus(group, group.names, None, "this name belongs nowhere")
@@ -55,7 +59,9 @@ class Inspection:
         content_name = self._layout.content(record).rpartition("/")[2]
         others = [name for name in group.names if name not in (attr_name, content_name)]
         found = self._surplus(group, others, file_id, "its record does not know it")
-        return found + self._content(record)
+        if record.deleted is not None:
+            return found + self._left_of(record)
+        return found + (self._content(record) if contents else [])
 
     def known(self, known: Known) -> Finding | None:
         """Is there what the log says? Records and contents are judged by `group`."""
@@ -102,12 +108,13 @@ class Inspection:
         except InvalidRequest:
             return False
 
+    def _left_of(self, tombstone: FileRecord) -> list[Finding]:
+        group = Group(*_split(self._layout.content(tombstone)))
+        cause = "the file was deleted, but its content is still there"
+        return self._surplus(group, group.names, tombstone.file_id, cause)
+
     def _content(self, record: FileRecord) -> list[Finding]:
         path = self._layout.content(record)
-        if record.deleted is not None:
-            group = Group(*_split(path))
-            cause = "the file was deleted, but its content is still there"
-            return self._surplus(group, group.names, record.file_id, cause)
         try:
             content = self._shelf.open(record)
         except FileNotFoundError:

@@ -170,13 +170,19 @@ class Round:
                 with self._element.claims.held(file_id):
                     # After a fault a file may be half in its place, and its claim is free.
                     self._element.check()
-                    if self._state_of(file_id) == before:
+                    if self._state_of(file_id) == before and self._is_still_there(group, found):
                         for finding in found:
                             self._record(finding)
                         return
             except Unavailable:
                 self._element.check()
         get_logger().info("a file that changes is left to the next pass", file_id=file_id)
+
+    def _is_still_there(self, group: Group, found: list[Finding]) -> bool:
+        """What a deletion was about to take away: its tombstone comes first, and is the same state
+        of the file from then on."""
+        surplus = [each for each in found if each.kind is FindingKind.SURPLUS]
+        return not surplus or set(surplus) <= set(self._inspection.group(group, contents=False))
 
     def _state_of(self, file_id: FileId | None) -> tuple[bytes | None, int]:
         """Another one whenever the file changed, or its content was made whole."""
