@@ -19,7 +19,7 @@ def test_it_holds_the_four_and_publishes_nothing() -> None:
     assert set(services) == {"prometheus", "alertmanager", "grafana", "node-exporter"}
     assert not [name for name, service in services.items() if "ports" in service]
     for service in services.values():
-        assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", service["image"])
+        assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}", service["image"])
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
 
