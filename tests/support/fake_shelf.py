@@ -134,6 +134,9 @@ class FakeShelf:
         try:
             for position in range(start, stop, 1 << 16):
                 chunk = content[position : min(stop, position + (1 << 16))]
+                # What is written to a connection that is gone is dropped without a word, and
+                # without a pause, until the loop has told that it is gone.
+                await asyncio.sleep(0)
                 await response.write(chunk)
                 self.sent_bytes += len(chunk)
         except (ConnectionError, asyncio.CancelledError):
