@@ -254,6 +254,19 @@ JOBS = Dashboard(
             thresholds=((None, "green"), (1, "orange")),
         ),
         Panel(
+            "Restores in an hour",
+            "Archived files that can be read again, and how many of them took longer than 30 s.",
+            "short",
+            (
+                Query("sum(increase(artstore_restore_duration_seconds_count[1h]))", "all"),
+                Query(
+                    "sum(increase(artstore_restore_duration_seconds_count[1h]))"
+                    ' - sum(increase(artstore_restore_duration_seconds_bucket{le="30.0"}[1h]))',
+                    "slow",
+                ),
+            ),
+        ),
+        Panel(
             "Regular work",
             "Time since the last success, by kind. The alert JobOverdue knows how long it may be.",
             "s",

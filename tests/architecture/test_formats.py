@@ -5,9 +5,14 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+from pydantic import BaseModel
+
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
+from artstore.core.model.restored import RestoredCopy
 from artstore.core.model.scrub import FindingKind
+from artstore.storage.engine.archive.marks import ArchiveMark, ArchiveNotes
 from artstore.storage.engine.identity import ElementFile, ModeChange
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.open_upload import OpenUpload
@@ -71,6 +76,21 @@ def test_every_member_is_described() -> None:
 
     described = set(re.findall(r"^\| `([a-z0-9_]+)` \|", text, re.MULTILINE))
     assert described == {*FileRecord.model_fields, "record_sha256"}
+
+
+@pytest.mark.parametrize(
+    ("number", "model"), list(enumerate((ArchiveMark, ArchiveNotes, RestoredCopy)))
+)
+def test_archive_and_restored_copies_are_as_described(number: int, model: type[BaseModel]) -> None:
+    text = (FORMATS / "archive.md").read_text("utf-8")
+    examples = re.findall(r"```json\n(\{.*?\})\n```", text, re.DOTALL)
+    shown = json.loads(examples[number])
+    if model is RestoredCopy:
+        shown["record"] = json.loads(example())
+        del shown["record"]["record_sha256"]
+
+    assert set(shown) == set(model.model_fields)
+    assert model.model_validate(shown)
 
 
 def test_the_element_file_is_the_one_described() -> None:

@@ -7,6 +7,7 @@ beside it, and alerts that wait a tenth of their time; thresholds are the real o
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,8 @@ from tests.support.processes import short_folder
 from tests.support.stack import RunningStack
 
 from artstore.client import ArtStore
-from artstore.core.errors import ArtStoreError
+from artstore.core.errors import ArtStoreError, FileArchived
+from artstore.core.model.restored import RestoreState
 from artstore.local.home import Home
 from artstore.local.ports import free_ports
 from artstore.local.stack import Stack
@@ -28,6 +30,8 @@ TIMES_SOONER = 10
 VOLUME_BYTES = 1 << 30
 RESERVED_BYTES = 64 << 20
 LIMIT_S = 300
+SLOW_S = 31
+"""Longer than the 30 s that a restore may take."""
 
 pytestmark = [pytest.mark.slow, needs_prometheus, needs_cuts()]
 
@@ -53,6 +57,7 @@ def small_stack() -> Iterator[RunningStack]:
         home.create()
         root = home.data / "edit-1"
         root.mkdir(mode=0o700)
+        (home.archives / "rw-1").mkdir(parents=True)
         with small_volume(folder / "image", root):
             stack = Stack(home, free_ports())
             stack.start()
@@ -152,3 +157,55 @@ def test_an_element_that_does_not_answer(small_stack: RunningStack, hasty: Monit
         alert = hasty.wait_for("ServiceDown", LIMIT_S)
 
     assert (alert["labels"]["job"], alert["path"]) == ("storage", "/critical")
+
+
+@contextmanager
+def unmounted(archive: Path) -> Iterator[None]:
+    """What an element sees when the medium of its archive is not there."""
+    elsewhere = archive.with_name("elsewhere")
+    archive.rename(elsewhere)
+    archive.mkdir()
+    try:
+        yield
+    finally:
+        archive.rmdir()
+        elsewhere.rename(archive)
+
+
+def archived_file(stack: RunningStack, store: ArtStore, letter: Path) -> str:
+    """Its content is in the archive of rw-1. There is no way back from this mode."""
+    file_id = store.put(letter, retention="P1D").file_id
+    path = "/api/v1/storage-elements/rw-1"
+    for mode in ("ro", "ar"):
+        store.call("POST", f"{path}/mode", body={"mode": mode, "reason": "full", "confirm": True})
+    eventually(lambda: store.call("GET", path)["info"]["archive"]["complete"], "the archive")
+    return file_id
+
+
+def test_a_restore_that_is_slow_of_its_archive(
+    small_stack: RunningStack, hasty: Monitoring, tmp_path: Path
+) -> None:
+    """The last one: rw-1 takes no files any more."""
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear reader")
+    metric = "artstore_restore_duration_seconds_count"
+    eventually(lambda: hasty.has_numbers(metric), "the metric before the restore")
+
+    with ArtStore.from_home(small_stack.home) as store:
+        file_id = archived_file(small_stack, store, letter)
+        with pytest.raises(FileArchived):
+            store.get(file_id, tmp_path / "copy.txt")
+        with unmounted(small_stack.home / "archives" / "rw-1"):
+            store.restore(file_id)
+            time.sleep(SLOW_S)
+        eventually(
+            lambda: store.restore_status(file_id).state is RestoreState.READY,
+            "the restore",
+            LIMIT_S,
+        )
+        store.get(file_id, tmp_path / "copy.txt")
+        alert = hasty.wait_for("FileRestoreSlowness", LIMIT_S)
+
+    assert (tmp_path / "copy.txt").read_text() == "Dear reader"
+    assert alert["path"] == "/warning"
+    assert alert["annotations"]["summary"].startswith("Restores take ")

@@ -47,6 +47,12 @@ def verify(
             "--log-only", help="The files lie in an object store: check log and element.json."
         ),
     ] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where its contents went in mode ar; without it, they are not looked at."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a storage element's directory: every record, every byte, the log.
@@ -62,8 +68,18 @@ def verify(
     if not (directory / "data").is_dir() or not (directory / "log").is_dir():
         say(f"artstore: {directory} is not the directory of a storage element: no data/ and log/")
         raise typer.Exit(1)
+    if archive is not None and not (archive / "archive.json").is_file():
+        say(f"artstore: {archive} is not the archive of a storage element: no archive.json")
+        raise typer.Exit(1)
     with counted_meter("verifying", lambda: _expected(directory)) as bars:
-        survey = Survey(LocalFs(), str(directory.resolve()), bars, time.sleep, is_log_only=log_only)
+        survey = Survey(
+            LocalFs(),
+            str(directory.resolve()),
+            bars,
+            time.sleep,
+            archive=str(archive.resolve()) if archive is not None else None,
+            is_log_only=log_only,
+        )
         defects = 0
         for finding in survey.findings():
             defects += 1

@@ -20,6 +20,7 @@ from artstore.client.sinks import destination_of
 from artstore.client.uploads import Details, upload
 from artstore.core.model.file import FileRecord
 from artstore.core.model.page import Item
+from artstore.core.model.restored import Restore
 
 
 class AsyncArtStore:
@@ -168,6 +169,12 @@ class AsyncArtStore:
 
     async def delete(self, file_id: str) -> FileRecord:
         return await self._transport.run(records.delete(self._calls, file_id))
+
+    async def restore(self, file_id: str) -> Restore:
+        return await self._transport.run(records.restore(self._calls, "POST", file_id))
+
+    async def restore_status(self, file_id: str) -> Restore:
+        return await self._transport.run(records.restore(self._calls, "GET", file_id))
 
     async def receipt(self, file_id: str) -> str:
         return await self._transport.run(receipts.receipt(self._calls, file_id))

@@ -11,6 +11,7 @@ from artstore.client.messages import Flow, Request
 from artstore.core.model.file import FileChange, FileRecord
 from artstore.core.model.ids import parse_file_id
 from artstore.core.model.page import Item, Page
+from artstore.core.model.restored import Restore
 
 FILES: Final = "/api/v1/files"
 SEARCH: Final = "/api/v1/search"
@@ -73,6 +74,12 @@ def search_parameters(
     parameters.extend(("tag", tag) for tag in tags)
     parameters.extend(("meta", f"{key}:{value}") for key, value in metadata.items())
     return parameters
+
+
+def restore(calls: Calls, method: str, file_id: str) -> Flow[Restore]:
+    """`POST` asks for it, `GET` only looks."""
+    request = Request(method, f"{_file_target(file_id)}/restore")
+    return parse(Restore, (yield from calls.call(request)))
 
 
 class Pages(Generic[Item]):

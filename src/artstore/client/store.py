@@ -20,6 +20,7 @@ from artstore.client.sync_transport import SyncTransport
 from artstore.client.uploads import Details, upload
 from artstore.core.model.file import FileRecord
 from artstore.core.model.page import Item
+from artstore.core.model.restored import Restore
 
 
 class ArtStore:
@@ -209,6 +210,18 @@ class ArtStore:
             ModeForbids: It lies on an element that deletes nothing.
         """
         return self._transport.run(records.delete(self._calls, file_id))
+
+    def restore(self, file_id: str) -> Restore:
+        """Ask for a file that lies in an archive; again is the same as once. `get` brings it
+        when it is ready.
+
+        Raises:
+            NotArchived: There is nothing to restore.
+        """
+        return self._transport.run(records.restore(self._calls, "POST", file_id))
+
+    def restore_status(self, file_id: str) -> Restore:
+        return self._transport.run(records.restore(self._calls, "GET", file_id))
 
     def receipt(self, file_id: str) -> str:
         """The deposit receipt of a file once more. `put` returns it with each upload."""

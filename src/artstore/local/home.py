@@ -53,6 +53,12 @@ class Home:
         return self.root / "data"
 
     @property
+    def archives(self) -> Path:
+        """Of elements in mode `ar`, a directory each; where they are wanted, another medium is
+        mounted there."""
+        return self.root / "archives"
+
+    @property
     def config(self) -> Path:
         return self.root / "config"
 

@@ -185,6 +185,12 @@ def _scanner(layout: Layout) -> dict[str, object]:
     return {} if layout.clamd is None else {"antivirus_address": layout.clamd.address}
 
 
+def _archive(layout: Layout, module: Module) -> dict[str, object]:
+    """Made, or mounted, by whoever wants one."""
+    directory = layout.home.archives / module.instance
+    return {"archive_directory": directory} if directory.is_dir() else {}
+
+
 def _settings(layout: Layout, module: Module) -> dict[str, object]:
     match module.module:
         case "storage":
@@ -193,6 +199,7 @@ def _settings(layout: Layout, module: Module) -> dict[str, object]:
                 "root": layout.home.data / module.instance,
                 "mode": ELEMENTS[module.instance],
                 "admin_url": layout.modules[ADMIN_NAME].url,
+                **_archive(layout, module),
             }
         case "admin":
             return {

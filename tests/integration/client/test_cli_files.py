@@ -242,3 +242,37 @@ def test_accounts_are_changed(artstore: Artstore, fake: FakeArtStore) -> None:
     ]
     sent = json.loads(fake.bodies[path])
     assert (sent["client_id"], sent["role"]) == ("scanner", "readonly")
+
+
+def restore_of(file_id: str, state: str, **more: str) -> dict[str, object]:
+    return {"file_id": file_id, "state": state, "job_id": 7, **more}
+
+
+def test_restore_asks_and_tells_what_to_do_next(artstore: Artstore, fake: FakeArtStore) -> None:
+    file_id = fake.keep(CONTENT)
+    path = f"/api/v1/files/{file_id}/restore"
+    fake.objects[path] = restore_of(file_id, "pending", trouble="unavailable: no archive")
+
+    ran = artstore("restore", file_id)
+
+    assert (ran.code, "on its way (unavailable: no archive)" in ran.err) == (0, True)
+    assert len(fake.requests("POST", path)) == 1
+    fake.objects[path] = restore_of(file_id, "ready", expires_at="2026-12-27T10:00:00Z")
+    ran = artstore("restore", file_id, "--wait", "--json")
+    assert (ran.code, ran.objects[0]["state"]) == (0, "ready")
+    ran = artstore("restore", file_id)
+    assert f"until 2026-12-27 10:00 UTC: artstore get {file_id}" in ran.err
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled", "expired"])
+def test_a_restore_that_came_to_nothing_fails(
+    artstore: Artstore, fake: FakeArtStore, state: str
+) -> None:
+    file_id = fake.keep(CONTENT)
+    fake.objects[f"/api/v1/files/{file_id}/restore"] = restore_of(
+        file_id, state, trouble="file_damaged: it is not what was stored"
+    )
+
+    ran = artstore("restore", file_id)
+
+    assert (ran.code, file_id in ran.err) == (1, True)

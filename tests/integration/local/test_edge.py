@@ -171,6 +171,8 @@ def accepts(port: int) -> bool:
         ("GET", "/api/v1/search/suggest", "query"),
         ("DELETE", "/api/v1/files/17", "admin"),
         ("PATCH", "/api/v1/files/17", "admin"),
+        ("POST", "/api/v1/files/17/restore", "admin"),
+        ("GET", "/api/v1/files/17/restore", "admin"),
         ("POST", "/api/v1/files/17/legal-hold", "admin"),
         ("POST", "/api/v1/auth/token", "admin"),
         ("GET", "/api/v1/storage-elements", "admin"),

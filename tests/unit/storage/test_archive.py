@@ -213,6 +213,25 @@ def test_an_archive_that_is_not_mounted_is_away_and_not_empty(
     assert element.engine.record(files[0]).tags == ("blue",)
 
 
+def test_an_archive_that_nobody_names_any_more_is_away(
+    element: Element, ids: Ids, fs: SimulatedFs
+) -> None:
+    """A setting that was forgotten is no loss."""
+    files = filled(element, ids)
+    element.engine.checkpoint()
+    close(element.engine)
+    archiver(element.engine).run_pass()
+    fs.kill()
+    again = SteppedEngine.open(options(mode=StorageMode.RW), fs, element.clock)
+
+    with pytest.raises(ArchiveAway):
+        restored_bytes(again, files[0])
+    with pytest.raises(ArchiveAway):
+        scrub(again)
+    with pytest.raises(FileArchived):
+        again.open_content(files[0])
+
+
 @pytest.mark.parametrize("holds", ["another element's", "something else"])
 def test_a_directory_that_is_in_use_is_not_taken(
     element: Element, ids: Ids, fs: SimulatedFs, holds: str

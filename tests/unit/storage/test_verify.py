@@ -19,6 +19,7 @@ from tests.unit.storage.test_scrub_under_load import Worker
 from typer.testing import CliRunner
 
 from artstore.cli.main import app
+from artstore.core.model.element import StorageMode
 from artstore.core.model.ids import FileId
 from artstore.storage.engine import sidecar
 from artstore.storage.engine.engine import Engine
@@ -90,6 +91,52 @@ def test_a_whole_element(shelf: Shelf) -> None:
     result = CliRunner().invoke(app, ["verify", str(shelf.root)])
     assert result.exit_code == 0
     assert ": whole (element edit-1; 120 files" in result.stdout
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> tuple[Path, Path, list[FileId]]:
+    """The root of an element in mode `ar`, its archive, its files."""
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    shelf = Shelf(tmp_path / "old", mode=StorageMode.RW, archive_directory=str(archive))
+    for number in range(5):
+        shelf.put(f"content {number}".encode())
+    for mode in (StorageMode.RO, StorageMode.AR):
+        shelf.engine.modes.change(mode, by="a", reason="b", confirmed=True, trace=None)
+
+    def is_moved() -> bool:
+        status = shelf.engine.info().archive
+        return status is not None and status.complete
+
+    wait_until(is_moved, "the archive")
+    shelf.engine.close()
+    return shelf.root, archive, shelf.files
+
+
+def test_an_archived_element(archived: tuple[Path, Path, list[FileId]]) -> None:
+    root, archive, files = archived
+    before = snapshot(root), snapshot(archive)
+    with_archive = ("--archive", str(archive))
+    code, defects, summary = verify(root, *with_archive)
+    assert (code, defects, summary["files"]) == (0, [], 5)
+    assert (snapshot(root), snapshot(archive)) == before
+    (path,) = archive.rglob(f"{files[0]}.pdf")
+    flip(path, 3)
+    next(archive.rglob(f"{files[1]}.pdf")).unlink()
+
+    _, defects, _ = verify(root, *with_archive)
+    assert sorted((each["finding"], each["file_id"]) for each in defects) == [
+        ("damaged", files[0]),
+        ("missing_content", files[1]),
+    ]
+    assert verify(root)[0] == 0, "without it nobody knows of it"
+
+
+def test_what_is_no_archive_is_said_so(archived: tuple[Path, Path, list[FileId]]) -> None:
+    root, archive, _ = archived
+    (archive / "archive.json").unlink()
+    result = CliRunner().invoke(app, ["verify", str(root), "--archive", str(archive)])
+    assert (result.exit_code, "not the archive" in result.stderr) == (1, True)
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, int]]:

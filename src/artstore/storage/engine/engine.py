@@ -428,6 +428,11 @@ class Engine:
         self._writer.check()
 
     @property
+    def is_archived(self) -> bool:
+        """Contents are, or are about to be, in an archive."""
+        return self._standing.mode is StorageMode.AR
+
+    @property
     def head(self) -> int:
         return self._writer.head
 

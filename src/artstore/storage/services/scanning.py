@@ -35,6 +35,8 @@ class Scans:
             ScannerUnavailable: Try again later.
             UnknownFile, FileDeleted, FileDamaged, Unavailable.
         """
+        if self._engine.is_archived and (known := await self._known(file_id)) is not None:
+            return known
         if self._scanner is None:
             raise ScannerUnavailable("this storage element has no virus scanner")
         record, scan = await self._look(self._scanner, file_id)
@@ -45,6 +47,12 @@ class Scans:
             return record
         stored = await self._writing.run(self._engine.note_scan, file_id, scan, current_trace_id())
         return stored.record
+
+    async def _known(self, file_id: FileId) -> FileRecord | None:
+        """The record of a file that was scanned. New signatures are no reason to read a whole
+        archive; what could not be scanned when it came is read once."""
+        record = await self._writing.run(self._engine.record, file_id)
+        return record if record.scan is not None and not record.scan.is_pending else None
 
     async def _look(self, scanner: Scanner, file_id: FileId) -> tuple[FileRecord, Scan]:
         record, _, body = await self._downloads.open(file_id, None, from_archive=True)

@@ -1,6 +1,6 @@
 """Puts an element's archive together, if it has one."""
 
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from artstore.core.clock import Clock
 from artstore.core.model.element import ArchiveStatus
@@ -15,6 +15,8 @@ from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.modes import Standing
 from artstore.storage.engine.opening import EngineOptions
 from artstore.storage.engine.writer import Writer
+
+NOWHERE: Final = "no-archive-is-set"
 
 
 class ArchiveParts(NamedTuple):
@@ -34,10 +36,14 @@ class ArchiveParts(NamedTuple):
         writer: Writer,
         clock: Clock,
     ) -> Self:
-        if options.archive_directory is None:
-            return cls(None, None)
         notebook = Notebook(fs, layout)
-        archive = DirectoryArchive(fs, options.archive_directory, options.element_id, notebook)
+        directory = options.archive_directory
+        if directory is None:
+            if not fs.exists(layout.archive):
+                return cls(None, None)
+            # It has one, and nobody says where: away, as one that is not mounted.
+            directory = f"{layout.root}/{NOWHERE}"
+        archive = DirectoryArchive(fs, directory, options.element_id, notebook)
         archiver = Archiver(
             fs=fs,
             layout=layout,

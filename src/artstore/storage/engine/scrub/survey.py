@@ -13,6 +13,8 @@ from typing import Final, NamedTuple, Protocol
 from artstore.core.model.element import StorageMode
 from artstore.core.model.ids import FileId
 from artstore.core.model.scrub import FindingKind
+from artstore.storage.engine.archive.directory import DirectoryArchive
+from artstore.storage.engine.archive.marks import Notebook
 from artstore.storage.engine.fs import Fs
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import Layout
@@ -20,7 +22,7 @@ from artstore.storage.engine.scrub.element_check import read_element
 from artstore.storage.engine.scrub.findings import Finding, Known
 from artstore.storage.engine.scrub.inspection import Inspection
 from artstore.storage.engine.scrub.log_check import Covered, LogCheck
-from artstore.storage.engine.scrub.shelf import LocalShelf
+from artstore.storage.engine.scrub.shelf import ArchivedShelf, LocalShelf, Shelf
 from artstore.storage.engine.scrub.walk import Group
 
 SETTLE_S: Final = 1.0
@@ -57,6 +59,8 @@ class Survey:
     Args:
         advance: Told how many bytes of files were read, and that one is done.
         wait: Sleeps so many seconds.
+        archive: Directory of the archive of an element in mode `ar`; without it, contents that
+            are not online are not looked for.
         is_log_only: The files lie elsewhere, in an object store.
     """
 
@@ -67,12 +71,14 @@ class Survey:
         advance: Advance,
         wait: Callable[[float], object],
         *,
+        archive: str | None = None,
         is_log_only: bool = False,
     ) -> None:
+        self._archive = archive
         self._fs = fs
         self._is_log_only = is_log_only
         self._layout = Layout(root)
-        self._shelf = LocalShelf(fs, self._layout)
+        self._shelf: Shelf = LocalShelf(fs, self._layout)
         self._advance = advance
         self._wait = wait
         self._inspection = self._inspect(content_expected=True)
@@ -96,7 +102,12 @@ class Survey:
             yield found
         else:
             self.element = found
-            self._inspection = self._inspect(content_expected=found.mode is not StorageMode.AR)
+            if self._archive is not None:
+                notebook = Notebook(self._fs, self._layout)
+                archive = DirectoryArchive(self._fs, self._archive, found.element_id, notebook)
+                self._shelf = ArchivedShelf(self._fs, self._layout, archive)
+            expected = self._archive is not None or found.mode is not StorageMode.AR
+            self._inspection = self._inspect(content_expected=expected)
             yield from self._log(found.log_id)
         if not self._is_log_only:
             yield from self._files()
