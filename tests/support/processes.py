@@ -1,5 +1,6 @@
 """Real servers for the length of a test session."""
 
+import asyncio
 import signal
 import subprocess
 import tempfile
@@ -20,17 +21,39 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def wait_until(condition: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
+class Limit:
     """A shared machine may stand still for minutes, and those whom we wait for with it. So one
-    round counts for `ROUND_MAX_S` at most, and the condition is looked at often in any case."""
-    left_s, before_s = limit_s, time.monotonic()
-    while not condition():
-        if left_s < 0:
-            raise AssertionError(f"{what} did not happen within {limit_s:.0f} s")
-        time.sleep(0.02)
+    round counts for `ROUND_MAX_S` at most: what is waited for is looked at often in any case."""
+
+    def __init__(self, what: str, limit_s: float) -> None:
+        self._what = what
+        self._limit_s = self._left_s = limit_s
+        self._before_s = time.monotonic()
+
+    def check(self) -> None:
+        """Call once a round. Raises `AssertionError` when it is used up."""
         now_s = time.monotonic()
-        left_s -= min(now_s - before_s, ROUND_MAX_S)
-        before_s = now_s
+        self._left_s -= min(now_s - self._before_s, ROUND_MAX_S)
+        self._before_s = now_s
+        if self._left_s < 0:
+            raise AssertionError(f"{self._what} did not happen within {self._limit_s:.0f} s")
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
+    limit = Limit(what, limit_s)
+    while not condition():
+        limit.check()
+        time.sleep(0.02)
+
+
+async def eventually(
+    condition: Callable[[], bool], limit_s: float = 20.0, what: str = "it"
+) -> None:
+    """`wait_until` for tests that share their event loop with those whom they wait for."""
+    limit = Limit(what, limit_s)
+    while not condition():
+        limit.check()
+        await asyncio.sleep(0.01)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ nothing, since `strace` cannot let a call do a part of its work.)
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ import orjson
 import psutil
 import pytest
 from tests.support.live_load import Ledger, LiveLoad, audit
+from tests.support.processes import eventually
 from tests.support.storage_process import StorageProcess, session, storage_process
 from tests.support.syscall_faults import Tracer, failing, needs_strace
 
@@ -96,7 +97,7 @@ async def test_a_failing_call(tmp_path: Path, case: Case) -> None:
         async with loaded(element, ledger) as (http, load):
             pid = helper_of(element) if case.in_helper else element.pid
             with failing(pid, case.calls, case.fault, tmp_path) as tracer:
-                await until(lambda: tracer.has_injected)
+                await eventually(lambda: tracer.has_injected)
                 await look(http, element, load, tracer, case)
             element.kill()
     with storage_process(root, **SETTINGS) as element:
@@ -104,7 +105,7 @@ async def test_a_failing_call(tmp_path: Path, case: Case) -> None:
             assert await audit(http, element, ledger) == []
             assert await is_writable(http, element)
         # What the running element itself is just making there goes by itself.
-        await until(lambda: leftovers(root) == [])
+        await eventually(lambda: leftovers(root) == [])
 
 
 async def look(
@@ -119,12 +120,12 @@ async def look(
             while await is_writable(http, element):
                 await asyncio.sleep(0.01)
             # First come the answers that were on their way already.
-            await until(lambda: load.refusals[503] > 20)
+            await eventually(lambda: load.refusals[503] > 20)
             acknowledged = load.acknowledged
-            await until(lambda: load.refusals[503] > 80)
+            await eventually(lambda: load.refusals[503] > 80)
             assert load.acknowledged == acknowledged
         case "full":
-            await until(lambda: load.refusals[507] > 10)
+            await eventually(lambda: load.refusals[507] > 10)
             tracer.stop()
             await goes_on(load)
         case "hit":
@@ -140,7 +141,7 @@ async def look(
 
 async def goes_on(load: LiveLoad) -> None:
     acknowledged = load.acknowledged
-    await until(lambda: load.acknowledged > acknowledged + 50)
+    await eventually(lambda: load.acknowledged > acknowledged + 50)
 
 
 @asynccontextmanager
@@ -150,7 +151,7 @@ async def loaded(
     async with session() as http:
         load = LiveLoad(http, element, ledger, random.randrange(1 << 30))
         tasks = load.start()
-        await until(lambda: load.acknowledged > 20)
+        await eventually(lambda: load.acknowledged > 20)
         yield http, load
         await asyncio.gather(*tasks)
 
@@ -160,12 +161,6 @@ async def is_writable(http: aiohttp.ClientSession, element: StorageProcess) -> b
         assert answer.status == 200
         writable: bool = orjson.loads(await answer.read())["writable"]
         return writable
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def helper_of(element: StorageProcess) -> int:

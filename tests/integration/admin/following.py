@@ -10,6 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 from tests.support.pki import Pki
 from tests.support.postgres import TestDatabase
+from tests.support.processes import Limit
 
 from artstore.admin.jobs.followers import Followers
 from artstore.admin.model import StorageElement
@@ -85,12 +86,10 @@ class CatalogueUnderTest:
 async def eventually(
     condition: Callable[[], Awaitable[bool]], what: str, limit_s: float = LIMIT_S
 ) -> None:
-    try:
-        async with asyncio.timeout(limit_s):
-            while not await condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"{what} did not happen within {limit_s:.0f} s") from None
+    limit = Limit(what, limit_s)
+    while not await condition():
+        limit.check()
+        await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager

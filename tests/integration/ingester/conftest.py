@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.support.fake_element import FakeElement
 from tests.support.issuer import ISSUER, Issuer
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
+from tests.support.processes import eventually
 from yarl import URL
 
 from artstore.core.model.admission import Admission, AdmissionRules, CollectionRules, OnUnscanned
@@ -147,12 +148,6 @@ async def world(shared_world: World) -> World:
     shared_world.reset()
     await shared_world.settled()
     return shared_world
-
-
-async def eventually(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @dataclass

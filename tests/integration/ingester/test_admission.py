@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.integration.ingester.conftest import Site, World, eventually
+from tests.integration.ingester.conftest import Site, World
 from tests.integration.ingester.test_uploads import only
+from tests.support.processes import eventually
 
 from artstore.core.model.admission import (
     Admission,

@@ -5,8 +5,9 @@ import time
 
 import aiohttp
 import pytest
-from tests.integration.ingester.conftest import World, eventually
+from tests.integration.ingester.conftest import World
 from tests.support.fake_element import Fault
+from tests.support.processes import eventually
 
 from artstore.core.errors import ModeForbids, NoRoom, Unavailable
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.integration.ingester.conftest import Site, eventually
+from tests.integration.ingester.conftest import Site
+from tests.support.processes import eventually
 
 from artstore.core.model.ids import FileIdSource
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.integration.ingester.conftest import World, eventually
+from tests.integration.ingester.conftest import World
 from tests.support.fake_element import Fault
+from tests.support.processes import eventually
 
 from artstore.core.errors import DigestMismatch, InvalidMetadata, NoRoom
 

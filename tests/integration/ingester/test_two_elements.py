@@ -14,6 +14,7 @@ from tests.integration.ingester.conftest import Element, Site, started
 from tests.support.issuer import ISSUER, Issuer
 from tests.support.module_process import module_process
 from tests.support.pki import Pki
+from tests.support.processes import Limit
 
 from artstore.core.model.element import ElementEntry
 from artstore.core.tls import client_context
@@ -67,12 +68,13 @@ async def pair(pki: Pki, element: Element, tmp_path: Path) -> AsyncIterator[Pair
 
 
 async def until_stored_by(pair: Pair, site: Site, element: Element) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            answer = await site.post(os.urandom(10))
-            if answer["status"] == 201 and pair.holders(answer["file_id"]) == [element]:
-                return
-            await asyncio.sleep(0.02)
+    limit = Limit("the element taking a file", 60)
+    while True:
+        answer = await site.post(os.urandom(10))
+        if answer["status"] == 201 and pair.holders(answer["file_id"]) == [element]:
+            return
+        limit.check()
+        await asyncio.sleep(0.02)
 
 
 async def test_an_element_that_hangs_is_passed_over_by_both_and_taken_up_again(pair: Pair) -> None:

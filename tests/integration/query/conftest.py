@@ -27,8 +27,6 @@ from artstore.core.model.ids import FileId, FileIdSource
 from artstore.core.secrets.chain import fixed_login
 from artstore.core.tls import client_context, server_name
 
-LOOK_EVERY_S = 0.01
-
 
 @dataclass
 class World:
@@ -144,12 +142,3 @@ async def world(shared_world: World) -> World:
     with shared_world.engine.begin() as connection:
         connection.execute(delete(files))
     return shared_world
-
-
-async def eventually(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
-    """Counted in looks: a machine that stood still for a minute has not looked."""
-    for _ in range(round(limit_s / LOOK_EVERY_S)):
-        if condition():
-            return
-        await asyncio.sleep(LOOK_EVERY_S)
-    raise AssertionError(f"it did not happen within {limit_s:.0f} s")

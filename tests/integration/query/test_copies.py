@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import delete, insert
 from tests.integration.query.conftest import World
 from tests.support.fake_shelf import Fault
+from tests.support.processes import Limit
 
 from artstore.core.catalogue import copies
 from artstore.core.model.file import FileRecord
@@ -51,10 +52,11 @@ async def test_the_other_serves(world: World, fault: Fault) -> None:
 
 async def test_the_first_serves_while_it_can_and_again_after_it_was_away(world: World) -> None:
     record = store_twice(world)
-    async with asyncio.timeout(20):
-        while not world.shelf.requests["content"]:
-            assert (await world.get(path_of(record)))[1] == CONTENT
-            await asyncio.sleep(0.1)
+    limit = Limit("the first being asked again", 20)
+    while not world.shelf.requests["content"]:
+        assert (await world.get(path_of(record)))[1] == CONTENT
+        limit.check()
+        await asyncio.sleep(0.1)
     world.other.requests.clear()
     assert (await world.get(path_of(record)))[1] == CONTENT
     assert world.other.requests["content"] == 0

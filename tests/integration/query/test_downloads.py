@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 import aiohttp
 import pytest
-from tests.integration.query.conftest import World, eventually
+from tests.integration.query.conftest import World
 from tests.support.fake_shelf import Fault
+from tests.support.processes import eventually
 
 from artstore.core.http import abandon
 from artstore.core.model.file import Scan

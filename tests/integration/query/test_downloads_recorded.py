@@ -7,10 +7,11 @@ from typing import Any
 import aiohttp
 import google_crc32c
 import pytest
-from tests.integration.query.conftest import World, eventually
+from tests.integration.query.conftest import World
 from tests.support.issuer import ISSUER
 from tests.support.module_process import module_process
 from tests.support.pki import Pki
+from tests.support.processes import eventually
 from yarl import URL
 
 from artstore.core.recording.spool import BYTES_MAX

@@ -20,6 +20,7 @@ from tests.integration.query.conftest import World
 from tests.support.issuer import ISSUER
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
+from tests.support.processes import Limit, eventually
 from yarl import URL
 
 from artstore.core.catalogue import elements
@@ -81,9 +82,10 @@ async def chain(
         ),
     )
     chain = Chain(shared_world, storage, ingester, root)
-    async with asyncio.timeout(20):
-        while (await chain.upload(b"", filename="probe"))[0] != 201:
-            await asyncio.sleep(0.05)
+    limit = Limit("the first upload", 20)
+    while (await chain.upload(b"", filename="probe"))[0] != 201:
+        limit.check()
+        await asyncio.sleep(0.05)
     yield chain
     await asyncio.to_thread(processes.close)
     with shared_world.engine.begin() as connection:
@@ -163,9 +165,7 @@ async def test_a_client_that_vanishes_leaves_nothing(chain: Chain) -> None:
     with pytest.raises((aiohttp.ClientError, ConnectionError)):
         await chain.upload(half(), filename="a")
 
-    async with asyncio.timeout(10):
-        while set(chain.kept) != before:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: set(chain.kept) == before)
 
 
 async def test_a_gigabyte_each_way_leaves_no_trace_in_memory(chain: Chain, world: World) -> None:

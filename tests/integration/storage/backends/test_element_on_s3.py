@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import obstore
 import pytest
-from tests.support.processes import short_folder
+from tests.support.processes import Limit, eventually, short_folder
 from tests.support.seaweedfs import CREDENTIALS, SeaweedFs, seaweedfs_process
 from tests.support.storage_process import (
     FRAME,
@@ -88,16 +88,15 @@ async def is_ready(http: aiohttp.ClientSession, element: StorageProcess) -> bool
 
 
 async def wait_for(http: aiohttp.ClientSession, element: StorageProcess, *, ready: bool) -> None:
-    async with asyncio.timeout(60):
-        while await is_ready(http, element) is not ready:
-            await asyncio.sleep(0.1)
+    limit = Limit("the element changing its mind", 60)
+    while await is_ready(http, element) is not ready:
+        limit.check()
+        await asyncio.sleep(0.1)
 
 
 async def wait_for_reason(folder: Path, reason: str) -> None:
     """In the log: `/health/ready` says it to callers with a certificate only."""
-    async with asyncio.timeout(60):
-        while reason not in (folder / "element.log").read_text():
-            await asyncio.sleep(0.1)
+    await eventually(lambda: reason in (folder / "element.log").read_text(), 60)
 
 
 async def test_the_whole_http_surface(
