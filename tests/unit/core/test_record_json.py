@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artstore.core.model.file import Deletion, Digest, FileDraft, FileRecord, Hold, Scan, Uploader
+from artstore.core.model.file import (
+    Deletion,
+    Digest,
+    FileDraft,
+    FileRecord,
+    Hold,
+    Origin,
+    Scan,
+    Uploader,
+)
 from artstore.core.model.ids import FileId
 from artstore.core.model.retention import Retention
 
@@ -81,3 +90,15 @@ def test_a_first_record_is_as_if_checked(draft: FileDraft, size: int, now: datet
     assert list(record.__dict__) == list(FileRecord.model_fields)
     assert record.to_json() == checked.to_json()
     assert FileRecord.from_json(record.to_json()) == record
+
+
+@given(drafts, st.none() | st.builds(Origin.known, texts, st.none() | texts, st.tuples(texts)))
+def test_a_draft_too(draft: FileDraft, origin: Origin | None) -> None:
+    whole = draft.model_copy(update={"origin": origin})
+    assert whole.to_json() == whole.__pydantic_serializer__.to_json(whole)
+    assert FileDraft.model_validate_json(whole.to_json()) == whole
+
+
+@given(drafts)
+def test_a_draft_of_another_type_is_as_if_copied(draft: FileDraft) -> None:
+    assert draft.served_as("c/d") == draft.model_copy(update={"content_type": "c/d"})

@@ -33,6 +33,9 @@ KEY_TYPE: Final = "receipt_key"
 """The `target` of the event that a key was registered."""
 
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
 class InvalidReceipt(Exception):
     """The message is for whoever shows the receipt."""
 
@@ -194,7 +197,7 @@ def key_details(key: PublicReceiptKey) -> dict[str, Any]:
 
 
 def _encode(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=")
 
 
 def _decode(text: bytes) -> bytes:

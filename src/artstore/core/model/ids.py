@@ -4,7 +4,6 @@ import re
 import threading
 from datetime import UTC, datetime
 from typing import Annotated, NewType
-from uuid import UUID
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -65,7 +64,9 @@ class FileIdSource:
             timestamp_ms, counter = self._last_ms, self._counter
         tail = int.from_bytes(random_bytes[:8]) & (1 << 62) - 1
         number = timestamp_ms << 80 | 7 << 76 | counter << 64 | 0b10 << 62 | tail
-        return FileId(str(UUID(int=number)))
+        digits = f"{number:032x}"
+        # As `str(UUID(int=number))`, for a third of the cost.
+        return FileId(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
 
 
 def _checked_file_id(text: str) -> str:

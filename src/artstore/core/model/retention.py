@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,9 @@ class Retention(BaseModel):
         return self.retain_until is None or moment < self.retain_until
 
 
+NO_RETENTION: Final = Retention()
+
+
 def parse_retention(text: str, now: datetime) -> Retention:
     """What `retention=` of an upload means.
 
@@ -42,7 +45,7 @@ def parse_retention(text: str, now: datetime) -> Retention:
         InvalidMetadata: None of these, or a moment that lies in the past.
     """
     if text == "none":
-        return Retention()
+        return NO_RETENTION
     if text == "permanent":
         return Retention(policy=text, mode="compliance")
     retain_until = _end_of_period(text, now) if text.startswith("P") else _end_of_date(text)

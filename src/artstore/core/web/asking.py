@@ -19,7 +19,4 @@ def origin_of(request: HTTPConnection, caller: Caller, service: str) -> Origin:
     """How an upload comes, for the log of its element. `service`: who takes it in."""
     peer = peer_of(request.scope)
     services = (f"{peer.module}/{peer.instance}", service) if peer else (service,)
-    # Of three that were checked where they came from; this is on the path of every upload.
-    return Origin.model_construct(
-        token_id=caller.token_id, address=client_address(request, peer), services=services
-    )
+    return Origin.known(caller.token_id, client_address(request, peer), services)

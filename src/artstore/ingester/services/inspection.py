@@ -33,7 +33,7 @@ class Inspector:
         found = await self._detector.detect(content[:HEAD_BYTES], content, said_of(draft))
         content_type = judge(draft, found, rules)
         if content_type != draft.content_type:
-            draft = draft.model_copy(update={"content_type": content_type})
+            draft = draft.served_as(content_type)
         if self._scanning.is_wanted(rules):
             scan = await self._scanning.scan(content, rules)
             draft = draft.model_copy(update={"scan": scan})

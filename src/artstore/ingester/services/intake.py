@@ -6,7 +6,7 @@ Nothing is kept here. The upload is over when an element has it on stable storag
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
@@ -48,6 +48,9 @@ PASS_ON: Final = (NoRoom, ModeForbids, FileExists)
 
 FIRST_ATTEMPT_WITHIN: Final = timedelta(seconds=5)
 """Of a key's making. While an element is away, only what is sent for the first time may go on."""
+
+ID_RANDOM_BYTES: Final = 10
+IDS_AT_ONCE: Final = 256
 
 SENDERS_FAULT: Final = (DigestMismatch, SizeMismatch, InvalidMetadata)
 
@@ -127,6 +130,7 @@ class Intake:
         self._writer = writer
         self._clock = clock
         self._ids = FileIdSource()
+        self._random = _random_bytes()
 
     async def store(
         self,
@@ -250,7 +254,15 @@ class Intake:
         return Stored(record, element.element_id)
 
     def _new_id(self) -> FileId:
-        return self._ids.new(self._clock.now(), os.urandom(10))
+        return self._ids.new(self._clock.now(), next(self._random))
+
+
+def _random_bytes() -> Iterator[bytes]:
+    """For one id each. To ask the system for each would cost as much as the id."""
+    while True:
+        many = os.urandom(ID_RANDOM_BYTES * IDS_AT_ONCE)
+        for start in range(0, len(many), ID_RANDOM_BYTES):
+            yield many[start : start + ID_RANDOM_BYTES]
 
 
 async def same_again(draft: FileDraft, chunks: AsyncIterator[bytes], earlier: Stored) -> Stored:

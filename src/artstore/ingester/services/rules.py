@@ -5,11 +5,10 @@ read stay in force. Before the first reading nothing is admitted: a rule that no
 be kept.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from artstore.core.clock import Clock
 from artstore.core.errors import ArtStoreError, QuotaExceeded, Unavailable
@@ -117,8 +116,7 @@ class CachedRules:
         self._known()
         return self._collections.get(collection, DEFAULT_RULES)
 
-    @contextmanager
-    def room_for(self, collection: str, subject: str, size_bytes: int) -> Iterator["Room"]:
+    def room_for(self, collection: str, subject: str, size_bytes: int) -> "Room":
         """Room in both quotas, held until the end of the block; what came in is told to `Room`.
 
         Raises:
@@ -127,16 +125,7 @@ class CachedRules:
         limited = self._limited_by(collection, subject)
         for each in limited:
             each.check(size_bytes)
-        for each in limited:
-            each.add(size_bytes)
-        room = Room()
-        try:
-            yield room
-        finally:
-            for each in limited:
-                each.add(-size_bytes, -1)
-            if room.taken_bytes is not None:
-                self.note(collection, subject, room.taken_bytes)
+        return Room(self, collection, subject, size_bytes, limited)
 
     def note(self, collection: str, subject: str, size_bytes: int) -> None:
         """A file came in."""
@@ -165,7 +154,25 @@ class CachedRules:
             limited.refresh(quota, usage)
 
 
-@dataclass
+@dataclass(slots=True)
 class Room:
+    """A context: see `CachedRules.room_for`."""
+
+    _rules: CachedRules
+    _collection: str
+    _subject: str
+    _size_bytes: int
+    _limited: Sequence[_Limited]
     taken_bytes: int | None = None
     """Of the file that took it; `None`: none did."""
+
+    def __enter__(self) -> Self:
+        for each in self._limited:
+            each.add(self._size_bytes)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._limited:
+            each.add(-self._size_bytes, -1)
+        if self.taken_bytes is not None:
+            self._rules.note(self._collection, self._subject, self.taken_bytes)

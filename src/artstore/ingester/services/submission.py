@@ -177,7 +177,7 @@ def encode_draft(draft: FileDraft) -> bytes:
     Raises:
         InvalidMetadata: It is too large.
     """
-    data = draft.__pydantic_serializer__.to_json(draft)
+    data = draft.to_json()
     if len(data) > ATTR_BYTES_MAX:
         raise InvalidMetadata(
             f"name, tags and metadata may take {ATTR_BYTES_MAX} bytes together", field="metadata"
