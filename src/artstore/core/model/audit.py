@@ -149,7 +149,8 @@ DetailKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Details = Annotated[dict[DetailKey, Any], AfterValidator(_checked_details)]
 """Facts of one kind of event: any JSON values but fractions. Nothing personal."""
 
-ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}/[a-z0-9-]{1,63}$")]
+SERVICE_NAME: Final = r"^[a-z0-9-]{1,63}/[a-z0-9-]{1,63}$"
+ServiceName = Annotated[str, StringConstraints(pattern=SERVICE_NAME)]
 
 
 class Actor(Model):

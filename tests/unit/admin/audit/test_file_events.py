@@ -60,6 +60,14 @@ def test_an_upload_says_by_which_token_and_from_where_it_came() -> None:
     assert b"203.0.113.9" not in made.entry, "the log itself holds no address"
 
 
+def test_what_is_no_name_of_a_service_makes_no_entry_that_nobody_can_read() -> None:
+    told = ("edge/edge-1", "Edge/1", "no-module", "edge/" + "x" * 64, "query/q-1\n", "../../x")
+    origin = Origin(services=told)
+    made = row(change(ChangeType.CREATED).model_copy(update={"origin": origin}))
+
+    assert AuditEvent.from_entry(made.entry).actor.services == ("edge/edge-1",)
+
+
 def test_every_commitment_opens() -> None:
     made = row(change(ChangeType.DELETED))
     event, facts = AuditEvent.from_entry(made.entry), orjson.loads(made.facts or b"")

@@ -5,7 +5,8 @@ three times as fast. A test holds the two equal.
 """
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +22,7 @@ from artstore.core.model.audit import (
     AUDIT_SCHEMA_VERSION,
     PERSONAL_CHARS_MAX,
     SALT_BYTES,
+    SERVICE_NAME,
     AuditKind,
     Outcome,
     commitment,
@@ -58,6 +60,7 @@ _NOBODY: Final[dict[str, Any]] = {
     "services": [],
 }
 TEXT_CHARS_MAX: Final = 2000
+_SERVICE_NAME: Final = re.compile(SERVICE_NAME)
 
 
 class FileEvents:
@@ -193,7 +196,10 @@ def _actor(change: Change, intent: Intent | None) -> tuple[dict[str, Any], dict[
             person, account = ids_of(change.record.uploaded_by.subject)
             known["actor_name"] = change.record.uploaded_by.name
             if change.origin is not None:
-                came = {"token_id": change.origin.token_id, "services": change.origin.services}
+                came = {
+                    "token_id": change.origin.token_id,
+                    "services": _services(change.origin.services),
+                }
                 known["client_address"] = change.origin.address
         case ChangeType.DELETED if change.record.deleted is not None:
             known["actor_name"] = change.record.deleted.by
@@ -202,6 +208,11 @@ def _actor(change: Change, intent: Intent | None) -> tuple[dict[str, Any], dict[
 
 def _asker(intent: Intent) -> tuple[dict[str, Any], dict[str, str | None]]:
     return orjson.loads(intent.actor), orjson.loads(intent.facts)
+
+
+def _services(told: Sequence[str]) -> list[str]:
+    """Those that can be the name of one: no entry may come to be that nobody can read."""
+    return [each for each in told if _SERVICE_NAME.fullmatch(each)]
 
 
 def _text(value: object) -> str | None:
