@@ -18,7 +18,7 @@ def summary(element: Fields) -> dict[str, str]:
     info = element["info"] or {}
     return {
         "element_id": element["element_id"],
-        "mode": info.get("mode", "does not answer"),
+        "mode": _mode(info),
         "free": _free(info),
         "catalogue": _catalogue(element),
         "scrub": _scrub(info.get("scrub")),
@@ -69,6 +69,16 @@ class DrainStanding:
         self._total = max(self._total, left)
         text = f"{left} files left"
         return Standing(1 - left / self._total, text, element["drain"] != "draining")
+
+
+def _mode(info: Fields) -> str:
+    """With how far its archive is, in mode `ar`."""
+    archive = info.get("archive")
+    if archive is None:
+        return str(info.get("mode", "does not answer"))
+    if archive["trouble"]:
+        return f"ar ({archive['trouble']})"
+    return "ar" if archive["complete"] else f"ar ({archive['moved_files']} files moved)"
 
 
 def _free(info: Fields) -> str:

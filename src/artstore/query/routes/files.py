@@ -65,14 +65,14 @@ async def read_content(request: Request) -> Response:
         return Response(headers=headers | {"Content-Length": str(record.size)})
     header = wanted_range(request.headers, headers["ETag"], record.uploaded_at)
     byte_range = parse_range(header, record.size)
-    # Durable before the first byte leaves: no content without a record of who got it.
+    who = who_asks(request).proven(caller)
     deed = download(record, located.element_id, byte_range)
-    await query.reports.record(who_asks(request).proven(caller), deed)
     return ContentRelay(
         record,
         byte_range,
         headers,
         lambda: query.elements.open(located.element_id, file_id, byte_range),
+        write_down=lambda: query.reports.record(who, deed),
         idle_timeout_s=query.settings.download_idle_timeout_s,
     )
 

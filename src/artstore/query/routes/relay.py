@@ -5,7 +5,7 @@ answer says its length first, and a connection that cannot keep to it is cut.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
@@ -34,8 +34,14 @@ class ContentRelay(Response):
         headers: Mapping[str, str],
         open_content: OpenContent,
         *,
+        write_down: Callable[[], Awaitable[None]],
         idle_timeout_s: float,
     ) -> None:
+        """
+        Args:
+            write_down: Makes durable who gets the content; before its first byte, and not for
+                what no element hands out.
+        """
         start, end = byte_range or (0, record.size)
         lengths = {"Content-Length": str(end - start)}
         if byte_range is not None:
@@ -44,6 +50,7 @@ class ContentRelay(Response):
         self._record = record
         self._size_bytes = end - start
         self._open_content = open_content
+        self._write_down = write_down
         self._idle_timeout_s = idle_timeout_s
         self._started = False
         self._client_left = False
@@ -53,6 +60,7 @@ class ContentRelay(Response):
         try:
             async with self._open_content() as source:
                 self._check(source)
+                await self._write_down()
                 leaving = asyncio.create_task(self._close_when_client_leaves(receive, source))
                 try:
                     await self._copy(source, send)
