@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from artstore.core.certificates import read_crls
 from artstore.core.tls import PeerIdentity, TlsFiles, client_context, server_context, server_name
 from artstore.core.tls import identity_of as identity_in
-from artstore.local.certificate_store import AUTHORITY_FILE, CERTIFICATE_FILE, CRL_FILE, KEY_FILE
+from artstore.local.certificate_files import AUTHORITY_FILE, CERTIFICATE_FILE, CRL_FILE, KEY_FILE
 from artstore.local.pki import CLIENTS_ONLY, renewal_due
 
 _STEPS_MAX: Final = 10

@@ -20,9 +20,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from artstore.core.certificates import read_crls
 from artstore.core.private_files import (
     PRIVATE_FILE,
     private_folder,
@@ -31,7 +29,16 @@ from artstore.core.private_files import (
 )
 from artstore.core.tls import PeerIdentity, TlsFiles
 from artstore.local import module_certificates
-from artstore.local.certificate_register import Issued, read_register, register_text
+from artstore.local.certificate_files import (
+    AUTHORITY_FILE,
+    CERTIFICATE_FILE,
+    CRL_FILE,
+    KEY_FILE,
+    CertificateFiles,
+    certificate_in,
+    is_of,
+)
+from artstore.local.certificate_register import Issued, register_text
 from artstore.local.failures import StackFailure
 from artstore.local.module_certificates import BEHIND_THE_EDGE
 from artstore.local.pki import (
@@ -47,23 +54,12 @@ from artstore.local.pki import (
     issuer_key_id,
     key_id,
     key_pem,
-    renewal_due,
     revoked_entry,
     sign_revocations,
 )
 
-CERTIFICATE_FILE: Final = "tls.crt"
-KEY_FILE: Final = "tls.key"
-AUTHORITY_FILE: Final = "ca.crt"
-CRL_FILE: Final = "crl.pem"
-"""In a folder for another machine; cert-manager and Vault's agent name the first three so."""
-MODULES_FILE: Final = "modules.crt"
 FOLLOWED: Final = timedelta(seconds=10)
 """Until every process of this machine, the edge included, goes by files that were changed."""
-
-
-class NoAuthority(StackFailure):
-    """There is none in this folder; the message says how to make one."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +72,7 @@ class Order:
     folder: Path
 
 
-class CertificateStore:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.authority_file = folder / AUTHORITY_FILE
-        self.crl_file = folder / CRL_FILE
-        self.modules_file = folder / MODULES_FILE
-        """What the edge trusts."""
-        self._register_file = folder / "issued.jsonl"
-
+class CertificateStore(CertificateFiles):
     # The authority
 
     def create(self, now: datetime, life: timedelta = AUTHORITY_LIFE) -> Authority:
@@ -100,33 +88,7 @@ class CertificateStore:
         with self._locked():
             return self._authority(now)
 
-    def trusted(self) -> list[x509.Certificate]:
-        """All that `ca.crt` holds; the one that signs comes first, except in a crash.
-
-        Raises:
-            NoAuthority: Nothing was made here yet.
-        """
-        try:
-            return x509.load_pem_x509_certificates(self.authority_file.read_bytes())
-        except FileNotFoundError:
-            raise NoAuthority(
-                f"{self.folder} has no authority. Make one: artstore pki init --folder "
-                f"{self.folder}; or name another folder"
-            ) from None
-
     # Certificates
-
-    def files(self, instance: str) -> TlsFiles:
-        return TlsFiles(
-            self.folder / f"{instance}.crt",
-            self.folder / f"{instance}.key",
-            self.authority_file,
-            self.crl_file,
-        )
-
-    def certificate(self, instance: str) -> x509.Certificate | None:
-        """The present certificate, `None` before the first."""
-        return _certificate_in(self.files(instance).certificate)
 
     def renew(self, identity: PeerIdentity, now: datetime) -> bool:
         """Issue a certificate if there is none, or if it is due. Says whether it did."""
@@ -164,35 +126,7 @@ class CertificateStore:
             self._tell_edge(now)
             return renewed
 
-    def issued(self) -> list[Issued]:
-        return read_register(self._register_file)
-
     # Revocation
-
-    def revocations(self) -> list[x509.CertificateRevocationList]:
-        return read_crls(self.crl_file) if self.crl_file.exists() else []
-
-    def is_revoked(self, serial: int) -> bool:
-        return any(
-            crl.get_revoked_certificate_by_serial_number(serial) for crl in self.revocations()
-        )
-
-    def find(self, wanted: str, now: datetime) -> list[Issued]:
-        """All certificates of an instance, or one by its serial in hexadecimal.
-
-        Raises:
-            StackFailure: Nothing that has not ended goes by that name.
-        """
-        meant = [
-            each
-            for each in self.issued()
-            if each.ends > now and wanted in (each.identity.instance, each.serial_text)
-        ]
-        if not meant:
-            raise StackFailure(
-                f"nothing that is valid goes by {wanted!r}. artstore pki list shows all"
-            )
-        return meant
 
     def announce(self, issued: Iterable[Issued], now: datetime) -> None:
         """Another certificate for each that processes of this machine use; of modules behind the
@@ -255,26 +189,6 @@ class CertificateStore:
             self._spread()
             self._tell_edge(now)
 
-    def key(self, name: str) -> ec.EllipticCurvePrivateKey | None:
-        """One of the authorities' keys, `None` where there is none."""
-        path = self.folder / name
-        if not path.exists():
-            return None
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise StackFailure(f"{path} holds no elliptic-curve key")
-        return key
-
-    def authorities(self) -> list[Authority]:
-        """Those of the bundle whose key is here."""
-        keys = [self.key(path.name) for path in sorted(self.folder.glob("ca*.key"))]
-        return [
-            Authority(certificate, key)
-            for certificate in self.trusted()
-            for key in [_key_of(certificate, keys)]
-            if key is not None
-        ]
-
     # Inside the lock
 
     def _authority(self, now: datetime) -> Authority:
@@ -282,7 +196,7 @@ class CertificateStore:
         if not self.authority_file.exists():
             return self._create(now, AUTHORITY_LIFE)
         signer = self.key("ca.key")
-        found = [each for each in self.trusted() if signer and _is_of(each, signer)]
+        found = [each for each in self.trusted() if signer and is_of(each, signer)]
         if signer is None or not found:
             raise StackFailure(
                 f"{self.folder}/ca.key is missing, or not the key of a certificate in ca.crt. Put "
@@ -325,17 +239,6 @@ class CertificateStore:
             return self._next_files(identity)
         return present
 
-    def _next_files(self, identity: PeerIdentity) -> TlsFiles:
-        return self.files(f"{identity.instance}.next")
-
-    def _announced(self, identity: PeerIdentity) -> x509.Certificate | None:
-        """What lies beside the present one, with its own key, and was not revoked meanwhile."""
-        files = self._next_files(identity)
-        found = _certificate_in(files.certificate)
-        if found is None or not _holds_key_of(found, files.key):
-            return None
-        return None if self.is_revoked(found.serial_number) else found
-
     def _put(self, identity: PeerIdentity, now: datetime) -> bool:
         """A crash leaves it announced, and it is put again."""
         following, files = self._next_files(identity), self.files(identity.instance)
@@ -355,7 +258,7 @@ class CertificateStore:
             for identity in dict.fromkeys(each.identity for each in self.issued())
             if identity.module in BEHIND_THE_EDGE
             for files in (self.files(identity.instance), self._next_files(identity))
-            if (certificate := _certificate_in(files.certificate)) is not None
+            if (certificate := certificate_in(files.certificate)) is not None
         ]
         former = module_certificates.read(self.modules_file)
         authorities = {key_id(each) for each in self.trusted()}
@@ -371,36 +274,6 @@ class CertificateStore:
 
     def _told_edge(self) -> bytes:
         return self.modules_file.read_bytes() if self.modules_file.exists() else b""
-
-    def _is_used_here(self, issued: Issued) -> bool:
-        present = self.certificate(issued.identity.instance)
-        return present is not None and present.serial_number == issued.serial
-
-    def _is_here(self, identity: PeerIdentity) -> bool:
-        return self.files(identity.instance).certificate.exists()
-
-    def _is_usable(self, files: TlsFiles, now: datetime) -> bool:
-        """Everybody gets on with it for the moment."""
-        present = _certificate_in(files.certificate)
-        return (
-            present is not None
-            and issuer_key_id(present) in {key_id(each) for each in self.trusted()}
-            and _holds_key_of(present, files.key)
-            and present.not_valid_before_utc <= now < present.not_valid_after_utc
-            and not self.is_revoked(present.serial_number)
-        )
-
-    def _is_good(self, files: TlsFiles, authority: Authority, now: datetime) -> bool:
-        """Of the authority that signs, with its own key beside it, not revoked, and far enough
-        from its end."""
-        present = _certificate_in(files.certificate)
-        return (
-            present is not None
-            and issuer_key_id(present) == authority.key_id
-            and _holds_key_of(present, files.key)
-            and now < renewal_due(present, now)
-            and not self.is_revoked(present.serial_number)
-        )
 
     def _keep(self, leaf: Leaf, issued: Issued, files: TlsFiles, now: datetime) -> None:
         register = register_text([*self.issued(), issued], now)
@@ -436,10 +309,6 @@ class CertificateStore:
         for each in self._newest_in_folders():
             if each.folder is not None and each.folder.is_dir():
                 self._fill(each.folder)
-
-    def _newest_in_folders(self) -> list[Issued]:
-        newest = {each.folder: each for each in self.issued() if each.folder is not None}
-        return list(newest.values())
 
     def _is_wanted(self, issued: Issued, now: datetime) -> bool:
         """Due, and neither revoked nor thrown away."""
@@ -493,29 +362,3 @@ def _is_due(crl: x509.CertificateRevocationList, now: datetime) -> bool:
     begins, ends = crl.last_update_utc, crl.next_update_utc
     # The clock went back: the list of its future is no use to anyone until then.
     return ends is None or now < begins or now >= begins + (ends - begins) * RENEWAL_SHARE
-
-
-def _certificate_in(file: Path) -> x509.Certificate | None:
-    try:
-        return x509.load_pem_x509_certificate(file.read_bytes())
-    except FileNotFoundError:
-        return None
-
-
-def _key_of(
-    certificate: x509.Certificate, keys: Iterable[ec.EllipticCurvePrivateKey | None]
-) -> ec.EllipticCurvePrivateKey | None:
-    return next((key for key in keys if key is not None and _is_of(certificate, key)), None)
-
-
-def _is_of(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
-    return certificate.public_key() == key.public_key()
-
-
-def _holds_key_of(certificate: x509.Certificate, key_file: Path) -> bool:
-    """A crash between two renames can leave a certificate beside another one's key."""
-    try:
-        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
-    except (FileNotFoundError, ValueError):
-        return False
-    return key.public_key() == certificate.public_key()

@@ -12,9 +12,10 @@ from artstore.core.tls import PeerIdentity
 from artstore.local import authority_replacement as replacement
 from artstore.local import module_certificates
 from artstore.local.authority_replacement import Phase, phase
+from artstore.local.certificate_files import NoAuthority
 from artstore.local.certificate_inspection import faults, files_in
 from artstore.local.certificate_register import Issued
-from artstore.local.certificate_store import FOLLOWED, CertificateStore, NoAuthority, Order
+from artstore.local.certificate_store import FOLLOWED, CertificateStore, Order
 from artstore.local.failures import StackFailure
 from artstore.local.pki import AUTHORITY_LIFE, CRL_LIFE, Names
 
