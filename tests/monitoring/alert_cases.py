@@ -157,6 +157,7 @@ CASES: dict[str, Case] = {
     "ScrubOverdue": _one(
         "artstore_scrub_last_completed_timestamp_seconds", "-2592060x120", "-2580000x120"
     ),
+    "ArchiveAway": _one("artstore_archive_trouble", "1x60", "0x60"),
     "AntivirusAway": Case(
         {"artstore_antivirus_up": "0x60", "artstore_antivirus_set_up": "1x60"},
         {"artstore_antivirus_up": "0x60", "artstore_antivirus_set_up": "0x60"},

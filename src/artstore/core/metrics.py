@@ -227,6 +227,11 @@ SCRUB_PROGRESS = Gauge(
     "How much of the running pass of the scrub is done, about; 1 when none runs.",
     registry=REGISTRY,
 )
+ARCHIVE_TROUBLE = Gauge(
+    "artstore_archive_trouble",
+    "1 while an element in mode ar cannot use its archive.",
+    registry=REGISTRY,
+)
 ARCHIVED_FILES = Counter(
     "artstore_archived_files",
     "Files whose content moved to the element's archive.",

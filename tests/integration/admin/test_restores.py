@@ -98,13 +98,18 @@ def is_known(shelf: Shelf, file_id: str) -> bool:
 @contextlib.contextmanager
 def archived_world(admin: Admin, pki: Pki) -> Iterator[World]:
     with element_shelf(admin, pki) as shelf, short_folder() as archive:
-        deep = shelf.start("deep-1", "rw", ARCHIVE_DIRECTORY=archive)
+        slowly = {"ARCHIVE_DIRECTORY": archive, "ARCHIVE_RATE_BYTES_PER_S": 1 << 20}
+        deep = shelf.start("deep-1", "rw", **slowly)
         near = shelf.start("near-1", "edit")
         contents = (b"small", LARGE, b"readers", LARGE[:99], LARGE[:-1], b"away", LARGE[1:])
         files = {shelf.upload(deep, content): content for content in contents}
         for mode in ("ro", "ar"):
             order = {"mode": mode, "reason": "full", "confirm": True}
             assert shelf.post(deep, "mode", order).status_code == 200
+        wait_until(lambda: any(archive.rglob("*.txt")), "the first contents in the archive")
+        shelf.stop(deep)
+        assert any(deep.content(file_id) for file_id in files), "it was killed in the middle"
+        deep = shelf.start("deep-1", "rw", ARCHIVE_DIRECTORY=archive)
         wait_until(lambda: shelf.status(deep)["info"]["archive"]["complete"], "the archive")
         wait_until(lambda: all(is_known(shelf, file_id) for file_id in files), "the catalogue")
         yield World(shelf, archive, deep, near, files)

@@ -2,6 +2,7 @@
 cut, no missing mount and no bad disk makes any of them be lost or handed out wrong.
 """
 
+import errno
 import random
 from datetime import timedelta
 
@@ -250,6 +251,55 @@ def test_a_directory_that_is_in_use_is_not_taken(
 
     with pytest.raises(ArchiveAway):
         archiver(element.engine).run_pass()
+    assert len(online(fs)) == 4
+
+
+def test_a_full_archive_leaves_contents_where_they_are(
+    element: Element, ids: Ids, fs: SimulatedFs
+) -> None:
+    filled(element, ids)
+    close(element.engine)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def full(handle: int, data: bytes, offset: int) -> int:
+            raise OSError(errno.ENOSPC, "no room")
+
+        # The element's own volume has room: it writes its notes.
+        archiver_only = SimulatedFs.create
+
+        def create(path: str) -> int:
+            if path.startswith(f"{ARCHIVE}/tmp"):
+                patch.setattr(fs, "write", full)
+            return archiver_only(fs, path)
+
+        patch.setattr(fs, "create", create)
+        with pytest.raises(ArchiveAway):
+            archiver(element.engine).run_pass()
+    assert len(online(fs)) == 4
+    assert paths(fs, f"{ARCHIVE}/tmp") == []
+
+    archiver(element.engine).run_pass()
+    assert online(fs) == []
+    check_whole(element.engine, element.oracle)
+
+
+def test_after_a_failed_flush_nothing_leaves_the_element(
+    element: Element, ids: Ids, fs: SimulatedFs
+) -> None:
+    filled(element, ids)
+    close(element.engine)
+    archived_parts = archiver(element.engine)
+
+    def fail(step: str) -> None:
+        if step.startswith(f"flush directory {ARCHIVE}/data"):
+            raise OSError(errno.EIO, "the disk failed")
+
+    fs.before_step = fail
+    with pytest.raises(ArchiveAway):
+        archived_parts.run_pass()
+    fs.before_step = lambda _: None
+    with pytest.raises(ArchiveAway, match="flush"):
+        archived_parts.run_pass()
     assert len(online(fs)) == 4
 
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from artstore.core.clock import Clock
 from artstore.core.errors import FileDamaged, Unavailable
 from artstore.core.logging import get_logger
-from artstore.core.metrics import ARCHIVED_BYTES, ARCHIVED_FILES
+from artstore.core.metrics import ARCHIVE_TROUBLE, ARCHIVED_BYTES, ARCHIVED_FILES
 from artstore.core.model.element import ArchiveStatus, StorageMode
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId
@@ -32,7 +32,7 @@ BATCH_BYTES: Final = 64 << 20
 """What a crash has to do again, at most, but for one large file."""
 FILE_COST_BYTES: Final = 32 << 10
 """What a file costs beside its bytes, as bytes of the rate."""
-RETRY_S: Final = 10.0
+LOOK_EVERY_S: Final = 10.0
 _POLL_S: Final = 0.5
 _NICENESS: Final = 19
 
@@ -222,27 +222,29 @@ class Archiver:
         # Of this thread alone: reading comes first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while not self._stopping.wait(_POLL_S):
-            if self._standing.mode is not StorageMode.AR or self._is_done:
+            if self._standing.mode is not StorageMode.AR:
                 continue
             try:
                 self.run_pass()
-                self._trouble = None
+                self._tell(None)
             except ArchiveAway as away:
-                self._suffer(away.detail)
+                self._tell(away.detail)
             except (Unavailable, OSError) as error:
                 get_logger().warning("contents are not moved to the archive", exc_info=error)
-                self._suffer("the element's own volume does not allow it")
+                self._tell("the element's own volume does not allow it")
+            # Also when all is moved: somebody should know before there is a restore.
+            self._wait_for_work()
 
-    @property
-    def _is_done(self) -> bool:
-        done = self._notes is not None and self._notes.completed_at is not None
-        return done and not self._begin_anew.is_set()
+    def _wait_for_work(self) -> None:
+        for _ in range(int(LOOK_EVERY_S / _POLL_S)):
+            if self._begin_anew.is_set() or self._stopping.wait(_POLL_S):
+                return
 
-    def _suffer(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            get_logger().warning("contents are not moved to the archive", cause=trouble)
+    def _tell(self, trouble: str | None) -> None:
+        if trouble is not None and trouble != self._trouble:
+            get_logger().warning("the archive is of no use", cause=trouble)
         self._trouble = trouble
-        self._stopping.wait(RETRY_S)
+        ARCHIVE_TROUBLE.set(trouble is not None)
 
     def _nap(self, seconds: float) -> None:
         self._stopping.wait(min(seconds, _POLL_S))

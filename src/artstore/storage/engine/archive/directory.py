@@ -47,6 +47,7 @@ class DirectoryArchive:
         self._notebook = notebook
         self._unflushed: set[str] = set()
         self._lock = threading.Lock()
+        self._has_failed = False
 
     def connect(self) -> None:
         with _away_if_it_fails(), self._lock:
@@ -63,6 +64,7 @@ class DirectoryArchive:
 
     def keep(self, record: FileRecord, attr: bytes, content: OpenContent) -> None:
         path, attr_path = self._layout.places(record)
+        self._check_flushes()
         with _away_if_it_fails():
             self._make_directories(path.rpartition("/")[0])
             if not self._is_whole(path, record):
@@ -73,7 +75,8 @@ class DirectoryArchive:
             self._replace(attr_path, attr)
 
     def settle(self) -> None:
-        with _away_if_it_fails():
+        self._check_flushes()
+        with _away_if_it_fails(), self._flushing():
             for directory in sorted(self._unflushed):
                 self._fs.flush_directory(directory)
         self._unflushed.clear()
@@ -110,6 +113,22 @@ class DirectoryArchive:
         replace_file(self._fs, self._layout.archive, mark.to_json())
         return mark
 
+    # --- flushing ---------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _flushing(self) -> Iterator[None]:
+        """What a failed one should have written may be gone, and the next one would not say so:
+        nothing more is moved until the medium was looked at."""
+        try:
+            yield
+        except OSError:
+            self._has_failed = True
+            raise
+
+    def _check_flushes(self) -> None:
+        if self._has_failed:
+            raise ArchiveAway("a flush of the archive failed: check the medium, mount it anew")
+
     # --- writing ----------------------------------------------------------------------
 
     def _make_directories(self, directory: str) -> None:
@@ -126,7 +145,8 @@ class DirectoryArchive:
         handle = self._fs.create(part)
         try:
             self._copy(handle, record, content)
-            self._fs.flush(handle)
+            with self._flushing():
+                self._fs.flush(handle)
         except BaseException:
             self._fs.unlink(part)
             raise
@@ -151,7 +171,8 @@ class DirectoryArchive:
         handle = self._fs.create(part)
         try:
             write_all(self._fs, handle, data, 0)
-            self._fs.flush(handle)
+            with self._flushing():
+                self._fs.flush(handle)
         finally:
             self._fs.close(handle)
         self._fs.rename(part, path)
