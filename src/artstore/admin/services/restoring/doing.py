@@ -150,7 +150,9 @@ class Restoring:
                 return
             await self._trail.record(session, _who(job), deed)
             await jobs.wake(session, END_RESTORES, "")
-        RESTORE_DURATION.observe((self._clock.now() - job.created_at).total_seconds())
+        # The request's moment is the database's; the two clocks may differ by a little.
+        taken_s = (self._clock.now() - job.created_at).total_seconds()
+        RESTORE_DURATION.observe(max(0.0, taken_s))
 
     async def _tell(self, job: Job, deed: Deed) -> None:
         async with self._database.session() as session:
