@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.support.places import in_place
 from tests.support.stack import RunningStack
 
 from artstore.client import ArtStore
@@ -121,10 +122,10 @@ def test_the_bytes_on_disk_need_no_artstore(stack: RunningStack, http: httpx2.Cl
     stored = http.post("/api/v1/files", params={"filename": "plain.txt"}, content=b"readable")
     file_id = stored.json()["file_id"]
 
-    [path] = stack.home.glob(f"data/*/data/*/*/*/*/{file_id}.txt")
+    attr = in_place(stack.home / "data", file_id)
 
-    assert path.read_bytes() == b"readable"
-    assert f'"{file_id}"' in path.with_name(f"{file_id}.attr.json").read_text("utf-8")
+    assert attr.with_name(f"{file_id}.txt").read_bytes() == b"readable"
+    assert f'"{file_id}"' in attr.read_text("utf-8")
 
 
 def test_retention_chooses_the_element_and_keeps_the_file(
@@ -135,7 +136,7 @@ def test_retention_chooses_the_element_and_keeps_the_file(
     )
     file_id = stored.json()["file_id"]
 
-    assert list(stack.home.glob(f"data/rw-1/data/*/*/*/*/{file_id}.txt"))
+    assert in_place(stack.home / "data" / "rw-1" / "data", file_id)
     refused = http.delete(f"/api/v1/files/{file_id}")
     assert refused.status_code == 409
     assert refused.json()["code"] in {"mode_forbids", "retention_forbids"}

@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from tests.support.admin import Admin
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
+from tests.support.places import in_place
 from tests.support.processes import short_folder, wait_until
 
 from artstore.core.model.ids import FileIdSource
@@ -121,8 +122,8 @@ class Shelf:
 
     def on_disk(self, element: Element, file_id: str) -> tuple[bytes, bytes]:
         """The content and the attr.json as they lie there."""
+        attr = in_place(element.data / "data", file_id)
         (content,) = element.content(file_id)
-        (attr,) = (element.data / "data").rglob(f"{file_id}.attr.json")
         return content.read_bytes(), attr.read_bytes()
 
     def status(self, element: Element) -> dict[str, Any]:

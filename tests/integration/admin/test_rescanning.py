@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from tests.integration.admin.test_copies import Element, Shelf, shelf  # noqa: F401  a fixture
+from tests.integration.admin.test_copies import shelf  # noqa: F401  a fixture
 from tests.support.clamd import EICAR, Clamd
+from tests.support.element_shelf import Element, Shelf
+from tests.support.places import in_place
 from tests.support.processes import wait_until
 
 AWAY = {
@@ -20,7 +22,7 @@ LARGE = bytes(range(256)) * 8192
 
 
 def scan_of(element: Element, file_id: str) -> dict[str, Any]:
-    (attr,) = (element.data / "data").rglob(f"{file_id}.attr.json")
+    attr = in_place(element.data / "data", file_id)
     scan: dict[str, Any] = json.loads(attr.read_text())["scan"]
     return scan
 
@@ -75,7 +77,7 @@ def test_files_are_scanned_later_and_again(shelf: Shelf, clamd: Clamd) -> None: 
     assert scan_of(element, missed)["quarantined"] is True
     assert scan_of(element, missed)["engine"].startswith("ClamAV ")
 
-    (attr,) = (element.data / "data").rglob(f"{never}.attr.json")
+    attr = in_place(element.data / "data", never)
     assert json.loads(attr.read_text())["scan"] is None, "it was not to be scanned"
     row = shelf.query("SELECT scan FROM catalogue.files WHERE file_id = %s", missed)
     wait_until(lambda: row != [] and _scan(shelf, missed) == "infected", "the catalogue")

@@ -17,6 +17,7 @@ from tests.support.fake_element import FakeElement
 from tests.support.issuer import ISSUER, Issuer
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
+from tests.support.places import in_place
 from tests.support.processes import eventually
 from yarl import URL
 
@@ -181,7 +182,7 @@ class Site:
 
     def record(self, answer: dict[str, Any]) -> dict[str, Any]:
         assert answer["status"] == 201, answer
-        (found,) = self.root.rglob(f"{answer['file_id']}.attr.json")
+        found = in_place(self.root / "data", answer["file_id"])
         record: dict[str, Any] = json.loads(found.read_text())
         return record
 

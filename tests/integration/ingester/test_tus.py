@@ -19,6 +19,7 @@ import pytest
 from tests.support.issuer import ISSUER, Issuer
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
+from tests.support.places import in_place
 
 from artstore.core.audit.receipts import KeySet
 from artstore.core.model.admission import (
@@ -93,12 +94,11 @@ class Tus:
     def stored(self, path: str) -> bytes:
         """The bytes as they lie on the element's disk."""
         file_id = path.rpartition("/")[2][:36]
-        (found,) = (self.root / "data").rglob(f"{file_id}.pdf")
-        return found.read_bytes()
+        return in_place(self.root / "data", file_id).with_name(f"{file_id}.pdf").read_bytes()
 
     def record(self, path: str) -> dict[str, Any]:
         file_id = path.rpartition("/")[2][:36]
-        (found,) = (self.root / "data").rglob(f"{file_id}.attr.json")
+        found = in_place(self.root / "data", file_id)
         record: dict[str, Any] = json.loads(found.read_text())
         return record
 

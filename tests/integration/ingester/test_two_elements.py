@@ -14,7 +14,7 @@ from tests.integration.ingester.conftest import Element, Site, started
 from tests.support.issuer import ISSUER, Issuer
 from tests.support.module_process import module_process
 from tests.support.pki import Pki
-from tests.support.processes import Limit
+from tests.support.processes import Limit, wait_until
 
 from artstore.core.model.element import ElementEntry
 from artstore.core.tls import client_context
@@ -30,6 +30,11 @@ class Pair:
     """The same elements behind two ingesters."""
 
     def holders(self, file_id: str) -> list[Element]:
+        """One at least: it comes to its place in a moment."""
+        wait_until(lambda: bool(self._holders(file_id)), f"{file_id} coming to its place")
+        return self._holders(file_id)
+
+    def _holders(self, file_id: str) -> list[Element]:
         return [
             element
             for element in (self.first, self.second)

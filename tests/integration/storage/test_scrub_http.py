@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+from tests.support.places import in_place
 from tests.support.storage_process import (
     StorageProcess,
     Uploader,
@@ -75,7 +76,8 @@ async def filled(http: aiohttp.ClientSession, element: StorageProcess, count: in
 
 
 def content_path(root: Path, file_id: str) -> Path:
-    (path,) = (path for path in root.glob(f"data/*/*/*/*/{file_id}*") if path.suffix != ".json")
+    folder = in_place(root / "data", file_id).parent
+    (path,) = (path for path in folder.glob(f"{file_id}*") if path.suffix != ".json")
     return path
 
 

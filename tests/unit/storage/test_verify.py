@@ -55,6 +55,7 @@ class Shelf:
         self.engine.put(record, content, None, outcomes.put)
         assert isinstance(outcomes.get(), Stored)
         self.files.append(file_id)
+        self.engine.record(file_id)  # waits until it is in its place
         return file_id
 
     def path(self, file_id: FileId, suffix: str) -> Path:

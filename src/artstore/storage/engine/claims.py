@@ -28,14 +28,32 @@ class Claims:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._held: dict[FileId, _Hold] = {}
+        self._repeated: dict[FileId, list[Callable[[], None]]] = {}
 
-    def take_new(self, file_id: FileId) -> None:
+    def take_new(self, file_id: FileId, again: Callable[[], None]) -> bool:
         """For a file that is being created: readers must not see it yet.
+
+        Returns:
+            False if it is acknowledged, so this is the same again: `again` is called, in some
+            thread, when it is in place.
 
         Raises:
             FileBusy: Somebody works on it, most likely an earlier attempt of the caller.
         """
         with self._changed:
+            hold = self._held.get(file_id)
+            if hold is _Hold.LOGGED:
+                self._repeated.setdefault(file_id, []).append(again)
+                return False
+            if hold is not None:
+                raise FileBusy("this file is being written", retry_after_s=1)
+            self._held[file_id] = _Hold.NEW
+            return True
+
+    def take_new_in_turn(self, file_id: FileId) -> None:
+        """As `take_new`; waits if it is acknowledged."""
+        with self._changed:
+            self._wait(lambda: self._held.get(file_id) is not _Hold.LOGGED)
             if file_id in self._held:
                 raise FileBusy("this file is being written", retry_after_s=1)
             self._held[file_id] = _Hold.NEW
@@ -54,6 +72,9 @@ class Claims:
                 if self._held.get(file_id) is _Hold.LOGGED:
                     self._held[file_id] = _Hold.STRANDED
             self._changed.notify_all()
+            repeated = self._take_repeated()
+        for again in repeated:
+            again()
 
     def release(self, file_id: FileId) -> None:
         self.release_all((file_id,))
@@ -63,6 +84,9 @@ class Claims:
             for file_id in file_ids:
                 self._held.pop(file_id, None)
             self._changed.notify_all()
+            repeated = self._take_repeated()
+        for again in repeated:
+            again()
 
     def hides(self, file_id: FileId) -> bool:
         """Whether readers must not see it. If it is acknowledged, it is in place on return.
@@ -106,6 +130,10 @@ class Claims:
             yield
         finally:
             self.release(file_id)
+
+    def _take_repeated(self) -> list[Callable[[], None]]:
+        ended = [each for each in self._repeated if self._held.get(each) is not _Hold.LOGGED]
+        return [again for file_id in ended for again in self._repeated.pop(file_id)]
 
     def _wait_until_free(self, file_id: FileId) -> None:
         def is_decided() -> bool:

@@ -268,12 +268,19 @@ class Engine:
             at_us=at_us,
             content=file.content,
         )
-        self._claims.take_new(file_id)
+        if not self._claims.take_new(file_id, lambda: self._put_again(file, at_us)):
+            return
         try:
             self._writer.submit(entry)
         except ArtStoreError:
             self._claims.release(file_id)
             raise
+
+    def _put_again(self, file: NewSmallFile, at_us: int) -> None:
+        try:
+            self._put(file, at_us)
+        except ArtStoreError as error:
+            file.done(error)
 
     def change(self, file_id: FileId, change: FileChange, trace: TraceId | None) -> Stored:
         """Raises:

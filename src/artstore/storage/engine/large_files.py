@@ -91,7 +91,7 @@ class LargeFiles:
         begin: Callable[[], Incoming],
     ) -> Incoming | Stored:
         self._layout.directory(file_id)
-        self._claims.take_new(file_id)
+        self._claims.take_new_in_turn(file_id)
         try:
             stored = self._reading.known(file_id, size, sha256)
             if stored is None:
