@@ -5,6 +5,7 @@ Method: a server that says whatever bytes it is told, whole, in pieces, late or 
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -276,9 +277,8 @@ async def test_a_peer_that_shakes_no_hands_means_that_nothing_was_sent(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange, "CONNECT_TIMEOUT_S", 0.05)
-    server = await asyncio.start_server(lambda *_: asyncio.sleep(30), "127.0.0.1", 0)
-    async with server:
-        silent = Peer(url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        silent = Peer(url=f"https://127.0.0.1:{nobody.getsockname()[1]}")
         with pytest.raises(Unavailable) as caught:
             await call(transport, silent)
     assert isinstance(caught.value.__cause__, NotConnected)

@@ -64,6 +64,8 @@ async def test_a_volume_fills_up(volume: Path) -> None:
             status = 201
             while status == 201:
                 found = await told(http, element)
+                if len(set(found)) > 1:  # it measured between two of the questions
+                    found = await told(http, element)
                 assert len(set(found)) == 1, "they say the same"
                 states += [] if states[-1:] == [found[0]] else [found[0]]
                 assert len(uploader.acknowledged) < VOLUME_MIB
