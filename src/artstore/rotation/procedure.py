@@ -19,6 +19,8 @@ from artstore.core.clock import Clock
 from artstore.core.private_files import private_folder, write_private
 
 DRAIN_POLL_S: Final = 0.5
+QUIET_LOOKS: Final = 3
+"""So often in a row nobody may be seen: who began to connect before the switch comes late."""
 
 
 class RotationFailed(Exception):
@@ -171,14 +173,18 @@ class Rotation:
 
     def _drain(self, credential: Credential, old: str) -> None:
         deadline_s = self._clock.monotonic_s() + self._drain_max_s
-        while users := credential.users_of(old):
-            if self._clock.monotonic_s() >= deadline_s:
+        looks = 0
+        while looks < QUIET_LOOKS:
+            users = credential.users_of(old)
+            looks = 0 if users else looks + 1
+            if users and self._clock.monotonic_s() >= deadline_s:
                 raise RotationFailed(
                     f"{credential.name}: the old one is still used by {', '.join(users)}. The new "
                     "one is in place and both are good. Restart who does not follow, then again: "
                     "artstore rotate"
                 )
-            time.sleep(DRAIN_POLL_S)
+            if looks < QUIET_LOOKS:
+                time.sleep(DRAIN_POLL_S)
 
     def _write(self, record: Record) -> None:
         private_folder(self._folder)

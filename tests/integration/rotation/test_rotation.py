@@ -9,6 +9,7 @@ import json
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -223,6 +224,33 @@ def test_whoever_does_not_follow_is_named_and_keeps_working(order: dict[str, Any
     assert pending.step == Step.DRAIN
     impatient.rotate(credential_of(order))
     assert secret_of(order) == pending.new
+
+
+@pytest.mark.parametrize("order", ["postgresql"], indirect=True)
+def test_who_began_to_connect_before_the_switch_is_waited_for(
+    order: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential, old = credential_of(order), secret_of(order)
+    login, users_of = login_in(old, order["username"]), type(credential).users_of
+    answers: list[object] = []
+
+    def late() -> None:
+        with psycopg.connect(order["url"], user=login.username, password=login.password) as one:
+            answers.append(one.execute("SELECT pg_sleep(0.7)").fetchone())
+
+    coming = threading.Thread(target=late)
+
+    def looked_at(self: Any, secret: str) -> list[str]:
+        found: list[str] = users_of(self, secret)
+        if not answers and coming.ident is None:
+            coming.start()
+        return found
+
+    monkeypatch.setattr(type(credential), "users_of", looked_at)
+    rotation_in(Path(order["state"]), []).rotate(credential)
+    coming.join()
+    assert len(answers) == 1, "it was cut off"
+    assert not is_good(order, old)
 
 
 @pytest.mark.parametrize("order", ["postgresql"], indirect=True)
