@@ -41,22 +41,17 @@ class Claims:
             FileBusy: Somebody works on it, most likely an earlier attempt of the caller.
         """
         with self._changed:
-            hold = self._held.get(file_id)
-            if hold is _Hold.LOGGED:
+            if self._held.get(file_id) is _Hold.LOGGED:
                 self._repeated.setdefault(file_id, []).append(again)
                 return False
-            if hold is not None:
-                raise FileBusy("this file is being written", retry_after_s=1)
-            self._held[file_id] = _Hold.NEW
+            self._take_new(file_id)
             return True
 
     def take_new_in_turn(self, file_id: FileId) -> None:
         """As `take_new`; waits if it is acknowledged."""
         with self._changed:
             self._wait(lambda: self._held.get(file_id) is not _Hold.LOGGED)
-            if file_id in self._held:
-                raise FileBusy("this file is being written", retry_after_s=1)
-            self._held[file_id] = _Hold.NEW
+            self._take_new(file_id)
 
     def logged(self, file_ids: Iterable[FileId]) -> None:
         """New files that are durable: they are seen from now on."""
@@ -66,7 +61,7 @@ class Claims:
             self._changed.notify_all()
 
     def strand(self, file_ids: Iterable[FileId]) -> None:
-        """Those of them that are `logged` will not be in place for now: nobody waits for that."""
+        """Those of them that are acknowledged cannot be put in place: who waits is told so."""
         with self._changed:
             for file_id in file_ids:
                 if self._held.get(file_id) is _Hold.LOGGED:
@@ -130,6 +125,11 @@ class Claims:
             yield
         finally:
             self.release(file_id)
+
+    def _take_new(self, file_id: FileId) -> None:
+        if file_id in self._held:
+            raise FileBusy("this file is being written", retry_after_s=1)
+        self._held[file_id] = _Hold.NEW
 
     def _take_repeated(self) -> list[Callable[[], None]]:
         ended = [each for each in self._repeated if self._held.get(each) is not _Hold.LOGGED]

@@ -8,7 +8,6 @@ Only the writer thread (or recovery, before there is one) calls this.
 """
 
 import contextlib
-import hashlib
 from typing import Final
 
 from artstore.core.logging import get_logger
@@ -19,12 +18,11 @@ from artstore.storage.engine.fs import Fs, make_directories, read_file
 from artstore.storage.engine.layout import Layout
 from artstore.storage.engine.placer import NewFile, put_new
 from artstore.storage.engine.record import RecordType
+from artstore.storage.engine.whole import is_whole
 
 VERIFY_BYTES_MAX: Final = 1 << 28
 """Recovery reads staged files up to this size again. Larger ones were flushed before their
 record was written; their size is looked at, the scrub does the rest, and a start stays short."""
-
-_CHUNK_BYTES: Final = 1 << 20
 
 
 class Placement:
@@ -127,19 +125,7 @@ class Placement:
         self._fs.link(staged, path)
 
     def _is_whole(self, path: str, record: FileRecord) -> bool:
-        handle = self._fs.open(path)
-        try:
-            self._fs.forget(handle)
-            if self._fs.size(handle) != record.size:
-                return False
-            if record.size > VERIFY_BYTES_MAX:
-                return True
-            digest = hashlib.sha256()
-            for offset in range(0, record.size, _CHUNK_BYTES):
-                digest.update(self._fs.read(handle, _CHUNK_BYTES, offset))
-            return digest.hexdigest() == record.sha256
-        finally:
-            self._fs.close(handle)
+        return is_whole(self._fs, path, record, VERIFY_BYTES_MAX)
 
     def _rename_content(self, change: Placeable, *, verify: bool) -> None:
         """A new name may have a new extension; the content follows it."""

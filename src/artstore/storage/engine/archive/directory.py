@@ -27,6 +27,7 @@ from artstore.storage.engine.backends.base import OpenContent
 from artstore.storage.engine.durable_file import replace_file
 from artstore.storage.engine.fs import Fs, make_directories, read_file, write_all
 from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.whole import is_whole
 
 _CHUNK_BYTES: Final = 1 << 20
 _MAY_BE_THERE: Final = frozenset({"lost+found", "archive.json.new"})
@@ -186,19 +187,9 @@ class DirectoryArchive:
 
     def _is_whole(self, path: str, record: FileRecord) -> bool:
         try:
-            handle = self._fs.open(path)
+            return is_whole(self._fs, path, record)
         except FileNotFoundError:
             return False
-        try:
-            self._fs.forget(handle)
-            if self._fs.size(handle) != record.size:
-                return False
-            digest = hashlib.sha256()
-            for offset in range(0, record.size, _CHUNK_BYTES):
-                digest.update(self._fs.read(handle, _CHUNK_BYTES, offset))
-            return digest.hexdigest() == record.sha256
-        finally:
-            self._fs.close(handle)
 
     def _set_aside(self, path: str) -> None:
         if not self._fs.exists(path):
