@@ -43,8 +43,8 @@ class Revocations:
         self._clock = clock
         self._spreading = asyncio.Lock()
         self._reading: asyncio.Task[list[Revocation]] | None = None
-        self._read_up_to = 0
         # Not `mirror.head_seq`: Valkey may know numbers that this database never gave.
+        self._read_up_to = 0
         self._forgot_at_s = float("-inf")
         self.mirror = mirror
 
