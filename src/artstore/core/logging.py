@@ -12,18 +12,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final
 
 import orjson
 import structlog
 from structlog.types import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from artstore.core.request_lines import REQUEST_EVENT, FinishedRequest, RequestLines
 from artstore.core.tracing import current_trace_id
 
 FLUSH_AFTER_S: Final = 0.05
-REQUEST_EVENT: Final = "request"
-_LINE_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 _notes: ContextVar[dict[str, object] | None] = ContextVar("notes", default=None)
 
@@ -40,7 +38,7 @@ def configure_logging(service: str, instance: str, level: str) -> None:
     ]
     threshold = logging.getLevelNamesMapping()[level.upper()]
     origin = {"service": service, "instance": instance} if threshold <= logging.INFO else None
-    lines = _GatheringLogger(sys.stdout.buffer, origin)
+    lines = _GatheringLogger(sys.stdout.buffer, RequestLines(origin) if origin else None)
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=_to_json)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -99,11 +97,11 @@ class RequestLog:
         lines = structlog.get_config()["logger_factory"]()
         self._lines = lines if isinstance(lines, _GatheringLogger) else None
 
-    def write(self, fields: dict[str, object], trace_id: str) -> None:
+    def write(self, request: FinishedRequest) -> None:
         if self._lines is not None:
-            self._lines.request(fields, trace_id)
+            self._lines.request(request)
         else:
-            get_logger().info(REQUEST_EVENT, **fields)
+            get_logger().info(REQUEST_EVENT, **request.fields())
 
 
 class _GatheringLogger:
@@ -113,20 +111,20 @@ class _GatheringLogger:
     small upload. A process that is killed loses what it said in its last moment.
     """
 
-    def __init__(self, file: BinaryIO, origin: dict[str, str] | None = None) -> None:
-        """`origin`: of requests; `None` if nobody wants lines on requests."""
+    def __init__(self, file: BinaryIO, requests: RequestLines | None) -> None:
+        """`requests`: `None` if nobody wants lines on requests."""
         self._file = file
-        self._origin = origin
+        self._requests = requests
         self.also_send: Callable[[bytes], None] | None = None
         self._writing = threading.Lock()
         self._lock = threading.Lock()
-        self._waiting: list[bytes | _RequestLine] = []
+        self._waiting: list[bytes | FinishedRequest] = []
         self._is_woken = False
         self._has_lines = threading.Event()
         threading.Thread(target=self._run, name="log-lines", daemon=True).start()
         atexit.register(self.flush)
 
-    def info(self, line: "bytes | _RequestLine") -> None:
+    def info(self, line: bytes | FinishedRequest) -> None:
         with self._lock:
             self._waiting.append(line)
             if self._is_woken:
@@ -134,9 +132,9 @@ class _GatheringLogger:
             self._is_woken = True
         self._has_lines.set()
 
-    def request(self, fields: dict[str, object], trace_id: str) -> None:
-        if self._origin is not None:
-            self.info(_RequestLine(fields, time.time(), trace_id))
+    def request(self, request: FinishedRequest) -> None:
+        if self._requests is not None:
+            self.info(request)
 
     def warning(self, line: bytes) -> None:
         self.info(line)
@@ -159,19 +157,11 @@ class _GatheringLogger:
                 if not isinstance(said, _KeptHere):
                     self.also_send(line)
 
-    def _bytes_of(self, line: "bytes | _RequestLine") -> bytes:
+    def _bytes_of(self, line: bytes | FinishedRequest) -> bytes:
         if isinstance(line, bytes):
             return line + b"\n"
-        moment = datetime.fromtimestamp(line.at_s, UTC)
-        event = {
-            **line.fields,
-            "event": REQUEST_EVENT,
-            "level": "info",
-            "timestamp": moment,
-            **(self._origin or {}),
-            "trace_id": line.trace_id,
-        }
-        return orjson.dumps(event, default=str, option=_LINE_OPTIONS)
+        assert self._requests is not None
+        return self._requests.bytes_of(line)
 
     def _run(self) -> None:
         while True:
@@ -195,12 +185,6 @@ class _LibraryLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         kind = _KeptHere if record.name.startswith(("opentelemetry", "urllib3")) else bytes
         self._lines.warning(kind(self.format(record).encode()))
-
-
-class _RequestLine(NamedTuple):
-    fields: dict[str, object]
-    at_s: float
-    trace_id: str
 
 
 class _Origin:

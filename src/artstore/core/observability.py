@@ -1,6 +1,6 @@
 """Traces, metrics and request logs of a module, set up in one place (S12)."""
 
-from typing import Final
+from typing import Final, cast
 
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
@@ -43,7 +43,7 @@ def setup_observability(
         export_logs: Send log lines to the collector too; they stay on stdout as well. Behind
             `configure_logging`.
     """
-    resource = Resource.create(
+    resource = _ModuleResource(
         {
             SERVICE_NAME: service_name,
             SERVICE_VERSION: service_version,
@@ -62,6 +62,21 @@ def setup_observability(
     BUILD_INFO.labels(service_name, instance, service_version).set(1)
     app.add_middleware(RequestTelemetry, service=service_name, traces=traces)
     app.add_route("/metrics", read_metrics, include_in_schema=False)
+
+
+class _ModuleResource(Resource):
+    """The exporter asks for the hash with every span, and OpenTelemetry's writes JSON for it."""
+
+    def __init__(self, attributes: dict[str, str]) -> None:
+        # `create` adds what the environment says of the machine.
+        super().__init__(cast("dict[str, str]", Resource.create(attributes).attributes))
+        self._hash = super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 def _export(provider: Traces, endpoint: str) -> None:

@@ -10,7 +10,9 @@ import re
 from contextvars import ContextVar
 from typing import NamedTuple
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]([0-9a-f])(?:-.*)?")
+_SAMPLED_DIGITS = "13579bdf"
+"""Of the last four flags; the lowest says sampled."""
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 
@@ -32,9 +34,12 @@ class TraceContext(NamedTuple):
 def parse_traceparent(header: str) -> TraceContext | None:
     """The caller's context; `None` when the header is absent or malformed."""
     match = _TRACEPARENT.fullmatch(header)
-    if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
+    if match is None:
         return None
-    return TraceContext(match[1], match[2], sampled=bool(int(match[3], 16) & 1))
+    trace_id, span_id, last_flags = match.groups()
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
+        return None
+    return TraceContext(trace_id, span_id, last_flags in _SAMPLED_DIGITS)
 
 
 def new_trace(*, sampled: bool) -> TraceContext:

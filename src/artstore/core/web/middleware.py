@@ -4,7 +4,7 @@ Plain ASGI and no more than one layer per concern: this runs on the hot path.
 """
 
 from collections.abc import Mapping
-from time import perf_counter
+from time import perf_counter, time
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from artstore.core import errors
 from artstore.core.logging import RequestLog, begin_notes, get_logger
 from artstore.core.metrics import HTTP_REQUEST_DURATION, HTTP_REQUESTS
+from artstore.core.request_lines import FinishedRequest
 from artstore.core.spans import OpenSpan, Traces, begin_request
 from artstore.core.tls import PeerIdentity
 from artstore.core.tracing import TraceContext, enter_trace, parse_traceparent
@@ -78,15 +79,18 @@ class RequestTelemetry:
         if span is not None:
             span.answered(method, route, status)
         if scope["path"] not in _QUIET_PATHS:
-            line = {
-                "method": method,
-                "route": route,
-                "status": status,
-                "duration_ms": round(duration_s * 1000, 2),
-                "peer": _peer_name(scope),
-                **notes,
-            }
-            self._requests.write(line, answer.trace_id)
+            self._requests.write(
+                FinishedRequest(
+                    method,
+                    route,
+                    status,
+                    _peer_name(scope),
+                    duration_s,
+                    answer.trace_id,
+                    time(),
+                    notes,
+                )
+            )
 
     async def _fail(
         self, scope: Scope, answer: "_Answer", receive: Receive, error: Exception
@@ -126,20 +130,18 @@ class _BoundMetrics:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._bound: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(
         self, method: str, route: str, status: int, duration_s: float, trace_id: str | None
     ) -> None:
-        counter = self._counters.get((method, route, status))
-        if counter is None:
-            counter = HTTP_REQUESTS.labels(self._service, method, route, str(status))
-            self._counters[(method, route, status)] = counter
-        histogram = self._histograms.get(route)
-        if histogram is None:
-            histogram = HTTP_REQUEST_DURATION.labels(self._service, route)
-            self._histograms[route] = histogram
+        bound = self._bound.get((method, route, status))
+        if bound is None:
+            bound = self._bound[method, route, status] = (
+                HTTP_REQUESTS.labels(self._service, method, route, str(status)),
+                HTTP_REQUEST_DURATION.labels(self._service, route),
+            )
+        counter, histogram = bound
         counter.inc()
         histogram.observe(duration_s, {"trace_id": trace_id} if trace_id else None)
 

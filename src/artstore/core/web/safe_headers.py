@@ -32,5 +32,7 @@ _RAW_OF_PAGES: Final = tuple(pair for pair in _RAW if pair[0] != _RAW_POLICY)
 def with_safe_headers(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
     """A policy of the answer's own stays as it is."""
     given = list(headers)
-    is_page = any(name == _RAW_POLICY for name, _ in given)
-    return [*given, *(_RAW_OF_PAGES if is_page else _RAW)]
+    for name, _ in given:
+        if name == _RAW_POLICY:
+            return [*given, *_RAW_OF_PAGES]
+    return [*given, *_RAW]
