@@ -29,7 +29,7 @@ from artstore.core.errors import (
 from artstore.core.http import Transport
 from artstore.core.tls import TlsFiles
 from artstore.core.tracing import enter_trace, new_trace
-from artstore.core.web.server import FAREWELL_S
+from artstore.core.web.connection import FAREWELL_S
 
 PROGRAM = Path(__file__).with_name("service_under_test.py")
 LARGE_BYTES = 20_000_000
