@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artstore.admin.repository.audit_events import copied
 from artstore.admin.services.audit.file_events import FileEvents
 from artstore.admin.services.audit.upload_events import UploadEvents
 from artstore.admin.services.catalogue.feed_lines import parse_line
@@ -88,8 +89,8 @@ def check_alike(line: bytes, upload: Upload) -> None:
     assert (upload.seq, upload.at, upload.trace_id) == (change.seq, change.at, change.trace_id)
     file = row_of_upload(upload, "rw-1", 3)
     assert file == row_of(change.record, "rw-1", 3)
-    event = UploadEvents("rw-1", FEED, bytes).row_of(upload, file)
-    assert event == FileEvents("rw-1", FEED, bytes).row_of(change, file.record, None)
+    event = FileEvents("rw-1", FEED, bytes).row_of(change, file.record, None)
+    assert UploadEvents("rw-1", FEED, bytes).copied(upload, file) == copied(event)
     assert AuditEvent.from_entry(event.entry).to_entry() == event.entry
 
 

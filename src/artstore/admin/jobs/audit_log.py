@@ -32,8 +32,10 @@ from artstore.core.tlog.errors import TlogError
 from artstore.core.tlog.store import WritableStore
 
 LEADER_POLL_S: Final = 1.0
-BATCH_EVERY_S: Final = 0.5
+BATCH_EVERY_S: Final = 1.0
 """Events wait so long for company: each batch costs about eight flushes of the disk."""
+LOOK_FOR_EVENTS_EVERY_S: Final = 0.5
+"""While there are none: the first after a pause does not wait for company."""
 LOOK_AROUND_EVERY_S: Final = 5.0
 OVERDUE_AFTER_S: Final = 300.0
 WITNESS_EVERY_S: Final = 10.0
@@ -125,7 +127,7 @@ class AuditLogWriter:
             regular.went_well()
             self._failures = 0
             if logged < BATCH_EVENTS_MAX:
-                await asyncio.sleep(BATCH_EVERY_S)
+                await asyncio.sleep(BATCH_EVERY_S if logged else LOOK_FOR_EVENTS_EVERY_S)
 
     async def _look_around(self, connection: Connection) -> bool:
         """Whether to go on with the same keys."""

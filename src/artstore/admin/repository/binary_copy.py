@@ -49,6 +49,11 @@ def identifier(value: UUID | None) -> bytes:
     return NULL if value is None else b"\0\0\0\x10" + value.bytes
 
 
+def number16(value: int) -> bytes:
+    """`uuid`, as its number."""
+    return b"\0\0\0\x10" + value.to_bytes(16)
+
+
 def whole4(value: int) -> bytes:
     return b"\0\0\0\4" + value.to_bytes(4, signed=True)
 

@@ -176,12 +176,16 @@ class FileEvents:
         return personal, facts
 
 
-def event_id_of(feed_id: str, line: Upload | Change | Note) -> UUID:
+def event_id_of(feed_id: str, line: Change | Note) -> UUID:
+    return UUID(int=event_number_of(feed_id, line))
+
+
+def event_number_of(feed_id: str, line: Upload | Change | Note) -> int:
     """A UUIDv7 that follows from the line alone: told again, it is the same event."""
     unix_ms = int(line.at.timestamp() * 1000)
     chance = int.from_bytes(sha256(f"{feed_id} {line.seq}".encode()).digest()[:10])
     head = unix_ms << 80 | 7 << 76 | (chance >> 62 & 0xFFF) << 64
-    return UUID(int=head | 0b10 << 62 | chance & (1 << 62) - 1)
+    return head | 0b10 << 62 | chance & (1 << 62) - 1
 
 
 def _actor(change: Change, intent: Intent | None) -> tuple[dict[str, Any], dict[str, str | None]]:

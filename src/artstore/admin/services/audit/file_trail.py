@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from artstore.admin.repository import audit_events, audit_feeds
+from artstore.admin.repository.audit_events import copied
 from artstore.admin.repository.audit_feeds import Intent
 from artstore.admin.repository.catalogue_files import Connection, FileRow
 from artstore.admin.repository.positions import Position
@@ -99,17 +100,17 @@ class FileTrail:
         for line, file in new:
             if isinstance(line, Upload):
                 assert file is not None, "an upload is of a file"
-                rows.append(uploads.row_of(line, file))
+                rows.append(uploads.copied(line, file))
                 continue
             intent = _fitting(intents, line)
             if intent is not None and intent.kind != AuditKind.FILE_COPIED:
                 used.append(intent.intent_id)
             if isinstance(line, Note):
-                rows.append(events.row_of_note(line, intent))
+                rows.append(copied(events.row_of_note(line, intent)))
             else:
                 assert file is not None, "a change is of a file"
-                rows.append(events.row_of(line, file.record, intent))
-        await audit_events.add_many(self._connection, rows)
+                rows.append(copied(events.row_of(line, file.record, intent)))
+        await audit_events.add_copied(self._connection, rows)
         if used:
             await audit_feeds.fulfil(self._connection, used)
 

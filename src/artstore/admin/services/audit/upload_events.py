@@ -1,16 +1,17 @@
 """Events of plain uploads, spelled by hand: they come by thousands a second.
 
-What comes out is what `FileEvents` makes of the same line; tests hold the two equal.
+What comes out is the row that `FileEvents` makes of the same line; tests hold the two equal.
 """
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from artstore.admin.repository.audit_events import EventRow
+from artstore.admin.repository import binary_copy
 from artstore.admin.repository.catalogue_files import FileRow
-from artstore.admin.services.audit.file_events import event_id_of
+from artstore.admin.services.audit.file_events import event_number_of
 from artstore.admin.services.catalogue.uploads import Upload
 from artstore.core.model.audit import (
     AUDIT_SCHEMA_VERSION,
@@ -47,34 +48,38 @@ class UploadEvents:
         self._feed_id = feed_id
         self._salts = _salts(random_bytes)
 
-    def row_of(self, upload: Upload, file: FileRow) -> EventRow:
-        """Args: `file`: the catalogue's row of it."""
-        person, account = ids_of(upload.subject)
+    def copied(self, upload: Upload, file: FileRow) -> bytes:
+        """The event's row as `audit_events.add_copied` takes it.
+
+        Args:
+            file: The catalogue's row of it.
+        """
+        person, account, actor = _actor(upload.subject, upload.services, upload.token_id)
         personal, facts = self._commit(upload)
-        event_id = event_id_of(self._feed_id, upload)
+        number = event_number_of(self._feed_id, upload)
         entry = _ENTRY % (
-            _ACTOR % (_text(account), _text(person), upload.services, _text(upload.token_id)),
+            actor,
             upload.at_text,
             upload.collection,
             _text(upload.trace_id),
             self._details(upload, file.record),
             self._element_id,
-            event_id,
+            _spelled(number),
             upload.file_id,
             personal,
         )
-        return EventRow(
-            event_id,
-            upload.at,
-            AuditKind.FILE_UPLOADED,
-            Outcome.SUCCEEDED,
-            person,
-            account,
-            file.file_id,
-            upload.collection,
-            self._element_id,
-            entry.encode(),
-            facts.encode(),
+        return binary_copy.row(
+            binary_copy.number16(number),
+            binary_copy.moment(upload.at),
+            binary_copy.name(AuditKind.FILE_UPLOADED),
+            binary_copy.name(Outcome.SUCCEEDED),
+            binary_copy.name(person),
+            binary_copy.name(account),
+            binary_copy.identifier(file.file_id),
+            binary_copy.name(upload.collection),
+            binary_copy.name(self._element_id),
+            binary_copy.text(entry),
+            binary_copy.text(facts),
         )
 
     def _details(self, upload: Upload, record: bytes) -> str:
@@ -102,6 +107,19 @@ class UploadEvents:
                 personal.append(f'"{field}":"{committed(field, salt, value)}"')
                 facts.append(f'"{field}":{{"salt":"{salt.hex()}","value":"{value}"}}')
         return ",".join(personal), f"{{{','.join(facts)}}}"
+
+
+@lru_cache(1024)
+def _actor(subject: str, services: str, token_id: str | None) -> tuple[str | None, str | None, str]:
+    """The person or the account, and the whole as JSON: one uploads many files."""
+    person, account = ids_of(subject)
+    return person, account, _ACTOR % (_text(account), _text(person), services, _text(token_id))
+
+
+def _spelled(number: int) -> str:
+    """As `UUID` spells it."""
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _salts(random_bytes: Callable[[int], bytes]) -> Iterator[bytes]:

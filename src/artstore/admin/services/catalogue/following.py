@@ -38,9 +38,9 @@ from artstore.core.spans import Step, record_in
 
 _MERGE: Final = {"db.system.name": "postgresql", "db.operation.name": "MERGE"}
 LINES_PER_REQUEST: Final = 2 * BATCH_LINES_MAX
-GATHER_S: Final = 0.25
+GATHER_S: Final = 0.5
 """Under load, changes that come within this share one request, one transaction, one insert.
-The first after a pause is shown at once."""
+The first after a pause is shown at once, all others within a second."""
 
 
 class OtherElement(Exception):
