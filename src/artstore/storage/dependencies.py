@@ -1,4 +1,7 @@
-"""What routes ask for."""
+"""What routes ask for.
+
+What FastAPI calls is `async`, though it waits for nothing: a plain function would get a thread.
+"""
 
 from typing import Annotated, cast
 
@@ -32,23 +35,23 @@ def downloads_of(request: Request) -> Downloads:
     return cast(Downloads, request.app.state.downloads)
 
 
-def _records(request: Request) -> Records:
+async def _records(request: Request) -> Records:
     return cast(Records, request.app.state.records)
 
 
-def _copies(request: Request) -> Copies:
+async def _copies(request: Request) -> Copies:
     return cast(Copies, request.app.state.copies)
 
 
-def _scans(request: Request) -> Scans:
+async def _scans(request: Request) -> Scans:
     return cast(Scans, request.app.state.scans)
 
 
-def _feed(request: Request) -> ChangeFeed:
+async def _feed(request: Request) -> ChangeFeed:
     return cast(ChangeFeed, request.app.state.feed)
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     return cast(Engine, request.app.state.engine)
 
 

@@ -28,6 +28,7 @@ from artstore.storage.engine.claims import Claims
 from artstore.storage.engine.contents import Contents
 from artstore.storage.engine.entries import (
     Done,
+    Entry,
     Outcome,
     Stored,
 )
@@ -233,31 +234,49 @@ class Engine:
                 is not called.
         """
         self.admission.check_new(len(content))
-        self._put(NewSmallFile(record, content, cause, done), self._submission.now_us())
+        entry = self._claimed(NewSmallFile(record, content, cause, done), self._submission.now_us())
+        if entry is not None:
+            self._submit([entry])
 
     def put_all(self, files: Sequence[NewSmallFile]) -> None:
         """As `put` for each, with one write and one flush as far as a group of the log can
         hold them. A refusal goes to the file's `done` too: each fails alone."""
-        at_us = self._submission.now_us()
-        with self._writer.gathering():
-            are_welcome = self._are_welcome(files)
-            for file in files:
-                try:
-                    if not are_welcome:
-                        self.admission.check_new(len(file.content))
-                    self._put(file, at_us)
-                except ArtStoreError as error:
-                    file.done(error)
+        self._put(self._welcome(files), self._submission.now_us())
 
-    def _are_welcome(self, files: Sequence[NewSmallFile]) -> bool:
-        """All of them together; if not, each is looked at alone."""
+    def _welcome(self, files: Sequence[NewSmallFile]) -> Sequence[NewSmallFile]:
+        """All of them, as a rule; if not, each is looked at alone."""
         try:
             self.admission.check_new(sum([len(file.content) for file in files]))
         except ArtStoreError:
+            return list(filter(self._is_welcome, files))
+        return files
+
+    def _is_welcome(self, file: NewSmallFile) -> bool:
+        try:
+            self.admission.check_new(len(file.content))
+        except ArtStoreError as error:
+            file.done(error)
             return False
         return True
 
-    def _put(self, file: NewSmallFile, at_us: int) -> None:
+    def _put(self, files: Sequence[NewSmallFile], at_us: int) -> None:
+        entries: list[Entry] = []
+        for file in files:
+            try:
+                entry = self._claimed(file, at_us)
+            except ArtStoreError as error:
+                file.done(error)
+                continue
+            if entry is not None:
+                entries.append(entry)
+        try:
+            self._submit(entries)
+        except ArtStoreError as error:
+            for entry in entries:
+                entry.answer(error)
+
+    def _claimed(self, file: NewSmallFile, at_us: int) -> Entry | None:
+        """`None`: it was acknowledged before, and comes again when it is in its place."""
         file_id = file.record.file_id
         self._layout.directory(file_id)
         entry = self._submission.entry(
@@ -268,19 +287,15 @@ class Engine:
             at_us=at_us,
             content=file.content,
         )
-        if not self._claims.take_new(file_id, lambda: self._put_again(file, at_us)):
-            return
-        try:
-            self._writer.submit(entry)
-        except ArtStoreError:
-            self._claims.release(file_id)
-            raise
+        is_new = self._claims.take_new(file_id, lambda: self._put([file], at_us))
+        return entry if is_new else None
 
-    def _put_again(self, file: NewSmallFile, at_us: int) -> None:
+    def _submit(self, entries: Sequence[Entry]) -> None:
         try:
-            self._put(file, at_us)
-        except ArtStoreError as error:
-            file.done(error)
+            self._writer.submit(*entries)
+        except ArtStoreError:
+            self._claims.release_all([entry.record.file_id for entry in entries])
+            raise
 
     def change(self, file_id: FileId, change: FileChange, trace: TraceId | None) -> Stored:
         """Raises:

@@ -117,18 +117,19 @@ def encode_change(payload: ChangePayload) -> tuple[bytes, ...]:
 
 
 def decode_change(data: bytes) -> ChangePayload:
-    told, middle = _decode_told(data)
-    return told._replace(tail=data[middle:])
+    at_us, trace, middle, behind = _places(data)
+    return ChangePayload(
+        at_us, trace, data[_CHANGE.size : middle], data[behind:], data[middle:behind]
+    )
 
 
-def _decode_told(data: bytes) -> tuple[ChangePayload, int]:
-    """All but the tail, and where that begins."""
+def _places(data: bytes) -> tuple[int, bytes, int, int]:
+    """Time and trace, and where the file's record and its origin end."""
     at_us, trace, length = _CHANGE.unpack_from(data)
-    middle = _CHANGE.size + length
+    behind = _CHANGE.size + length
     # JSON has no bare newline inside, so the first one ends the record.
-    record = data.find(b"\n", _CHANGE.size, middle) + 1 or middle
-    told = ChangePayload(at_us, trace, data[_CHANGE.size : record], b"", data[record:middle])
-    return told, middle
+    middle = data.find(b"\n", _CHANGE.size, behind) + 1 or behind
+    return at_us, trace, middle, behind
 
 
 def encode_checkpoint(covers: int) -> bytes:
@@ -180,34 +181,27 @@ class Codec:
         Raises:
             BadRecord: It is not valid on its own.
         """
-        length = payload_length(data, start)
-        if length is None or start + HEADER.size + length > len(data):
+        body = start + HEADER.size
+        if body > len(data):
             raise BadRecord(offset)
-        _, crc, version, kind, flags, _, sequence, durable, previous = HEADER.unpack_from(
+        magic, crc, version, kind, flags, length, sequence, durable, previous = HEADER.unpack_from(
             data, start
         )
-        end = start + HEADER.size + length
-        body = start + HEADER.size
-        payload = data[body:end]
-        found = google_crc32c.extend(self._seed, data[start + _CRC_COVERS : body])
-        known = version == FORMAT_VERSION and kind in _KNOWN_TYPES
-        if google_crc32c.extend(found, payload) != crc or not known:
+        end = body + length
+        if magic != MAGIC or length > PAYLOAD_BYTES_MAX or end > len(data):
+            raise BadRecord(offset)
+        found = google_crc32c.extend(self._seed, data[start + _CRC_COVERS : end])
+        record_type = _KNOWN_TYPES.get(kind)
+        if found != crc or version != FORMAT_VERSION or record_type is None:
             raise BadRecord(offset)
         behind = offset + end - start
-        record = Record(
-            RecordType(kind),
-            flags,
-            sequence,
-            durable,
-            payload,
-            crc,
-            offset,
-            block_end(behind) if flags & FLAG_GROUP_END else behind,
-        )
+        following = block_end(behind) if flags & FLAG_GROUP_END else behind
+        payload = data[body:end]
+        record = Record(record_type, flags, sequence, durable, payload, crc, offset, following)
         return record, previous
 
 
-_KNOWN_TYPES: Final = frozenset(RecordType)
+_KNOWN_TYPES: Final = {kind.value: kind for kind in RecordType}
 
 
 def payload_length(data: bytes, start: int) -> int | None:
@@ -243,18 +237,18 @@ def read_records(
     window = b""
     window_offset = offset
     while True:
-        start = min(offset - window_offset, len(window))
-        wanted = HEADER.size
-        if len(window) - start >= HEADER.size:
-            wanted += payload_length(window, start) or 0
-        if len(window) - start < wanted:
+        try:
+            record, previous = codec.decode(window, offset - window_offset, offset)
+        except BadRecord:
+            # As a rule only the window ends here.
+            wanted = HEADER.size + (payload_length(window, offset - window_offset) or 0)
+            if window_offset == offset and len(window) >= wanted:
+                raise
             window = fs.read(handle, max(wanted, window_bytes), offset)
-            window_offset, start = offset, 0
+            window_offset = offset
             if len(window) < wanted:
-                raise BadRecord(offset)
-            if wanted == HEADER.size:
-                continue
-        record, previous = codec.decode(window, start, offset)
+                raise
+            continue
         if record.sequence != sequence or previous_crc not in (None, previous):
             raise BadRecord(offset)
         yield record
@@ -287,21 +281,20 @@ def feed_line(record: Record) -> bytes | None:
 
     The JSON of `core.model.event`.
     """
-    if record.type not in _MEMBERS:
+    names = _MEMBERS.get(record.type)
+    if names is None:
         return None
-    name, member = _MEMBERS[record.type]
-    payload, _ = _decode_told(record.payload)
-    at = format_time(payload.at_us)
-    trace = b"null" if payload.trace == NO_TRACE else b'"%b"' % payload.trace.hex().encode()
-    origin = b'"origin":%b,' % payload.origin_json[:-1] if payload.origin_json else b""
+    payload = record.payload
+    at_us, trace, middle, behind = _places(payload)
+    origin = b'"origin":%b,' % payload[middle : behind - 1] if middle < behind else b""
     return b'{"seq":%d,"type":"%b","at":"%b","trace_id":%b,%b"%b":%b}\n' % (
         record.sequence,
-        name,
-        at.encode(),
-        trace,
+        names[0],
+        format_time(at_us).encode(),
+        b"null" if trace == NO_TRACE else b'"%b"' % trace.hex().encode(),
         origin,
-        member,
-        payload.record_json[:-1],
+        names[1],
+        payload[_CHANGE.size : middle - 1],
     )
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from typing import Final
 
 from artstore.core.errors import Unavailable
@@ -25,23 +25,21 @@ class Waiting:
         self._is_woken = False
         self._is_closing = False
 
-    def add(self, entry: Entry | Note) -> None:
-        """Raises:
-        Unavailable: The element stops, or too much waits already.
+    def add(self, entries: Sequence[Entry | Note]) -> None:
+        """All of them or none. They stay together, as far as a group can hold them.
+
+        Raises:
+            Unavailable: The element stops, or too much waits already.
         """
+        size = sum([entry.size for entry in entries])
         with self._changed:
             if self._is_closing:
                 raise Unavailable("the storage element is stopping")
-            if self._bytes + entry.size > QUEUE_BYTES_MAX and self._entries:
+            if self._bytes + size > QUEUE_BYTES_MAX and self._entries:
                 raise Unavailable("the storage element is busy", retry_after_s=1)
-            self._bytes += entry.size
-            self._entries.append(entry)
-            if len(self._entries) == 1:
-                self._changed.notify_all()
-
-    def gathering(self) -> AbstractContextManager[object]:
-        """While this is held nothing is taken: what is added stays together."""
-        return self._changed
+            self._bytes += size
+            self._entries += entries
+            self._changed.notify_all()
 
     def add_marker(self, marker: Marker) -> None:
         """It goes behind the changes of the next group."""

@@ -8,7 +8,6 @@ place; any other change is answered when it is in its place too.
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from artstore.core.errors import ArtStoreError, NoRoom, Unavailable
@@ -103,18 +102,15 @@ class Writer:
         if self._outage.away is not None:
             self._outage.check()
 
-    def submit(self, entry: Entry | Note) -> None:
-        """Queue a change or a note.
+    def submit(self, *entries: Entry | Note) -> None:
+        """Queue changes or a note, all or none; changes stay together (see `Waiting.add`).
 
         Raises:
             Unavailable: The volume failed, the element stops, or too much waits already.
+            NoRoom: The store is full.
         """
         self.check()
-        self._waiting.add(entry)
-
-    def gathering(self) -> AbstractContextManager[object]:
-        """While this is held nothing leaves the queue: what is submitted stays together."""
-        return self._waiting.gathering()
+        self._waiting.add(entries)
 
     def submit_marker(self, marker: Marker) -> None:
         self._waiting.add_marker(marker)
