@@ -1,14 +1,13 @@
-"""What routes get: built once in `app`, handed over by the request's application."""
+"""What routes get: built once in `resources`, handed over by the request's application."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from artstore.admin.repository.valkey import Valkey
+from artstore.admin.resources import Resources
 from artstore.admin.services.admission import AdmissionPolicy
 from artstore.admin.services.audit.erasure import Erasure
 from artstore.admin.services.audit.intake import ReportIntake
@@ -17,79 +16,25 @@ from artstore.admin.services.audit.reading import AuditLog
 from artstore.admin.services.audit.receipt_keys import ReceiptKeys
 from artstore.admin.services.audit.trail import BoundTrail, Trail, Who
 from artstore.admin.services.background import Background
-from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.files import Files
 from artstore.admin.services.catalogue.registry import Registry
 from artstore.admin.services.catalogue.status import Catalogue
 from artstore.admin.services.collections import Collections
-from artstore.admin.services.copies.views import Views
 from artstore.admin.services.elements import Elements
-from artstore.admin.services.elements_control import ElementControl
 from artstore.admin.services.identity.grants import Grants
-from artstore.admin.services.identity.hashing import SecretHasher
-from artstore.admin.services.identity.key_rotation import KeyRotation
-from artstore.admin.services.identity.outside.sign_in import OutsideSignIn
 from artstore.admin.services.identity.people import People
 from artstore.admin.services.identity.people_sign_in import PeopleSignIn
-from artstore.admin.services.identity.revocation import Revocations
-from artstore.admin.services.identity.sealing import Seal
-from artstore.admin.services.identity.second_factors import SecondFactors
 from artstore.admin.services.identity.service_accounts import ServiceAccounts
-from artstore.admin.services.identity.sessions import Sessions
 from artstore.admin.services.identity.sign_in import SignIn
-from artstore.admin.services.identity.signing_keys import KeyRing
-from artstore.admin.services.identity.token_states import TokenStates
 from artstore.admin.services.restoring.asking import Restores
-from artstore.admin.settings import AdminSettings
-from artstore.core.clock import Clock
-from artstore.core.database import Database
 from artstore.core.errors import NotPermitted, StepUpRequired
 from artstore.core.model.account import SIGN_IN_SCOPES, Caller, Scope
-from artstore.core.recording.receipts import ReceiptIssuer
-from artstore.core.secrets.chain import Secrets
-from artstore.core.tokens import TokenVerifier
 from artstore.core.web.asking import who_asks
-from artstore.core.web.authentication import (
-    authenticate,
-    require_scope,
-    require_scope_everywhere,
-)
+from artstore.core.web.authentication import authenticate, require_scope, require_scope_everywhere
 
 PAGE_ITEMS_MAX: Final = 1000
 PROOF_AGE_MAX: Final = timedelta(minutes=10)
 """Of a person's proof, before something dangerous."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Everything that lives as long as the process."""
-
-    settings: AdminSettings
-    secrets: Secrets
-    clock: Clock
-    database: Database
-    valkey: Valkey
-    hasher: SecretHasher
-    seal: Seal
-    keys: KeyRing
-    rotation: KeyRotation
-    revocations: Revocations
-    verifier: TokenVerifier
-    token_states: TokenStates
-    sign_in: SignIn
-    people: PeopleSignIn
-    sessions: Sessions
-    factors: SecondFactors
-    outside: OutsideSignIn | None
-    """`None`: no outside identity provider is set up."""
-    element_client: ElementClient
-    element_control: ElementControl
-    element_views: Views
-    trail: Trail
-    audit: AuditLog
-    receipt_keys: ReceiptKeys
-    receipts: ReceiptIssuer
-    """For whoever has lost the one that the ingester gave."""
 
 
 def resources(request: Request) -> Resources:

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from artstore.admin.app import DATABASE_PASSWORD, open_database
+from artstore.admin.resources import DATABASE_PASSWORD, open_database
 from artstore.admin.schema import migrate
 from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.bootstrap import Bootstrap, Plan, read_plan

@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from artstore.admin.dependencies import FreshAdminDep, Resources, ResourcesDep
+from artstore.admin.dependencies import FreshAdminDep, ResourcesDep
+from artstore.admin.resources import Resources
 from artstore.admin.services.identity.outside.sign_in import REQUEST_LIFETIME
 from artstore.admin.services.identity.resealing import reseal
 
