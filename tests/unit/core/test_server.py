@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from artstore.core.web import connection as connection_module
-from artstore.core.web.connection import Connection, ServerConfig
+from artstore.core.web.connection import HEAD_BYTES_MAX, Connection, ServerConfig
 from artstore.core.web.cycle import UNREAD_BYTES_MAX
 from artstore.core.web.hot import ARRIVED_EXTENSION
 
@@ -203,6 +203,54 @@ async def test_what_is_no_http_is_refused(wire: Make, request_bytes: bytes) -> N
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"urn:artstore:problem:" in answer
     peer.close.assert_called_once()
+
+
+async def test_fields_behind_a_body_are_none_of_the_request(wire: Make) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        seen.append(dict(scope["headers"]))
+        await answering(b"", headers=sized(0))(scope, receive, send)
+
+    seen: list[dict[bytes, bytes]] = []
+    connection = wire(application)
+    await connection.say(CHUNKED_HEAD, b"1\r\na\r\n0\r\nAuthorization: Bearer x\r\n\r\n", GET)
+
+    assert seen == [{b"host": b"x", b"transfer-encoding": b"chunked"}, {b"host": b"x"}]
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET /", b"a" * 1000),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Field: ", b"a" * 1000),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", b"X-Field: a\r\n" * 100),
+        (CHUNKED_HEAD + b"1\r\na\r\n0\r\n", b"X-Field: a\r\n" * 100),
+        (CHUNKED_HEAD + b"1;", b"a" * 1000),
+    ],
+    ids=["target", "one field", "many fields", "trailers", "chunk extension"],
+)
+async def test_a_head_without_an_end_is_refused(wire: Make, begin: bytes, more: bytes) -> None:
+    connection = wire(echo)
+    pieces = HEAD_BYTES_MAX // len(more) + 2
+    connection.connection.data_received(begin)
+    for _ in range(pieces):
+        assert not connection.is_closing()
+        connection.connection.data_received(more)
+        if connection.is_closing():
+            break
+
+    assert connection.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"malformed_http" in connection.written
+
+
+async def test_a_long_body_is_no_head(wire: Make) -> None:
+    connection = wire(echo)
+    body = b"a" * HEAD_BYTES_MAX
+    head = b"PUT /c HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (2 * len(body))
+    answered = await connection.say(head, body, body + GET, GET)
+
+    assert answered.count(b"HTTP/1.1 200 OK") == 3
 
 
 async def test_the_application_hears_that_the_client_left(wire: Make) -> None:

@@ -35,6 +35,10 @@ KEEP_ALIVE_S: Final = 75
 that sends closes first, so no request meets a connection that is just being closed. So long may
 the head of a request take, too."""
 
+HEAD_BYTES_MAX: Final = 256 * 1024
+"""Of a head, and of anything else that is no body: more than the edge lets through, and than any
+of our clients says. The parser keeps what it is not done with."""
+
 AGE_MAX_S: Final = 3600
 """Older connections end with their next answer. A peer shows its certificate once for each:
 this bounds how long one serves that meanwhile has another name, or a shorter life."""
@@ -78,6 +82,9 @@ class Connection(asyncio.Protocol):
         self._idle_since_s: float | None = self._loop.time()
         self._leaving: asyncio.TimerHandle | None = None
 
+        self._headers: RawHeaders = []
+        self._bytes_of_head = 0
+        """That came since the parser last had a head, a part of a body or an end to tell of."""
         self._is_reading = True
         self.is_write_paused = False
         self._writable = asyncio.Event()
@@ -119,6 +126,12 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
+        self._bytes_of_head += len(data)
+        self._feed(data)
+        if self._bytes_of_head > HEAD_BYTES_MAX and not self._transport.is_closing():
+            self._refuse_malformed()
+
+    def _feed(self, data: bytes) -> None:
         while data:
             try:
                 self._parser.feed_data(data)
@@ -140,7 +153,6 @@ class Connection(asyncio.Protocol):
             self._idle_since_s = self._loop.time()
         self._url = b""
         self._expects_continue = False
-        self._headers: RawHeaders = []
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -152,6 +164,9 @@ class Connection(asyncio.Protocol):
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        self._bytes_of_head = 0
+        # What comes behind a body (trailers) is none of the fields that decided about it.
+        headers, self._headers = self._headers, []
         parser = self._parser
         version = parser.get_http_version()
         method = parser.get_method().decode("ascii")
@@ -175,7 +190,7 @@ class Connection(asyncio.Protocol):
             "path": unquote(path) if "%" in path else path,
             "raw_path": url.path,
             "query_string": url.query or b"",
-            "headers": self._headers,
+            "headers": headers,
             "state": self._app_state.copy(),
             "extensions": {PEER_EXTENSION: self._peer, ARRIVED_EXTENSION: cycle.take_arrived},
         }
@@ -187,10 +202,13 @@ class Connection(asyncio.Protocol):
             self._waiting.append((cycle, scope))
 
     def on_body(self, body: bytes) -> None:
+        self._bytes_of_head = 0
         if self._arriving is not None:
             self._arriving.feed(body)
 
     def on_message_complete(self) -> None:
+        self._bytes_of_head = 0
+        self._headers = []
         if self._arriving is not None:
             self._arriving.end()
 
