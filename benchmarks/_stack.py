@@ -88,9 +88,14 @@ def cpu_s(pid: int) -> float:
 
 def cost_text(before: Mapping[str, float], after: Mapping[str, float], files: int) -> str:
     """Microseconds of CPU per file, by process."""
-    costs = {name: (after[name] - spent) / files * 1e6 for name, spent in before.items()}
-    shown = sorted(costs.items(), key=lambda item: -item[1])
+    shown = sorted(costs_us(before, after, files).items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {cost:.0f}" for name, cost in shown if cost >= 1)
+
+
+def costs_us(
+    before: Mapping[str, float], after: Mapping[str, float], files: int
+) -> dict[str, float]:
+    return {name: (after[name] - spent) / files * 1e6 for name, spent in before.items()}
 
 
 def memory_bytes(pid: int) -> int:
