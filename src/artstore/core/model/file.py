@@ -28,6 +28,9 @@ METADATA_KEY_CHARS_MAX = 256
 FILE_BYTES_MAX = 1 << 43
 """8 TiB, half of what ext4 can hold in one file."""
 
+ORIGINS_KEPT = 1024
+"""In memory: of who uploads now."""
+
 DEFAULT_COLLECTION = "default"
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
@@ -134,6 +137,7 @@ class Origin(Model):
     """Who carried it, `<module>/<instance>`, the nearest to the client first."""
 
     @classmethod
+    @lru_cache(ORIGINS_KEPT)
     def known(cls, token_id: str, address: str | None, services: tuple[str, ...]) -> Self:
         """Of three that were checked where they came from: this is done for every upload."""
         return _unchecked(cls, {"token_id": token_id, "address": address, "services": services})

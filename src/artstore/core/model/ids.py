@@ -62,11 +62,10 @@ class FileIdSource:
                     self._last_ms += 1
                     self._counter = 0
             timestamp_ms, counter = self._last_ms, self._counter
-        tail = int.from_bytes(random_bytes[:8]) & (1 << 62) - 1
-        number = timestamp_ms << 80 | 7 << 76 | counter << 64 | 0b10 << 62 | tail
-        digits = f"{number:032x}"
-        # As `str(UUID(int=number))`, for a third of the cost.
-        return FileId(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
+        # As `str(UUID(...))`, for a fifth of the cost.
+        moment, tail = f"{timestamp_ms:012x}", random_bytes[:8].hex()
+        variant = "89ab"[random_bytes[0] >> 6]
+        return FileId(f"{moment[:8]}-{moment[8:]}-7{counter:03x}-{variant}{tail[1:4]}-{tail[4:]}")
 
 
 def _checked_file_id(text: str) -> str:

@@ -1,9 +1,11 @@
 """The frame around every module: one way to build the application and to serve it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any, Self, cast
 
 from fastapi import APIRouter, FastAPI
+from starlette.datastructures import State
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -81,6 +83,8 @@ class _Application(FastAPI):
     def __init__(self, hot_routes: Sequence[Route], **options: Any) -> None:
         self._hot_routes = hot_routes
         super().__init__(**options)
+        # Starlette's own answers each look with an exception that it catches.
+        self.state = cast(State, SimpleNamespace())
 
     def build_middleware_stack(self) -> ASGIApp:
         """Of the layers that were added, each is made twice: none of them holds a state."""

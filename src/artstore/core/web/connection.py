@@ -25,6 +25,7 @@ from artstore.core.logging import get_logger
 from artstore.core.tls import PeerIdentity, ShownChain, peer_identity
 from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.cycle import Cycle
+from artstore.core.web.fields import FIELDS, table_of
 from artstore.core.web.hot import ARRIVED_EXTENSION
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
@@ -152,16 +153,12 @@ class Connection(asyncio.Protocol):
         if self._idle_since_s is not None:
             self._idle_since_s = self._loop.time()
         self._url = b""
-        self._expects_continue = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._bytes_of_head = 0
@@ -170,12 +167,13 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         version = parser.get_http_version()
         method = parser.get_method().decode("ascii")
+        fields = table_of(headers)
         is_young = self._loop.time() <= self._ends_at_s
         cycle = Cycle(
             self,
             is_head=method == "HEAD",
             keeps_alive=is_young and version != "1.0" and parser.should_keep_alive(),
-            expects_continue=self._expects_continue,
+            expects_continue=fields.get(b"expect", b"").lower() == b"100-continue",
         )
         url = parse_url(self._url)
         path = url.path.decode("ascii")
@@ -191,6 +189,7 @@ class Connection(asyncio.Protocol):
             "raw_path": url.path,
             "query_string": url.query or b"",
             "headers": headers,
+            FIELDS: fields,
             "state": self._app_state.copy(),
             "extensions": {PEER_EXTENSION: self._peer, ARRIVED_EXTENSION: cycle.take_arrived},
         }

@@ -21,8 +21,11 @@ JOINED_MAX: Final = 64 * 1024
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WITHOUT_BODY: Final = frozenset({204, 304})
-_LINES: Final = {field: b"%b: %b\r\n" % field for field in with_safe_headers(())}
-"""Of the fields that nearly every answer has."""
+_SAFE: Final = with_safe_headers(())
+_END: Final = b"\r\n"
+_SAFE_AND_END: Final = b"".join(b"%b: %b\r\n" % field for field in _SAFE) + _END
+_SAFE_PLACE: Final = slice(-len(_SAFE) - 1, -1)
+"""In nearly every answer they stand before the last field, in one piece."""
 
 
 class Line(Protocol):
@@ -187,13 +190,18 @@ class Cycle:
         self._expects_continue = False
         status = head["status"]
         fields = [*self._line.common_fields(), *head.get("headers", ())]
-        lines = [_LINES.get(field) or b"%b: %b\r\n" % field for field in fields]
+        end = _END
+        if fields[_SAFE_PLACE] == _SAFE:
+            del fields[_SAFE_PLACE]
+            end = _SAFE_AND_END
+        lines = [b"%b: %b\r\n" % field for field in fields]
         lines += self._framing(status, dict(fields))
         text = b"".join(lines)
-        if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or b"\0" in text:
+        # A number: bytes in bytes are looked for behind an exception.
+        if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or 0 in text:
             raise RuntimeError("a field of the answer breaks out of its line")
         first = self._framed(body, more=more)
-        start = b"".join((STATUS_LINE[status], text, b"\r\n"))
+        start = STATUS_LINE[status] + text + end
         if len(first) <= JOINED_MAX:
             self._line.write(start + first)
         else:
@@ -210,7 +218,8 @@ class Cycle:
             self._left_bytes = int(length)
         else:
             lines.append(b"transfer-encoding: chunked\r\n")
-        if b"close" in fields.get(b"connection", b"").lower():
+        wish = fields.get(b"connection")
+        if wish is not None and b"close" in wish.lower():
             self.keeps_alive = False
         elif not self.keeps_alive:
             lines.append(b"connection: close\r\n")

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from artstore.core.errors import BodyStalled, BodyTooLarge, InvalidRequest
 from artstore.core.web.fields import field_of
 from artstore.core.web.hot import ARRIVED_EXTENSION
+from artstore.ingester.services.content import SMALL_BYTES, Arrived
 
 LARGE_BYTES: Final = 64 * 1024
 """A smaller rest of a refused body is read and dropped; a larger one costs the connection."""
@@ -25,7 +26,6 @@ class RequestBody(AsyncIterator[bytes]):
 
     def __init__(self, request: Request, *, limit_bytes: int, idle_timeout_s: float) -> None:
         self._receive = request.receive
-        self._take_arrived = request.scope.get("extensions", {}).get(ARRIVED_EXTENSION)
         self._limit_bytes = limit_bytes
         self._idle_timeout_s = idle_timeout_s
         self._received_bytes = 0
@@ -45,13 +45,6 @@ class RequestBody(AsyncIterator[bytes]):
         raise StopAsyncIteration
 
     async def _next_chunk(self) -> bytes:
-        if self._take_arrived is not None:
-            # Most bodies are here already: waiting, and a clock for it, cost more than they do.
-            arrived: bytes | None = self._take_arrived()
-            self._take_arrived = None
-            if arrived is not None:
-                self._ended = True
-                return arrived
         try:
             async with asyncio.timeout(self._idle_timeout_s):
                 message = await self._receive()
@@ -62,6 +55,21 @@ class RequestBody(AsyncIterator[bytes]):
         self._ended = not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         return chunk
+
+
+def body_of(
+    request: Request, *, size: int | None, limit_bytes: int, idle_timeout_s: float
+) -> AsyncIterator[bytes]:
+    """Args: `size`: what `content_length` says.
+
+    Most small bodies are here already: waiting, and a clock for it, cost more than they do.
+    """
+    if size is not None and size <= min(SMALL_BYTES, limit_bytes):
+        take_arrived = request.scope.get("extensions", {}).get(ARRIVED_EXTENSION)
+        arrived: bytes | None = take_arrived() if take_arrived is not None else None
+        if arrived is not None:
+            return Arrived(arrived)
+    return RequestBody(request, limit_bytes=limit_bytes, idle_timeout_s=idle_timeout_s)
 
 
 def too_large(limit_bytes: int) -> BodyTooLarge:

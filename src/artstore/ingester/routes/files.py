@@ -5,9 +5,8 @@ before everything that stands in the head of the request was checked.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 from starlette.requests import Request
@@ -21,10 +20,10 @@ from artstore.core.model.file import FileDraft
 from artstore.core.model.ids import FileId
 from artstore.core.web.asking import origin_of
 from artstore.core.web.authentication import authenticate, check_scope
-from artstore.core.web.fields import field_of
+from artstore.core.web.fields import field_of, fields_of
 from artstore.core.web.hot import PlainAnswer
 from artstore.ingester.dependencies import Ingester, ingester_of
-from artstore.ingester.routes.body import RequestBody, content_length, too_large
+from artstore.ingester.routes.body import body_of, content_length, too_large
 from artstore.ingester.routes.counting import count_accepted, counting_failures
 from artstore.ingester.services.digests import declared_sha256
 from artstore.ingester.services.idempotency import keyed_file_id
@@ -39,8 +38,7 @@ DIGEST_HEADERS: Final = ("repr-digest", "content-digest")
 FORM_OVERHEAD_BYTES_MAX: Final = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Upload:
+class _Upload(NamedTuple):
     draft: FileDraft
     chunks: AsyncIterator[bytes]
     size_guess: int
@@ -52,9 +50,13 @@ async def upload_file(request: Request) -> Response:
     with counting_failures():
         caller = await authenticate(request)
         check_scope(caller, Scope.FILES_WRITE)
-        if field_of(request.scope, b"content-encoding") is not None:
+        if b"content-encoding" in fields_of(request.scope):
             raise UnsupportedMediaType("send the file itself, without a Content-Encoding")
-        upload = await _read_upload(request, ingester, caller)
+        content_type = field_of(request.scope, b"content-type")
+        if content_type is not None and content_type.lower().startswith(FORM_CONTENT_TYPE):
+            upload = await _read_form(request, ingester, caller, content_type)
+        else:
+            upload = _read_raw(request, ingester, caller, content_type)
         stored = await ingester.intake.store(
             upload.draft,
             upload.chunks,
@@ -74,21 +76,13 @@ def _keyed_id(request: Request, ingester: Ingester, caller: Caller) -> FileId | 
 routes: Final = (Route("/api/v1/files", upload_file, methods=["POST"]),)
 
 
-async def _read_upload(request: Request, ingester: Ingester, caller: Caller) -> _Upload:
-    content_type = field_of(request.scope, b"content-type")
-    fields = parse_query(request.scope["query_string"])
-    if content_type is not None and content_type.lower().startswith(FORM_CONTENT_TYPE):
-        return await _read_form(request, ingester, caller, content_type, fields)
-    return _read_raw(request, ingester, caller, content_type, fields)
-
-
 def _read_raw(
-    request: Request, ingester: Ingester, caller: Caller, content_type: str | None, fields: Fields
+    request: Request, ingester: Ingester, caller: Caller, content_type: str | None
 ) -> _Upload:
     size = content_length(request)
     fits = size is None or size <= ingester.settings.upload_bytes_max
     draft = draft_file(
-        fields,
+        parse_query(request.scope["query_string"]),
         caller=caller,
         now=ingester.clock.now(),
         content_type=content_type,
@@ -99,12 +93,13 @@ def _read_raw(
     limit_bytes = ingester.bytes_max(draft.collection)
     if size is not None and size > limit_bytes:
         raise too_large(limit_bytes)
-    return _Upload(draft, _body(request, ingester, limit_bytes), size or 0)
+    return _Upload(draft, _body(request, ingester, size, limit_bytes), size or 0)
 
 
 async def _read_form(
-    request: Request, ingester: Ingester, caller: Caller, content_type: str, fields: Fields
+    request: Request, ingester: Ingester, caller: Caller, content_type: str
 ) -> _Upload:
+    fields = parse_query(request.scope["query_string"])
     if _digest_headers(request):
         raise InvalidRequest(
             "with a form, the digest belongs into the headers of the part 'file'",
@@ -115,7 +110,7 @@ async def _read_form(
     size_bytes = content_length(request)
     if size_bytes is not None and size_bytes > limit_bytes:
         raise too_large(file_bytes_max)
-    reader = MultipartReader(content_type, _body(request, ingester, limit_bytes))
+    reader = MultipartReader(content_type, _body(request, ingester, size_bytes, limit_bytes))
     form_fields, head = await reader.read_fields()
     draft = draft_file(
         _with_name_of(head, [*fields, *form_fields]),
@@ -136,9 +131,11 @@ def _with_name_of(head: PartHead, fields: Fields) -> Fields:
     return fields
 
 
-def _body(request: Request, ingester: Ingester, limit_bytes: int) -> RequestBody:
+def _body(
+    request: Request, ingester: Ingester, size: int | None, limit_bytes: int
+) -> AsyncIterator[bytes]:
     idle_timeout_s = ingester.settings.body_idle_timeout_s
-    return RequestBody(request, limit_bytes=limit_bytes, idle_timeout_s=idle_timeout_s)
+    return body_of(request, size=size, limit_bytes=limit_bytes, idle_timeout_s=idle_timeout_s)
 
 
 async def _limited(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
@@ -151,7 +148,8 @@ async def _limited(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncItera
 
 
 def _digest_headers(request: Request) -> list[tuple[str, str]]:
-    if all(field_of(request.scope, name.encode()) is None for name in DIGEST_HEADERS):
+    fields = fields_of(request.scope)
+    if b"repr-digest" not in fields and b"content-digest" not in fields:
         return []
     return _digests_among(request.headers.items())
 

@@ -20,7 +20,7 @@ from artstore.core.model.batch import BATCH_FILES_MAX
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import ElementId, FileId
 from artstore.core.spans import root_span
-from artstore.core.tracing import TraceContext, current_trace, current_trace_id, enter_trace
+from artstore.core.tracing import TraceContext, current_trace, enter_trace
 from artstore.ingester.services.content import Flowing, SmallFile
 from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.intake import Writer
@@ -77,9 +77,11 @@ class Batching:
         queue = self._queues.get(element.element_id)
         if queue is None:
             queue = self._queues[element.element_id] = _Queue(self._wire, element)
-        file = SmallFile(file_id, draft, encode_draft(draft), current_trace_id(), content)
+        trace = current_trace()
+        trace_id = None if trace is None else trace.trace_id
+        file = SmallFile(file_id, draft, encode_draft(draft), trace_id, content)
         outcome: asyncio.Future[FileRecord] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(file, current_trace(), outcome)
+        waiting = _Waiting(file, trace, outcome)
         queue.add(element, waiting)
         try:
             return await outcome

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from artstore.core.model.batch import FILE_OVERHEAD_BYTES
 from artstore.core.model.completion import Completion
@@ -13,8 +13,7 @@ SMALL_BYTES: Final = 64 * 1024
 """Up to here a file is held in memory, sent in one piece, and can be sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Small:
+class Small(NamedTuple):
     content: bytes
 
     @property
@@ -34,6 +33,23 @@ class SmallFile(NamedTuple):
     @property
     def size(self) -> int:
         return FILE_OVERHEAD_BYTES + len(self.draft_json) + len(self.content)
+
+
+class Arrived:
+    """A small body that is here as a whole, as an iterator of its only chunk."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self._is_over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._is_over:
+            raise StopAsyncIteration
+        self._is_over = True
+        return self.content
 
 
 async def nothing_found() -> Completion:
@@ -56,6 +72,8 @@ async def take(chunks: AsyncIterator[bytes], size: int | None) -> Small | Flowin
     """The content to send on. Reads nothing of a body that says it is large."""
     if size is not None and size > SMALL_BYTES:
         return Flowing(chunks, size)
+    if isinstance(chunks, Arrived):
+        return Small(chunks.content)
     head = bytearray()
     async for chunk in chunks:
         head += chunk

@@ -130,7 +130,7 @@ class Elements:
             pack_file(file.file_id, file.draft_json, file.trace_id, file.content) for file in files
         )
         answer = await self._send("POST", f"{element.url}/api/v1/files:batch", BATCH_TYPE, body)
-        lines = answer.splitlines()
+        lines = answer.removesuffix(b"\n").split(b"\n")
         if len(lines) != len(files):
             raise InternalError
         return [_outcome_of(file, line) for file, line in zip(files, lines, strict=True)]

@@ -7,9 +7,8 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from artstore.core.clock import Clock
 from artstore.core.errors import (
@@ -67,8 +66,7 @@ class Writer(Protocol):
     ) -> FileRecord: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     record: FileRecord
     element_id: str
 

@@ -133,6 +133,8 @@ class CachedRules:
             each.note(int(self._clock.now().timestamp()), size_bytes)
 
     def _limited_by(self, collection: str, subject: str) -> list[_Limited]:
+        if not self._limited:
+            return []
         keys = ("collection", collection), ("account", subject)
         return [self._limited[key] for key in keys if key in self._limited]
 

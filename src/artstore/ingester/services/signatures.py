@@ -114,7 +114,8 @@ def _structured(head: bytes, tail: bytes) -> Found | None:
     if head.startswith(ZIP_BEGINS):
         return _zip(head, tail)
     if head.startswith(b"%PDF-"):
-        return Found(PDF, is_sound=b"%%EOF" in tail[-SHORT_TAIL_BYTES:])
+        # From the end, where it is.
+        return Found(PDF, is_sound=tail.rfind(b"%%EOF", -SHORT_TAIL_BYTES) >= 0)
     if head.startswith(b"RIFF") and head[8:12] in _RIFF:
         return Found(_RIFF[head[8:12]])
     if head[4:8] == b"ftyp":

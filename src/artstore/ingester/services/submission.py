@@ -5,6 +5,7 @@ Names are kept exactly: path parts, NUL, any script, direction marks. They are n
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from mimetypes import MimeTypes
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,6 +28,9 @@ from artstore.core.model.retention import parse_retention
 
 FIELDS_MAX: Final = 512
 """Twice what a file with the most tags needs."""
+
+UPLOADERS_KEPT: Final = 1024
+_PERCENT: Final = ord("%")
 
 SINGLE_FIELDS: Final = frozenset({"filename", "collection", "retention", "metadata", "sha256"})
 REPEATED_FIELDS: Final = frozenset({"tag"})
@@ -75,12 +79,14 @@ def parse_query(query: bytes) -> Fields:
 
 
 def _parse_pair(pair: bytes) -> tuple[str, str]:
-    raw_name, _, raw_value = pair.replace(b"+", b" ").partition(b"=")
+    name, _, value = pair.replace(b"+", b" ").partition(b"=")
+    if _PERCENT in pair:
+        name, value = unquote_to_bytes(name), unquote_to_bytes(value)
     try:
-        name = unquote_to_bytes(raw_name).decode()
+        text = name.decode()
     except UnicodeDecodeError:
         raise InvalidRequest("the query is not UTF-8", field="query") from None
-    return name, decode_value(name, unquote_to_bytes(raw_value))
+    return text, decode_value(text, value)
 
 
 def decode_value(name: str, value: bytes) -> str:
@@ -114,13 +120,13 @@ def draft_file(
         "original_filename": single["filename"],
         "collection": single.get("collection", DEFAULT_COLLECTION),
         "retention": parse_retention(single.get("retention", "none"), now),
-        "metadata": parse_metadata(single.get("metadata", "{}")),
+        "metadata": parse_metadata(single["metadata"]) if "metadata" in single else {},
         "tags": tags,
         "declared_content_type": declared,
         "content_type": declared or guess_content_type(single["filename"]),
         "size": size,
         "expected_sha256": _one_digest(expected_sha256, single.get("sha256")),
-        "uploaded_by": Uploader(subject=caller.subject, name=caller.name, via="api"),
+        "uploaded_by": _uploader(caller.subject, caller.name),
         "origin": origin,
     }
     try:
@@ -129,6 +135,11 @@ def draft_file(
         raise _named(error) from None
     caller.check(Right.WRITE, draft.collection, now)
     return draft
+
+
+@lru_cache(UPLOADERS_KEPT)
+def _uploader(subject: str, name: str) -> Uploader:
+    return Uploader(subject=subject, name=name, via="api")
 
 
 def _one_digest(in_header: str | None, in_field: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """Which type a file has: what its bytes say, weighed with what its sender says. Pure."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -72,6 +73,9 @@ _MORE_SPECIFIC: Final = MappingProxyType(
 )
 """What a sender may say of content of which the bytes tell less."""
 
+TYPES_KEPT: Final = 1024
+"""Of what senders say: nearly all say one of a few."""
+
 _NOT_TEXT: Final = ("image/", "audio/", "video/", "font/")
 # Its text reads as a document; whatever the sender calls it, it stays what it is.
 _MARKUP: Final = frozenset({"text/html", "application/xml", "image/svg+xml"})
@@ -105,6 +109,7 @@ def needs_a_guess(said: str) -> bool:
     return base in (UNKNOWN, ZIP) or not _may_be_unknown(base)
 
 
+@lru_cache(TYPES_KEPT)
 def base_of(content_type: str) -> str:
     """Without parameters, in lower case, by its usual name."""
     base = content_type.partition(";")[0].strip().lower()
