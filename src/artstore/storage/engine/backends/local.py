@@ -18,6 +18,7 @@ from artstore.storage.engine.backends.base import (
 from artstore.storage.engine.fs import Fs, Volume
 from artstore.storage.engine.identity import ElementFile
 from artstore.storage.engine.layout import ATTR_SUFFIX, Layout
+from artstore.storage.engine.newcomers import Newcomers
 from artstore.storage.engine.placement import Placement
 from artstore.storage.engine.placer import Placer, PlacerFailed
 from artstore.storage.engine.upload import Adopted, Upload
@@ -57,6 +58,7 @@ class LocalBackend:
         self._placer = placer
         self._volume = volume
         self._placement = Placement(fs, layout)
+        self._newcomers = Newcomers(fs, layout)
         self._window: tuple[str, str, list[FileId]] = ("", "", [])
 
     def connect(self, element: ElementFile, *, is_new: bool) -> ElementFile:
@@ -87,11 +89,12 @@ class LocalBackend:
     # --- writing ----------------------------------------------------------------------
 
     def existing(self, file_ids: Sequence[FileId]) -> Collection[FileId]:
-        paths = {self._layout.attr(file_id): file_id for file_id in file_ids}
+        doubtful = self._newcomers.doubtful(file_ids)
+        paths = {self._layout.attr(file_id): file_id for file_id in doubtful}
         try:
             return [paths[path] for path in self._placer.existing(list(paths))]
         except PlacerFailed:
-            return file_ids
+            return doubtful
 
     def put_new(self, changes: Sequence[Placeable]) -> Placing:
         new = {
@@ -99,6 +102,7 @@ class LocalBackend:
             for change in changes
             if (file := self._placement.new_file(change)) is not None
         }
+        self._newcomers.note([change.record.file_id for change in changes])
         wait = self._placer.put_new(list(new.values()))
 
         def finish() -> set[int]:
@@ -112,7 +116,10 @@ class LocalBackend:
         return finish
 
     def replay(self, change: Placeable, *, verify: bool = True) -> None:
-        self._placement.replay(change, verify=verify)
+        try:
+            self._placement.replay(change, verify=verify)
+        finally:
+            self._newcomers.note([change.record.file_id])
 
     # --- large contents ---------------------------------------------------------------
 
