@@ -22,7 +22,7 @@ from artstore.core.errors import (
 )
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord
-from artstore.ingester.services.content import SMALL_BYTES, Flowing, take
+from artstore.ingester.services.content import SMALL_BYTES, Arrived, Flowing, take
 from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.intake import Stored
 from artstore.ingester.services.placement import ElementReport, Placement
@@ -210,4 +210,11 @@ async def test_only_small_content_is_held(
     if isinstance(content, Flowing):
         assert sum([len(chunk) async for chunk in content.chunks]) == sum(sizes)
     else:
-        assert content.size == sum(sizes)
+        assert len(content) == sum(sizes)
+
+
+async def test_what_arrived_as_a_whole_is_not_copied() -> None:
+    content = b"small"
+
+    assert await take(Arrived(content), None) is content
+    assert [chunk async for chunk in Arrived(content)] == [content]

@@ -44,13 +44,12 @@ class HotRoutes:
                 else:
                     self._exact[(method, route.path)] = route
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         route = self._matching(scope) if scope["type"] == "http" else None
         if route is None:
-            await self._others(scope, receive, send)
-        else:
-            scope["route"] = route
-            await self._hot(scope, receive, send)
+            return self._others(scope, receive, send)
+        scope["route"] = route
+        return self._hot(scope, receive, send)
 
     def _matching(self, scope: Scope) -> Route | None:
         method, path = scope["method"], scope["path"]

@@ -6,6 +6,7 @@ the body is read and dropped for a moment after the answer, until the client sto
 """
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,12 +23,11 @@ class LingeringRefusal:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or not _is_large(scope):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         exchange = _Exchange(receive, send)
-        await self._app(scope, exchange.receive, exchange.send)
+        return self._app(scope, exchange.receive, exchange.send)
 
 
 class _Exchange:

@@ -13,14 +13,6 @@ SMALL_BYTES: Final = 64 * 1024
 """Up to here a file is held in memory, sent in one piece, and can be sent again."""
 
 
-class Small(NamedTuple):
-    content: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-
 class SmallFile(NamedTuple):
     """A small upload, ready for the wire. `trace_id`: of the request it came with."""
 
@@ -68,18 +60,19 @@ class Flowing:
     complete: Callable[[], Awaitable[Completion]] = nothing_found
 
 
-async def take(chunks: AsyncIterator[bytes], size: int | None) -> Small | Flowing:
-    """The content to send on. Reads nothing of a body that says it is large."""
+async def take(chunks: AsyncIterator[bytes], size: int | None) -> bytes | Flowing:
+    """The content to send on; all of it, if it is small. Nothing is read of a body that says it
+    is large."""
     if size is not None and size > SMALL_BYTES:
         return Flowing(chunks, size)
     if isinstance(chunks, Arrived):
-        return Small(chunks.content)
+        return chunks.content
     head = bytearray()
     async for chunk in chunks:
         head += chunk
         if len(head) > SMALL_BYTES:
             return Flowing(_rejoin(bytes(head), chunks), size)
-    return Small(bytes(head))
+    return bytes(head)
 
 
 async def _rejoin(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -29,7 +29,7 @@ from artstore.core.logging import note
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import FileDraft, FileRecord
 from artstore.core.model.ids import FileId, FileIdSource, file_id_time
-from artstore.ingester.services.content import Flowing, Small, take
+from artstore.ingester.services.content import Flowing, take
 from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.idempotency import check_same
 from artstore.ingester.services.inspection import Inspector
@@ -162,12 +162,12 @@ class Intake:
         with self._rules.room_for(draft.collection, subject, size_bytes) as room:
             candidates = self._placement.candidates(size_bytes, mode_for(draft.retention))
             content = await take(chunks, draft.size)
-            if isinstance(content, Small):
-                draft = await self._inspector.look_at(draft, content.content, rules)
-                stored = await self._store_small(candidates, draft, content, file_id)
-            else:
+            if isinstance(content, Flowing):
                 content = self._inspector.watch(draft, content, rules)
                 stored = await self._store_flowing(candidates, draft, content, file_id)
+            else:
+                draft = await self._inspector.look_at(draft, content, rules)
+                stored = await self._store_small(candidates, draft, content, file_id)
             record = stored.record
             room.taken_bytes = record.size
         note(file_id=record.file_id, element=stored.element_id, size=record.size)
@@ -177,11 +177,11 @@ class Intake:
         self,
         candidates: Iterable[ElementReport],
         draft: FileDraft,
-        content: Small,
+        content: bytes,
         file_id: FileId | None,
     ) -> Stored:
         if draft.size is None:
-            draft = draft.model_copy(update={"size": content.size})
+            draft = draft.model_copy(update={"size": len(content)})
         reasons: list[Exception] = []
         for element in candidates:
             try:
@@ -192,20 +192,20 @@ class Intake:
                 self._placement.pass_over(element, error)
                 reasons.append(error)
                 continue
-            return self._checked(element, record, content.size)
+            return self._checked(element, record, len(content))
         raise nobody_took_it(reasons, mode_for(draft.retention))
 
     async def _put_twice(
-        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: Small
+        self, element: ElementReport, file_id: FileId, draft: FileDraft, content: bytes
     ) -> FileRecord:
         """A connection that breaks leaves the outcome open. The same id cannot be stored twice,
         so asking the same element again settles it; another element must not get this file."""
         try:
-            return await self._writer.put(element, file_id, draft, content.content)
+            return await self._writer.put(element, file_id, draft, content)
         except Unavailable:
             pass
         try:
-            return await self._writer.put(element, file_id, draft, content.content)
+            return await self._writer.put(element, file_id, draft, content)
         except FileBusy as error:
             raise UploadUnderWay(retry_after_s=RETRY_AFTER_S) from error
         except (Unavailable, NotReached) as error:
