@@ -18,9 +18,7 @@ from artstore.admin.jobs.restoring import RestoreJobs
 from artstore.admin.jobs.scanning import ScanJobs
 from artstore.admin.jobs.usage import count_usage
 from artstore.admin.jobs.worker import JobWorker
-from artstore.admin.model import StorageElement
-from artstore.admin.repository import elements
-from artstore.admin.repository.positions import connect
+from artstore.admin.repository.positions import connect, registered
 from artstore.admin.resources import DATABASE_PASSWORD, VALKEY_PASSWORD, Resources
 from artstore.admin.services.audit.places import log_store, made_log_store
 from artstore.admin.services.audit.sequencer import LogIdentity
@@ -74,13 +72,8 @@ async def _revocations_in_valkey(parts: Resources) -> None:
 def _followers(parts: Resources) -> Followers:
     settings = parts.settings
     login = parts.secrets.login_source(DATABASE_PASSWORD)
-
-    async def read_registry() -> list[StorageElement]:
-        async with parts.database.session() as session:
-            return await elements.every(session)
-
     return Followers(
-        read_registry,
+        lambda: registered(parts.database),
         lambda: connect(settings.database_address, login),
         Source(parts.element_client, settings.feed_wait_s),
         parts.clock,

@@ -13,9 +13,8 @@ from tests.support.postgres import TestDatabase
 from tests.support.processes import Limit
 
 from artstore.admin.jobs.followers import Followers
-from artstore.admin.model import StorageElement
 from artstore.admin.repository import elements
-from artstore.admin.repository.positions import connect
+from artstore.admin.repository.positions import connect, registered
 from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.element_client import ElementClient
 from artstore.admin.services.catalogue.following import Source
@@ -41,12 +40,8 @@ class CatalogueUnderTest:
 
     @contextlib.asynccontextmanager
     async def following(self, wait_s: int = 1) -> AsyncIterator[asyncio.Task[None]]:
-        async def read_registry() -> list[StorageElement]:
-            async with self.pool.session() as session:
-                return await elements.every(session)
-
         followers = Followers(
-            read_registry,
+            lambda: registered(self.pool),
             lambda: connect(self.database.admin_url, fixed_login(self.database.admin_password)),
             Source(self.client, wait_s),
             SystemClock(),

@@ -24,7 +24,7 @@ async def test_an_answer_from_before_the_commit_is_not_enough(
     )
     answers, late = [[], [made]], asyncio.Event()
 
-    async def ask() -> list[Revocation]:
+    async def beyond(*_: object) -> list[Revocation]:
         answer = answers.pop(0)
         await late.wait()
         return answer
@@ -32,7 +32,7 @@ async def test_an_answer_from_before_the_commit_is_not_enough(
     database: Any = SimpleNamespace(answers=True)
     valkey: Any = SimpleNamespace(usable=False)
     revocations = Revocations(database, valkey, RevocationMirror(clock), clock)
-    monkeypatch.setattr(revocations, "_ask", ask)
+    monkeypatch.setattr(revocation.repository, "beyond", beyond)
     for _ in range(2):
         with pytest.raises(Unavailable):
             await revocations.spread()

@@ -8,7 +8,6 @@ from typing import Final
 
 from artstore.admin.jobs.regular import Regular
 from artstore.admin.repository import audit_log
-from artstore.admin.repository.catalogue_files import connection_of
 from artstore.admin.services.audit.trail import Trail
 from artstore.core.database import Database
 from artstore.core.errors import Unavailable
@@ -39,8 +38,7 @@ class AuditBacklog:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> None:
-        async with self._database.session() as session:
-            backlog = await audit_log.backlog(await connection_of(session))
+        backlog = await audit_log.backlog(self._database)
         AUDIT_BACKLOG.set(backlog)
         is_full = backlog >= self._events_max
         if is_full != self._trail.is_full:

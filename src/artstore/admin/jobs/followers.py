@@ -13,9 +13,8 @@ from typing import Final
 
 import psycopg
 
-from artstore.admin.model import StorageElement
 from artstore.admin.repository.catalogue_files import Connection
-from artstore.admin.repository.positions import Positions, Superseded
+from artstore.admin.repository.positions import Followed, Positions, Superseded
 from artstore.admin.services.audit.trail import Trail
 from artstore.admin.services.catalogue.following import Following, OtherElement, Source
 from artstore.core.clock import Clock
@@ -29,7 +28,7 @@ BACKOFF_MIN_S: Final = 0.25
 BACKOFF_MAX_S: Final = 5.0
 
 Connect = Callable[[], Awaitable[Connection]]
-ReadRegistry = Callable[[], Awaitable[list[StorageElement]]]
+ReadRegistry = Callable[[], Awaitable[set[Followed]]]
 
 
 class Followers:
@@ -46,7 +45,7 @@ class Followers:
         self._source = source
         self._clock = clock
         self._trail = trail
-        self._tasks: dict[tuple[str, str, int], asyncio.Task[None]] = {}
+        self._tasks: dict[Followed, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -58,16 +57,16 @@ class Followers:
         finally:
             await self._stop(list(self._tasks))
 
-    async def _match(self, elements: list[StorageElement]) -> None:
+    async def _match(self, wanted: set[Followed]) -> None:
         """A new address or an ordered rebuild begins a new follower, in place of the old."""
-        wanted = {(element.element_id, element.url, element.rebuilds) for element in elements}
-        await self._stop([key for key in self._tasks if key not in wanted])
-        for key in wanted - self._tasks.keys():
-            follower = Follower(key[0], self._connect, self._source, self._clock, self._trail)
-            self._tasks[key] = asyncio.create_task(follower.run(), name=f"follow {key[0]}")
+        await self._stop([element for element in self._tasks if element not in wanted])
+        for element in wanted - self._tasks.keys():
+            element_id = element.element_id
+            follower = Follower(element_id, self._connect, self._source, self._clock, self._trail)
+            self._tasks[element] = asyncio.create_task(follower.run(), name=f"follow {element_id}")
 
-    async def _stop(self, keys: list[tuple[str, str, int]]) -> None:
-        stopping = [self._tasks.pop(key) for key in keys]
+    async def _stop(self, elements: list[Followed]) -> None:
+        stopping = [self._tasks.pop(element) for element in elements]
         for task in stopping:
             task.cancel()
         await asyncio.gather(*stopping, return_exceptions=True)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.audit_tables import checkpoints, log, log_keys
 from artstore.admin.repository.catalogue_files import Connection
+from artstore.core.database import Database
 
 LOCK_KEY: Final = 0x4175_6469_744C_6F67
 CHECKPOINTS_LOCK_KEY: Final = LOCK_KEY + 1
@@ -190,13 +191,12 @@ async def save_witness(connection: Connection, name: str, size: int, now: dateti
     await connection.execute(_SAVE_WITNESS, (name, size, now))
 
 
-async def backlog(connection: Connection) -> int:
+async def backlog(database: Database) -> int:
     """Events that are not in the log yet, about: it counts numbers, not rows."""
-    cursor = await connection.execute(
+    rows = await database.ask(
         "SELECT coalesce(max(position) - min(position) + 1, 0) FROM audit.outbox"
     )
-    row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+    return int(rows[0][0])
 
 
 async def outbox_age_s(connection: Connection) -> float:

@@ -7,13 +7,14 @@ element. Whoever lost the connection lost the lock, and cannot write any more.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from artstore.admin.repository.catalogue_files import Connection
+from artstore.core.database import Database
 from artstore.core.secrets.chain import LoginSource
 
 APPLICATION_NAME: Final = "artstore-follower"
@@ -22,6 +23,15 @@ CONNECT_TIMEOUT_S: Final = 3
 
 class Superseded(Exception):
     """The state in the database is not the one this follower began with: read it again."""
+
+
+class Followed(NamedTuple):
+    """What a follower of an element begins with."""
+
+    element_id: str
+    url: str
+    rebuilds: int
+    """Ordered so far."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Position:
     rebuilds: int
 
 
+_EVERY: Final = "SELECT element_id, url, rebuilds FROM catalogue.elements"
 _READ: Final = """
 SELECT element_id, url, state, feed_id, position_seq, listing_after, listing_started_at,
        generation, rebuilds
@@ -129,6 +140,11 @@ class Positions:
         cursor = await self.connection.execute(statement, values)
         if cursor.rowcount != 1:
             raise Superseded
+
+
+async def registered(database: Database) -> set[Followed]:
+    """All elements, as they are to be followed."""
+    return {Followed(*row) for row in await database.ask(_EVERY)}
 
 
 def lock_key(element_id: str) -> int:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from artstore.admin.tables import revocations, service_accounts, users
+from artstore.core.database import Database
 from artstore.core.revocation import Revocation
 
 _LOCK = 0x4172_7453_5265_766F
@@ -20,6 +22,12 @@ _NUMBER_OF_NOW = text(
 """The next number is the microsecond, so a database that was put back to an earlier day gives none
 a second time: whoever follows by number would pass over what is revoked then."""
 
+_FIELDS: Final = tuple(Revocation.model_fields)
+_BEYOND: Final = f"""
+SELECT {", ".join(_FIELDS)} FROM identity.revocations
+WHERE seq > %s AND ends_at > %s ORDER BY seq
+"""  # noqa: S608
+
 
 async def add(session: AsyncSession, values: Mapping[str, object]) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -27,14 +35,11 @@ async def add(session: AsyncSession, values: Mapping[str, object]) -> None:
     await session.execute(insert(revocations).values(**values))
 
 
-async def beyond(session: AsyncSession, seq: int, now: datetime) -> list[Revocation]:
-    """Those behind `seq` that still concern any token, in their order."""
-    statement = (
-        select(revocations)
-        .where(revocations.c.seq > seq, revocations.c.ends_at > now)
-        .order_by(revocations.c.seq)
-    )
-    return [Revocation.model_validate(row) for row in await session.execute(statement)]
+async def beyond(database: Database, seq: int, now: datetime) -> list[Revocation]:
+    """Those behind `seq` that still concern any token, in their order. Also of a database that
+    hangs: this is how one notices when it does no more."""
+    rows = await database.ask(_BEYOND, (seq, now), watching=True)
+    return [Revocation(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
 
 
 async def forget(session: AsyncSession, ended_before: datetime) -> None:

@@ -141,7 +141,9 @@ class Revocations:
         if self._reading is not None:
             # Asked before that was committed which its caller is about to spread.
             await self._answer(self._reading)
-        self._reading = asyncio.create_task(self._ask())
+        self._reading = asyncio.create_task(
+            repository.beyond(self._database, self._read_up_to, self._clock.now())
+        )
         return await self._answer(self._reading)
 
     async def _answer(self, reading: asyncio.Task[list[Revocation]]) -> list[Revocation]:
@@ -151,10 +153,6 @@ class Revocations:
             raise Unavailable("the database does not answer")
         self._reading = None
         return reading.result()
-
-    async def _ask(self) -> list[Revocation]:
-        async with self._database.session(watching=True) as session:
-            return await repository.beyond(session, self._read_up_to, self._clock.now())
 
     async def _tell_valkey(self) -> None:
         try:
