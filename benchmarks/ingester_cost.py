@@ -2,10 +2,11 @@
 
     python -m benchmarks.ingester_cost [--connections 64] [--rounds 60] > /dev/null
 
-Needs nothing running; what goes to stdout is the log of the requests. Requests go as bytes into connections of the server and come out as bytes;
-the element is a stand-in that says what an element says of the files it was sent. Prints
-microseconds of CPU of the event loop for a file: the least and the median of rounds of some
-hundred. Beside other work the least is nearer to what it costs undisturbed; compare by turns.
+Needs nothing running; what goes to stdout is the log of the requests. These go as bytes into
+connections of the server and come out as bytes; the element is a stand-in that says what an element
+says of the files it was sent. Prints microseconds of CPU of the event loop for a file: the least
+and the median of rounds of some hundred. Beside other work the least is nearer to what it costs
+undisturbed; compare two versions by turns.
 
 Left out: some 15 us of TLS and parsing for each request, and the call to an element
 (`benchmarks.call_cost`), which the files of a batch share.
