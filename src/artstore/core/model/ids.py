@@ -64,7 +64,7 @@ class FileIdSource:
             timestamp_ms, counter = self._last_ms, self._counter
         # As `str(UUID(...))`, for a fifth of the cost.
         moment, tail = f"{timestamp_ms:012x}", random_bytes[:8].hex()
-        variant = "89ab"[random_bytes[0] >> 6]
+        variant = "89ab"[random_bytes[0] >> 4 & 3]
         return FileId(f"{moment[:8]}-{moment[8:]}-7{counter:03x}-{variant}{tail[1:4]}-{tail[4:]}")
 
 
