@@ -8,6 +8,8 @@ from tests.integration.admin.following import CatalogueUnderTest
 
 from artstore.admin.repository.catalogue_files import FileRow, connection_of
 from artstore.admin.services.catalogue.rows import row_of, write_rows, write_uploads
+from artstore.admin.services.catalogue.uploads import Upload, plain_upload
+from artstore.core.model.file import FileRecord
 
 RECORD = make_record("letter.txt")
 
@@ -71,24 +73,36 @@ async def test_several_revisions_in_one_batch(catalogue: CatalogueUnderTest) -> 
     assert (await stored(catalogue))[1] == 3
 
 
+def upload_of(record: FileRecord) -> Upload:
+    """As a feed tells of it."""
+    told = plain_upload(
+        b'{"seq":1,"type":"created","at":"2026-11-26T07:30:16.513318Z","trace_id":null,'
+        b'"origin":{"token_id":null,"address":null,"services":[]},"record":%b}'
+        % record.to_json().rstrip()
+    )
+    assert told is not None
+    return told
+
+
 async def test_of_uploads_that_are_known_in_part_each_is_there_once(
     catalogue: CatalogueUnderTest,
 ) -> None:
-    others = [row_of(make_record(f"{number}.txt"), "edit-1", 1) for number in range(5)]
-    await write(catalogue, row(2), others[3])
+    others = [make_record(f"{number}.txt") for number in range(5)]
+    await write(catalogue, row(2), row_of(others[3], "edit-1", 1))
+    uploads = [upload_of(record) for record in (*others, RECORD, others[0])]
     async with catalogue.pool.session() as session:
-        await write_uploads(await connection_of(session), [*others, row(1), others[0]])
+        await write_uploads(await connection_of(session), uploads, "edit-1", 1)
     found = await catalogue.query("SELECT file_id, revision FROM catalogue.files")
-    revisions = {each["file_id"]: each["revision"] for each in found}
+    revisions = {str(each["file_id"]): each["revision"] for each in found}
     assert len(found) == 6
-    assert revisions == {row(1).file_id: 2, **{each.file_id: 1 for each in others}}
+    assert revisions == {RECORD.file_id: 2, **{each.file_id: 1 for each in others}}
 
 
 async def test_an_upload_that_postgresql_refuses_does_not_keep_the_others_out(
     catalogue: CatalogueUnderTest,
 ) -> None:
-    rows = [row_of(make_record(f"{number}.txt"), "edit-1", 1) for number in range(5)]
-    rows[2] = rows[2]._replace(search_text="NUL \0 in a text")
+    uploads = [upload_of(make_record(f"{number}.txt")) for number in range(5)]
+    uploads[2] = uploads[2]._replace(metadata='{"a":"NUL \\u0000"}')
     async with catalogue.pool.session() as session:
-        await write_uploads(await connection_of(session), rows)
+        await write_uploads(await connection_of(session), uploads, "edit-1", 1)
     assert len(await catalogue.states()) == 5

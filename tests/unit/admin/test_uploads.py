@@ -12,12 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artstore.admin.repository.audit_events import copied
+from artstore.admin.repository import audit_events, catalogue_files
 from artstore.admin.services.audit.file_events import FileEvents
 from artstore.admin.services.audit.upload_events import UploadEvents
 from artstore.admin.services.catalogue.feed_lines import parse_line
 from artstore.admin.services.catalogue.rows import row_of
-from artstore.admin.services.catalogue.uploads import Upload, plain_upload, row_of_upload
+from artstore.admin.services.catalogue.uploads import (
+    Upload,
+    copied_upload,
+    plain_upload,
+    row_of_upload,
+)
 from artstore.core.errors import InternalError
 from artstore.core.model.audit import AuditEvent
 from artstore.core.model.event import Change
@@ -87,10 +92,11 @@ def plain(**changes: Any) -> FileDraft:
 def check_alike(line: bytes, upload: Upload) -> None:
     change = Change.model_validate_json(line)
     assert (upload.seq, upload.at, upload.trace_id) == (change.seq, change.at, change.trace_id)
-    file = row_of_upload(upload, "rw-1", 3)
-    assert file == row_of(change.record, "rw-1", 3)
+    file = row_of(change.record, "rw-1", 3)
+    assert row_of_upload(upload, "rw-1", 3) == file
+    assert copied_upload(upload, "rw-1", 3) == catalogue_files.copied(file)
     event = FileEvents("rw-1", FEED, bytes).row_of(change, file.record, None)
-    assert UploadEvents("rw-1", FEED, bytes).copied(upload, file) == copied(event)
+    assert UploadEvents("rw-1", FEED, bytes).copied(upload) == audit_events.copied(event)
     assert AuditEvent.from_entry(event.entry).to_entry() == event.entry
 
 

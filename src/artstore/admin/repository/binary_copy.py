@@ -49,6 +49,11 @@ def identifier(value: UUID | None) -> bytes:
     return NULL if value is None else b"\0\0\0\x10" + value.bytes
 
 
+def spelled_identifier(value: str) -> bytes:
+    """`uuid`, as text."""
+    return b"\0\0\0\x10" + bytes.fromhex(value.replace("-", ""))
+
+
 def number16(value: int) -> bytes:
     """`uuid`, as its number."""
     return b"\0\0\0\x10" + value.to_bytes(16)

@@ -1,6 +1,6 @@
 """Writes rows of `catalogue.files`. One merge for everybody: follower, listing and routes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -113,16 +113,17 @@ async def merge(connection: Connection, rows: Iterable[FileRow]) -> None:
     await copies.want_second(connection, latest.values())
 
 
-async def add(connection: Connection, rows: Sequence[FileRow]) -> None:
+async def add(connection: Connection, rows: Iterable[bytes], files: Iterable[copies.Filed]) -> None:
     """Files that nobody knows yet, for half of what `merge` costs. In the caller's transaction.
+
+    Args:
+        rows: Of `files`, as `copied` makes them. By their ids, for the reason of `_MERGE`.
 
     Raises:
         psycopg.errors.UniqueViolation: One is known; `merge` them.
     """
-    # In the order of `_MERGE`, for its reason.
-    ordered = sorted(rows, key=lambda row: row.file_id.int)
-    await binary_copy.copy_in(connection, _ADD, map(copied, ordered))
-    await copies.want_second(connection, rows)
+    await binary_copy.copy_in(connection, _ADD, rows)
+    await copies.want_second(connection, files)
 
 
 def copied(row: FileRow) -> bytes:

@@ -30,7 +30,7 @@ class Filed(Protocol):
     """A row of the table of files, as far as it matters here."""
 
     @property
-    def file_id(self) -> UUID: ...
+    def file_id(self) -> UUID | str: ...
 
     @property
     def collection(self) -> str: ...
@@ -120,7 +120,7 @@ async def want_second(connection: Connection, rows: Iterable[Filed]) -> None:
         await ask_for(connection, [row.file_id for row in rows if row.collection in wanting])
 
 
-async def ask_for(connection: Connection, file_ids: Sequence[UUID]) -> None:
+async def ask_for(connection: Connection, file_ids: Sequence[UUID | str]) -> None:
     """The copies of these files are looked at as soon as this transaction commits."""
     if file_ids:
         await connection.execute(_DUE, (list(file_ids),))

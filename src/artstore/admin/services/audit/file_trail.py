@@ -11,7 +11,7 @@ from datetime import datetime
 from artstore.admin.repository import audit_events, audit_feeds
 from artstore.admin.repository.audit_events import copied
 from artstore.admin.repository.audit_feeds import Intent
-from artstore.admin.repository.catalogue_files import Connection, FileRow
+from artstore.admin.repository.catalogue_files import Connection
 from artstore.admin.repository.positions import Position
 from artstore.admin.services.audit.file_events import FileEvents, kind_of
 from artstore.admin.services.audit.trail import Deed, Trail, Who, row_of
@@ -59,17 +59,10 @@ class FileTrail:
         await audit_feeds.save(self._connection, element_id, info.feed_id, seq, now)
         return seq
 
-    async def take_over(
-        self,
-        position: Position,
-        lines: Sequence[Line],
-        rows: Sequence[FileRow],
-        now: datetime,
-    ) -> None:
+    async def take_over(self, position: Position, lines: Sequence[Line], now: datetime) -> None:
         """
         Args:
             position: Where the follower stood before these lines.
-            rows: The catalogue's rows of the files among them, in the same order.
 
         Raises:
             Unavailable: The audit log is too far behind. The element keeps its changes.
@@ -81,26 +74,21 @@ class FileTrail:
         if seq is None:
             # Followed since before there was an audit.
             seq = position.position_seq
-        files = iter(rows)
-        told = [(line, None if isinstance(line, Note) else next(files)) for line in lines]
-        new = [(line, file) for line, file in told if line.seq > seq]
+        new = [line for line in lines if line.seq > seq]
         if new:
             await self._write(element_id, feed_id, new)
-            await audit_feeds.save(self._connection, element_id, feed_id, new[-1][0].seq, now)
+            await audit_feeds.save(self._connection, element_id, feed_id, new[-1].seq, now)
 
-    async def _write(
-        self, element_id: str, feed_id: str, new: Sequence[tuple[Line, FileRow | None]]
-    ) -> None:
+    async def _write(self, element_id: str, feed_id: str, new: Sequence[Line]) -> None:
         events = FileEvents(element_id, feed_id)
         uploads = UploadEvents(element_id, feed_id)
         # An upload is asked of an ingester and says itself by whom.
-        intents = await self._intents([line for line, _ in new if not isinstance(line, Upload)])
+        intents = await self._intents([line for line in new if not isinstance(line, Upload)])
         used: list[int] = []
         rows = []
-        for line, file in new:
+        for line in new:
             if isinstance(line, Upload):
-                assert file is not None, "an upload is of a file"
-                rows.append(uploads.copied(line, file))
+                rows.append(uploads.copied(line))
                 continue
             intent = _fitting(intents, line)
             if intent is not None and intent.kind != AuditKind.FILE_COPIED:
@@ -108,8 +96,7 @@ class FileTrail:
             if isinstance(line, Note):
                 rows.append(copied(events.row_of_note(line, intent)))
             else:
-                assert file is not None, "a change is of a file"
-                rows.append(copied(events.row_of(line, file.record, intent)))
+                rows.append(copied(events.row_of(line, line.record.to_json(), intent)))
         await audit_events.add_copied(self._connection, rows)
         if used:
             await audit_feeds.fulfil(self._connection, used)

@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import Final
 
 from artstore.admin.repository import binary_copy
-from artstore.admin.repository.catalogue_files import FileRow
 from artstore.admin.services.audit.file_events import event_number_of
 from artstore.admin.services.catalogue.uploads import Upload
 from artstore.core.model.audit import (
@@ -48,12 +47,8 @@ class UploadEvents:
         self._feed_id = feed_id
         self._salts = _salts(random_bytes)
 
-    def copied(self, upload: Upload, file: FileRow) -> bytes:
-        """The event's row as `audit_events.add_copied` takes it.
-
-        Args:
-            file: The catalogue's row of it.
-        """
+    def copied(self, upload: Upload) -> bytes:
+        """The event's row as `audit_events.add_copied` takes it."""
         person, account, actor = _actor(upload.subject, upload.services, upload.token_id)
         personal, facts = self._commit(upload)
         number = event_number_of(self._feed_id, upload)
@@ -62,7 +57,7 @@ class UploadEvents:
             upload.at_text,
             upload.collection,
             _text(upload.trace_id),
-            self._details(upload, file.record),
+            self._details(upload),
             self._element_id,
             _spelled(number),
             upload.file_id,
@@ -75,18 +70,18 @@ class UploadEvents:
             binary_copy.name(Outcome.SUCCEEDED),
             binary_copy.name(person),
             binary_copy.name(account),
-            binary_copy.identifier(file.file_id),
+            binary_copy.spelled_identifier(upload.file_id),
             binary_copy.name(upload.collection),
             binary_copy.name(self._element_id),
             binary_copy.text(entry),
             binary_copy.text(facts),
         )
 
-    def _details(self, upload: Upload, record: bytes) -> str:
+    def _details(self, upload: Upload) -> str:
         return _DETAILS % (
             upload.content_type,
             self._feed_id,
-            sha256(record).hexdigest(),
+            sha256(upload.record).hexdigest(),
             upload.revision,
             upload.seq,
             upload.sha256,

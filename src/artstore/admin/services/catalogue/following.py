@@ -27,12 +27,12 @@ from artstore.admin.services.catalogue.feed_lines import (
 )
 from artstore.admin.services.catalogue.findings import apply_findings
 from artstore.admin.services.catalogue.rows import row_of, write_rows, write_uploads
-from artstore.admin.services.catalogue.uploads import Upload, row_of_upload
+from artstore.admin.services.catalogue.uploads import Upload
 from artstore.core.clock import Clock
 from artstore.core.errors import PositionGone
 from artstore.core.logging import get_logger
 from artstore.core.metrics import CATALOGUE_CHANGES, CATALOGUE_LAG, CATALOGUE_MISSING_FILES
-from artstore.core.model.event import Change, Note
+from artstore.core.model.event import Change
 from artstore.core.model.file import FileRecord
 from artstore.core.spans import Step, record_in
 
@@ -171,21 +171,23 @@ class Following:
             await asyncio.sleep(GATHER_S)
 
     async def _apply_lines(self, position: Position, lines: Sequence[Line], seq: int) -> None:
-        told = [(line, _row_of(line, position)) for line in lines if not isinstance(line, Note)]
-        rows = [row for _, row in told]
+        element_id, generation = position.element_id, position.generation
+        uploads = [line for line in lines if isinstance(line, Upload)]
+        changes = [line for line in lines if isinstance(line, Change)]
         connection = self._positions.connection
         began_ns = time.time_ns()
         async with connection.transaction():
             await self._positions.advance(position, seq, self._clock.now(), complete_until=None)
             merging_ns = time.time_ns()
-            if uploads := [row for line, row in told if isinstance(line, Upload)]:
-                await write_uploads(connection, uploads)
-            if changes := [row for line, row in told if not isinstance(line, Upload)]:
-                await write_rows(connection, changes)
+            if uploads:
+                await write_uploads(connection, uploads, element_id, generation)
+            if changes:
+                rows = [row_of(change.record, element_id, generation) for change in changes]
+                await write_rows(connection, rows)
             merged_ns = time.time_ns()
-            await apply_findings(connection, position.element_id, lines)
-            await self._audit.take_over(position, lines, rows, self._clock.now())
-        CATALOGUE_CHANGES.labels(position.element_id).inc(len(rows))
+            await apply_findings(connection, element_id, lines)
+            await self._audit.take_over(position, lines, self._clock.now())
+        CATALOGUE_CHANGES.labels(element_id).inc(len(uploads) + len(changes))
         trace_ids = list(dict.fromkeys(line.trace_id for line in lines if line.trace_id))
         record_in(
             trace_ids,
@@ -194,7 +196,7 @@ class Following:
         )
         self._log.info(
             "changes applied",
-            element=position.element_id,
+            element=element_id,
             changes=len(lines),
             position=seq,
             trace_ids=trace_ids,
@@ -209,12 +211,6 @@ class Following:
         """`since`: from when there are changes to take over; `None`: there are none."""
         lag_s = (self._clock.now() - since).total_seconds() if since else 0
         CATALOGUE_LAG.labels(element_id).set(max(lag_s, 0))
-
-
-def _row_of(line: Upload | Change, position: Position) -> FileRow:
-    if isinstance(line, Upload):
-        return row_of_upload(line, position.element_id, position.generation)
-    return row_of(line.record, position.element_id, position.generation)
 
 
 def _stretch(position: Position, after: UUID | None, last: UUID) -> Stretch:

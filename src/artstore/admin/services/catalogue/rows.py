@@ -1,6 +1,7 @@
 """Rows of the catalogue: what each says follows from a record and its element alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import psycopg
 from pydantic_core import to_json
 
 from artstore.admin.repository.catalogue_files import Connection, FileRow, add, merge
+from artstore.admin.services.catalogue.uploads import Upload, copied_upload, row_of_upload
 from artstore.core.catalogue import search_words
 from artstore.core.logging import get_logger
 from artstore.core.model.file import FileRecord, Scan
@@ -43,13 +45,18 @@ def row_of(record: FileRecord, element_id: str, generation: int) -> FileRow:
     )
 
 
-async def write_uploads(connection: Connection, rows: Sequence[FileRow]) -> None:
+async def write_uploads(
+    connection: Connection, uploads: Iterable[Upload], element_id: str, generation: int
+) -> None:
     """As `write_rows`, for files that are probably new."""
+    ordered = sorted(uploads, key=attrgetter("file_id"))
     try:
         async with connection.transaction():
-            await add(connection, rows)
+            rows = (copied_upload(upload, element_id, generation) for upload in ordered)
+            await add(connection, rows, ordered)
     except (psycopg.errors.UniqueViolation, *_POISON):
-        await write_rows(connection, rows)
+        known = [row_of_upload(upload, element_id, generation) for upload in ordered]
+        await write_rows(connection, known)
 
 
 async def write_rows(connection: Connection, rows: Sequence[FileRow]) -> None:

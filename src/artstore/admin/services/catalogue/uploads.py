@@ -7,11 +7,13 @@ rows of these; tests hold the two equal. It takes a quarter of the time of the m
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
 import orjson
 
+from artstore.admin.repository import binary_copy
 from artstore.admin.repository.catalogue_files import FileRow
 from artstore.core.catalogue import search_words
 from artstore.core.model.audit import PERSONAL_CHARS_MAX
@@ -41,8 +43,8 @@ class Upload(NamedTuple):
     address: str | None
     services: str
     """JSON."""
-    attr: str
-    """The attr.json, without the line's end."""
+    record: bytes
+    """The attr.json."""
     file_id: str
     collection: str
     filename: str
@@ -66,8 +68,11 @@ def plain_upload(line: bytes) -> Upload | None:
         found = _LINE.fullmatch(line.decode())
         if found is None:
             return None
-        seq, at_text, *others = found.groups()
-        upload = Upload(int(seq), datetime.fromisoformat(at_text), at_text, *others)
+        seq, at_text, trace_id, token_id, address, services, attr, *others = found.groups()
+        at, record = datetime.fromisoformat(at_text), f"{attr}\n".encode()
+        upload = Upload(
+            int(seq), at, at_text, trace_id, token_id, address, services, record, *others
+        )
         # Whether there are such days.
         datetime.fromisoformat(upload.uploaded_at)
         if upload.retain_until is not None:
@@ -85,10 +90,6 @@ def plain_upload(line: bytes) -> Upload | None:
 
 def row_of_upload(upload: Upload, element_id: str, generation: int) -> FileRow:
     """As `row_of`."""
-    tags: list[str] = orjson.loads(upload.tags)
-    words = [upload.filename, *tags]
-    if upload.metadata != "{}":
-        words += orjson.loads(upload.metadata).values()
     retain_until = upload.retain_until
     return FileRow(
         UUID(upload.file_id),
@@ -102,14 +103,54 @@ def row_of_upload(upload: Upload, element_id: str, generation: int) -> FileRow:
         bytes.fromhex(upload.sha256),
         datetime.fromisoformat(upload.uploaded_at),
         upload.subject,
-        tags,
+        orjson.loads(upload.tags),
         upload.metadata.encode(),
         None if retain_until is None else datetime.fromisoformat(retain_until),
         upload.scan,
-        f"{upload.attr}\n".encode(),
-        search_words(" ".join(words)),
+        upload.record,
+        _words(upload),
         generation,
     )
+
+
+def copied_upload(upload: Upload, element_id: str, generation: int) -> bytes:
+    """The same row as `COPY` takes it, for half of what both steps cost."""
+    retain_until = upload.retain_until
+    return binary_copy.row(
+        binary_copy.spelled_identifier(upload.file_id),
+        binary_copy.name(element_id),
+        binary_copy.whole4(int(upload.revision)),
+        binary_copy.name("present"),
+        binary_copy.name(upload.collection),
+        binary_copy.text(upload.filename),
+        binary_copy.whole8(int(upload.size)),
+        binary_copy.name(upload.content_type),
+        binary_copy.data(bytes.fromhex(upload.sha256)),
+        binary_copy.moment(datetime.fromisoformat(upload.uploaded_at)),
+        binary_copy.name(upload.subject),
+        _tags(upload.tags),
+        binary_copy.json(upload.metadata.encode()),
+        binary_copy.moment(None if retain_until is None else datetime.fromisoformat(retain_until)),
+        binary_copy.name(upload.scan),
+        binary_copy.data(upload.record),
+        binary_copy.text(_words(upload)),
+        binary_copy.whole4(generation),
+    )
+
+
+@lru_cache(1024)
+def _tags(tags: str) -> bytes:
+    return binary_copy.texts(orjson.loads(tags))
+
+
+def _words(upload: Upload) -> str:
+    """What a search finds it by."""
+    words = [upload.filename]
+    if upload.tags != "[]":
+        words += orjson.loads(upload.tags)
+    if upload.metadata != "{}":
+        words += orjson.loads(upload.metadata).values()
+    return search_words(" ".join(words))
 
 
 def _text(chars_min: int = 0, chars_max: int = PERSONAL_CHARS_MAX) -> str:
