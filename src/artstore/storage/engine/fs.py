@@ -7,18 +7,11 @@ import ctypes
 import errno
 import fcntl
 import os
-import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
 FILE_MODE: Final = 0o640
 DIRECTORY_MODE: Final = 0o750
-
-_FLAGS: Final = struct.Struct("i4x")
-_GET_FLAGS: Final = 0x8008_6601
-_SET_FLAGS: Final = 0x4008_6602
-TOP_OF_HIERARCHY: Final = 0x2_0000
-"""FS_IOC_GETFLAGS and FS_IOC_SETFLAGS on 64 bits, and FS_TOPDIR_FL, of <linux/fs.h>."""
 
 NO_ROOM_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -164,7 +157,6 @@ class LocalFs:
 
     def make_directory(self, path: str) -> None:
         os.mkdir(path, DIRECTORY_MODE)  # noqa: PTH102
-        self._let_spread(path)
 
     def flush_directory(self, path: str) -> None:
         handle = self.open_directory(path)
@@ -177,23 +169,6 @@ class LocalFs:
         if self._libc.syncfs(handle) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
-
-    def _let_spread(self, path: str) -> None:
-        """Advice to ext4, as `chattr +T`: what is made in this directory needs not lie near it.
-
-        Files lie near their directory. Where many were just deleted, ext4 looks at the inode of
-        each before it takes one that is older, so an hour's directory goes where there is room.
-        """
-        handle = self.open_directory(path)
-        try:
-            flags = bytearray(_FLAGS.size)
-            fcntl.ioctl(handle, _GET_FLAGS, flags)
-            (present,) = _FLAGS.unpack(flags)
-            fcntl.ioctl(handle, _SET_FLAGS, _FLAGS.pack(present | TOP_OF_HIERARCHY))
-        except OSError:
-            pass  # Other file systems know no such advice.
-        finally:
-            os.close(handle)
 
     def open_directory(self, path: str) -> int:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
