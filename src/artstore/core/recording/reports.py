@@ -20,8 +20,10 @@ from artstore.core.recording.spool import Spool
 BATCH_LINES_MAX: Final = 250
 """Of one call to the admin module, which checks them between other requests."""
 NOTES_WAITING_MAX: Final = 10_000
-GATHER_S: Final = 0.2
-"""A file of the spool is taken as a whole, so under load not after each line."""
+GATHER_S: Final = 0.75
+"""A file of the spool is taken as a whole, so under load not after each line. Longer than changes
+of files are gathered on their way into the catalogue and the audit (half a second): whoever fetches
+at once what he has just put should find both in the log in that order."""
 RETRY_MIN_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
 
