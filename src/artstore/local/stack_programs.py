@@ -1,6 +1,7 @@
 """The programs of the embedded stack, in the order in which people see them."""
 
 import asyncio
+import os
 import signal
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -29,8 +30,13 @@ DATABASES, STORAGE, ADMIN, GATEWAYS, DOOR = range(5)
 MODULE_GRACE_S: Final = 25.0
 """A little more than a module gives its running requests."""
 READY: Final = 200
-EDGE_MEMORY: Final = {"GOGC": "200"}
-"""The heap of the edge is small: by Go's own measure it is collected after every few requests."""
+EDGE_RUNTIME: Final = {
+    # Its heap is small: by Go's own measure it would be collected after every few requests.
+    "GOGC": "200",
+    # It shares the machine with all it leads to; more threads than this look for work at each
+    # other's expense: a fifth of what a small upload costs the edge.
+    "GOMAXPROCS": str(max(1, len(os.sched_getaffinity(0)) // 2)),
+}
 
 
 def stack_programs(layout: Layout) -> list[Program]:
@@ -168,7 +174,7 @@ def _edge(layout: Layout, context: ssl.SSLContext) -> Program:
         name=EDGE.instance.removesuffix("-1"),
         command=layout.edge.command(),
         is_ready=is_ready,
-        environment={**base_environment(), **EDGE_MEMORY, **folders, **layout.edge.tracing},
+        environment={**base_environment(), **EDGE_RUNTIME, **folders, **layout.edge.tracing},
         stage=DOOR,
         port=layout.ports.edge,
         stop_signal=edge.STOP,

@@ -1,6 +1,5 @@
 """`python -m artstore.storage`: one storage element."""
 
-import gc
 import resource
 import sys
 
@@ -26,16 +25,7 @@ def main() -> None:
     except (ElementRefused, ConfigurationError) as refusal:
         sys.exit(f"The storage element {settings.element_id} does not start. {refusal}")
     app = create_app(settings, engine)
-    _collect_rarely()
     serve(app, settings)
-
-
-def _collect_rarely() -> None:
-    """What exists now stays; and a request leaves few cycles behind. Looking for them all
-    the time takes a sixth of an upload."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _allow_many_files() -> None:
