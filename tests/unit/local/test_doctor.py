@@ -106,6 +106,27 @@ def test_limits_are_compared(
     assert [finding.check for finding in failures(stack)] == [check]
 
 
+@pytest.mark.parametrize(
+    ("configured", "prefix", "verdict"),
+    [
+        ("'--enable-shared' '--enable-optimizations'", "/home/anna/python", Verdict.OK),
+        ("'--prefix=/usr'", "/usr", Verdict.OK),
+        ("'--enable-shared'", "/home/anna/.pyenv/versions/3.11.7", Verdict.WARNING),
+        (None, "/opt/python", Verdict.WARNING),
+    ],
+)
+def test_a_python_that_nobody_optimised_is_found(
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: str | None,
+    prefix: str,
+    verdict: Verdict,
+) -> None:
+    monkeypatch.setattr(doctor.sysconfig, "get_config_var", lambda _: configured)
+    monkeypatch.setattr(doctor.sys, "base_prefix", prefix)
+    assert verdicts(examine(stack, SystemClock()), "python") == [verdict]
+
+
 def test_a_volume_that_cannot_flush_is_found(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: int) -> None:
         raise OSError(5, "Input/output error")
