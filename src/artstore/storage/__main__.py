@@ -1,12 +1,11 @@
 """`python -m artstore.storage`: one storage element."""
 
-import resource
 import sys
 
 from artstore.core.clock import SystemClock
 from artstore.core.secrets.starting import end_with, start
 from artstore.core.settings import ConfigurationError
-from artstore.core.web.server import serve
+from artstore.core.web.server import allow_many_files, serve
 from artstore.storage.app import backend_of, create_app, engine_options
 from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.refusals import ElementRefused
@@ -18,7 +17,8 @@ def main() -> None:
         settings, secrets = start(StorageSettings, "storage")
     except ConfigurationError as error:
         end_with("storage", error)
-    _allow_many_files()
+    # The engine holds files of its own, from before the server begins.
+    allow_many_files()
     try:
         backend = backend_of(settings, secrets, SystemClock())
         engine = Engine.open(engine_options(settings), backend=backend)
@@ -26,12 +26,6 @@ def main() -> None:
         sys.exit(f"The storage element {settings.element_id} does not start. {refusal}")
     app = create_app(settings, engine)
     serve(app, settings)
-
-
-def _allow_many_files() -> None:
-    """Connections and open files together soon pass the usual limit of 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

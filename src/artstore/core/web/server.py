@@ -22,7 +22,7 @@ GARBAGE_THRESHOLD: Final = 20_000
 
 def serve(app: FastAPI, settings: ModuleSettings) -> None:
     """Run until SIGTERM or SIGINT; running requests get `shutdown_grace_s` to end."""
-    _allow_many_files()
+    allow_many_files()
     _collect_garbage_less()
     _Server(server_config(app, settings), app).run()
 
@@ -49,8 +49,8 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _allow_many_files() -> None:
-    """A thousand clients with a connection each soon pass the usual limit of 1024."""
+def allow_many_files() -> None:
+    """Connections of a thousand clients, and open files, soon pass the usual limit of 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
