@@ -1,12 +1,14 @@
 """Load for the benchmarks of the storage element: plain sockets, in a process of their own, so
 that it costs little of the machine that both share; and what to compare with."""
 
-import asyncio
 import contextlib
+import heapq
 import json
 import multiprocessing
 import os
+import select
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -20,7 +22,6 @@ from pathlib import Path
 from statistics import quantiles
 
 import psutil
-import uvloop
 
 from artstore.core.model.ids import FileId, FileIdSource
 
@@ -31,8 +32,8 @@ DRAFT = {
     "tags": ["benchmark"],
 }
 
-CONNECTING_S = 0.02
-"""For one connection, at most."""
+RECEIVED_BYTES = 16 << 10
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 NewRequest = Callable[[Callable[[], FileId]], bytes]
 """One request as bytes on the wire, with fresh file ids."""
@@ -66,89 +67,149 @@ class Measured:
         return self.requests / self.seconds
 
 
-class _Connection(asyncio.Protocol):
+class _Connection:
     """Sends the next request when the last one is answered, and not before it is due.
 
     What waits for an earlier answer counts from when it was due: a server that stands still for a
     second makes all those late that would have come in it.
     """
 
-    def __init__(self, load: Load, ids: FileIdSource, first_s: float, deadline_s: float) -> None:
+    def __init__(self, load: Load, ids: FileIdSource, peer: socket.socket) -> None:
+        self.peer = peer
+        self.due_s = 0.0
+        self.latencies_s: list[float] = []
         self._load = load
         self._ids = ids
-        self._due_s = first_s
-        self._deadline_s = deadline_s
         self._answer = b""
-        self.latencies_s: list[float] = []
-        self.done = asyncio.get_running_loop().create_future()
+        self._unsent = memoryview(b"")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._send_when_due(time.perf_counter())
+    def send(self) -> bool:
+        """The next request. Whether all of it could be written."""
+        self._unsent = memoryview(self._load.request(self._new_id))
+        return self.send_rest()
 
-    def data_received(self, data: bytes) -> None:
-        self._answer += data
+    def send_rest(self) -> bool:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self.peer.send(self._unsent) :]
+        except NOT_NOW:
+            return False
+        return True
+
+    def receive(self) -> bool:
+        """What has come. Whether the answer is whole."""
+        try:
+            while not self._whole():
+                data = self.peer.recv(RECEIVED_BYTES)
+                if not data:
+                    raise RuntimeError(f"closed after {self._answer!r}")
+                self._answer += data
+        except NOT_NOW:
+            return False
+        if not self._answer.startswith(b"HTTP/1.1 " + self._load.status):
+            raise RuntimeError(self._answer.decode())
+        self._answer = b""
+        return True
+
+    def _whole(self) -> bool:
         head, found, rest = self._answer.partition(b"\r\n\r\n")
         if not found:
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        if len(rest) < length:
-            return
-        if not head.startswith(b"HTTP/1.1 " + self._load.status):
-            self.done.set_exception(RuntimeError(self._answer.decode()))
-            return
-        now_s = time.perf_counter()
-        self.latencies_s.append(now_s - self._due_s)
-        self._answer = b""
-        self._due_s += self._load.connections / self._load.rate if self._load.rate else 0
-        self._send_when_due(now_s)
-
-    def _send_when_due(self, now_s: float) -> None:
-        if not self._load.rate:
-            self._due_s = now_s
-        if max(self._due_s, now_s) >= self._deadline_s:
-            self.done.set_result(None)
-        elif self._due_s <= now_s:
-            self._send()
-        else:
-            asyncio.get_running_loop().call_later(self._due_s - now_s, self._send)
-
-    def _send(self) -> None:
-        self._transport.write(self._load.request(self._new_id))
+            return False
+        return len(rest) >= int(
+            head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        )
 
     def _new_id(self) -> FileId:
         return self._ids.new(datetime.now(UTC), os.urandom(10))
 
 
-async def _run(port: int, load: Load) -> Measured:
-    ids = FileIdSource()
-    # With a rate, the timetable begins when all are connected.
-    started_s = time.perf_counter() + (load.connections * CONNECTING_S if load.rate else 0)
-    step_s = 1 / load.rate if load.rate else 0
-    connections = [
-        _Connection(load, ids, started_s + number * step_s, started_s + load.seconds)
-        for number in range(load.connections)
-    ]
-    for connection in connections:
-        await _connect(port, load, connection)
-    await asyncio.gather(*(connection.done for connection in connections))
-    latencies_s = [latency_s for connection in connections for latency_s in connection.latencies_s]
-    cuts = quantiles(latencies_s, n=100)
-    seconds = time.perf_counter() - started_s
-    return Measured(len(latencies_s), seconds, cuts[49] * 1000, cuts[98] * 1000)
+class _Run:
+    """One thread, `epoll` and TLS without a framework between: asyncio's protocols for the same
+    cost more than an element does, on the machine that both share."""
+
+    def __init__(self, port: int, load: Load) -> None:
+        self._load = load
+        ids = FileIdSource()
+        self._connections = {
+            peer.fileno(): _Connection(load, ids, peer)
+            for peer in (_connect(port, load) for _ in range(load.connections))
+        }
+        self._poll = select.epoll()
+        self._timetable: list[tuple[float, int]] = []
+        """When who sends next."""
+        self._busy = 0
+
+    def run(self) -> Measured:
+        started_s = time.perf_counter()
+        self._deadline_s = started_s + self._load.seconds
+        step_s = 1 / self._load.rate if self._load.rate else 0
+        for number, (fd, connection) in enumerate(self._connections.items()):
+            self._poll.register(fd, select.EPOLLIN)
+            connection.due_s = started_s + number * step_s
+            self._next(fd, started_s)
+        while self._busy or self._timetable:
+            self._wait()
+        return self._measured(time.perf_counter() - started_s)
+
+    def _wait(self) -> None:
+        until_due_s = self._timetable[0][0] - time.perf_counter() if self._timetable else None
+        events = self._poll.poll(None if until_due_s is None else max(0.0, until_due_s))
+        for fd, event in events:
+            if event & select.EPOLLOUT and self._connections[fd].send_rest():
+                self._poll.modify(fd, select.EPOLLIN)
+            if event & ~select.EPOLLOUT and self._connections[fd].receive():
+                self._answered(fd)
+        now_s = time.perf_counter()
+        while self._timetable and self._timetable[0][0] <= now_s:
+            self._send(heapq.heappop(self._timetable)[1])
+
+    def _answered(self, fd: int) -> None:
+        connection = self._connections[fd]
+        self._busy -= 1
+        now_s = time.perf_counter()
+        connection.latencies_s.append(now_s - connection.due_s)
+        rate = self._load.rate
+        connection.due_s = connection.due_s + self._load.connections / rate if rate else now_s
+        self._next(fd, now_s)
+
+    def _next(self, fd: int, now_s: float) -> None:
+        due_s = self._connections[fd].due_s
+        if max(due_s, now_s) >= self._deadline_s:
+            return
+        if due_s <= now_s:
+            self._send(fd)
+        else:
+            heapq.heappush(self._timetable, (due_s, fd))
+
+    def _send(self, fd: int) -> None:
+        self._busy += 1
+        if not self._connections[fd].send():
+            self._poll.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+
+    def _measured(self, seconds: float) -> Measured:
+        latencies_s = [
+            latency_s
+            for connection in self._connections.values()
+            for latency_s in connection.latencies_s
+        ]
+        cuts = quantiles(latencies_s, n=100)
+        return Measured(len(latencies_s), seconds, cuts[49] * 1000, cuts[98] * 1000)
 
 
-async def _connect(port: int, load: Load, connection: _Connection) -> None:
-    await asyncio.get_running_loop().create_connection(
-        lambda: connection, "127.0.0.1", port, ssl=load.tls, server_hostname=load.server_name
-    )
+def _connect(port: int, load: Load) -> socket.socket:
+    peer = socket.create_connection(("127.0.0.1", port))
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if load.tls:
+        peer = load.tls.wrap_socket(peer, server_hostname=load.server_name)
+    peer.setblocking(False)
+    return peer
 
 
 def run_load(port: int, load: Load) -> Measured:
     """In a process of its own."""
     context = multiprocessing.get_context("fork")
     results: multiprocessing.Queue[Measured] = context.Queue()
-    process = context.Process(target=lambda: results.put(uvloop.run(_run(port, load))))
+    process = context.Process(target=lambda: results.put(_Run(port, load).run()))
     process.start()
     process.join()
     if process.exitcode:

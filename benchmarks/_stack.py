@@ -68,10 +68,10 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(folder: Path | None = None) -> Iterator[RunningStack]:
+def running_stack(folder: Path | None = None, kind: type[Stack] = Stack) -> Iterator[RunningStack]:
     """Args: `folder`: on the disk to measure."""
     with tempfile.TemporaryDirectory(prefix="as-", dir=folder, ignore_cleanup_errors=True) as name:
-        stack = Stack(Home.at(Path(name) / "home"), free_ports())
+        stack = kind(Home.at(Path(name) / "home"), free_ports())
         stack.start()
         try:
             yield RunningStack(stack)
