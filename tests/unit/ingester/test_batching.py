@@ -14,7 +14,6 @@ from artstore.core.model.file import FileDraft, FileRecord, Uploader
 from artstore.core.model.ids import FileId
 from artstore.core.tracing import current_trace_id, enter_trace, new_trace
 from artstore.ingester.services.batching import (
-    FREE_LANES,
     GATHERED_BYTES_MAX,
     LANES,
     WORTH_A_LANE,
@@ -24,7 +23,7 @@ from artstore.ingester.services.content import Flowing, SmallFile
 from artstore.ingester.services.flow import NotReached
 from artstore.ingester.services.placement import ElementReport
 
-FULL = [1] * FREE_LANES + [WORTH_A_LANE] * (LANES - FREE_LANES)
+FULL = [1] + [WORTH_A_LANE] * (LANES - 1)
 """Files in each request once every lane is taken."""
 ELEMENT = ElementReport("a", "https://a", 1, StorageMode.EDIT, True, True, 1 << 40)
 
@@ -145,12 +144,11 @@ async def test_what_arrives_in_one_moment_travels_together(uploads: Uploads) -> 
 
 
 async def test_a_few_wait_until_they_are_worth_a_request(uploads: Uploads) -> None:
-    for _ in range(FREE_LANES):
-        await uploads.begin(1)
-    await uploads.begin(WORTH_A_LANE - 1)
-    assert len(uploads.wire.sent) == FREE_LANES
     await uploads.begin(1)
-    assert [len(ids) for ids in uploads.wire.sent] == [1] * FREE_LANES + [WORTH_A_LANE]
+    await uploads.begin(WORTH_A_LANE - 1)
+    assert len(uploads.wire.sent) == 1
+    await uploads.begin(1)
+    assert [len(ids) for ids in uploads.wire.sent] == [1, WORTH_A_LANE]
 
 
 async def test_a_batch_is_bounded_in_count(uploads: Uploads) -> None:
@@ -222,13 +220,12 @@ async def test_who_leaves_while_waiting_is_not_sent(uploads: Uploads) -> None:
 
 
 async def test_each_file_keeps_its_trace_and_the_batch_has_its_own(uploads: Uploads) -> None:
-    traces = [new_trace(sampled=False) for _ in range(FREE_LANES + 2)]
+    traces = [new_trace(sampled=False) for _ in range(3)]
     for trace in traces:
         enter_trace(trace)
         await uploads.begin(1)
     await uploads.outcomes()
     ids = [trace.trace_id for trace in traces]
-    alone, together = ids[:FREE_LANES], ids[FREE_LANES:]
-    assert uploads.wire.traces[:FREE_LANES] == alone, "a lone upload goes under its own trace"
-    assert [file.trace_id for file in uploads.wire.files] == together
-    assert uploads.wire.traces[FREE_LANES] not in ids
+    assert uploads.wire.traces[0] == ids[0], "a lone upload goes under its own trace"
+    assert [file.trace_id for file in uploads.wire.files] == ids[1:]
+    assert uploads.wire.traces[1] not in ids

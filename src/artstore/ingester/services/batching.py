@@ -27,13 +27,12 @@ from artstore.ingester.services.intake import Writer
 from artstore.ingester.services.placement import ElementReport
 from artstore.ingester.services.submission import encode_draft
 
-LANES: Final = 4
-"""Requests to one element at a time: while it makes one durable, others are read and travel."""
+LANES: Final = 2
+"""Requests to one element at a time: while it makes one durable, the other is read and travels.
+Whatever waits may take the first; the second, only what is worth a request."""
 
-FREE_LANES: Final = 2
-"""Of these, whatever waits may take one; of the others, only what is worth a request."""
-WORTH_A_LANE: Final = 16
-"""Files: a request costs as much as some of them."""
+WORTH_A_LANE: Final = 8
+"""Files: a request costs as much as some of them, and all of a group wait for one flush anyway."""
 
 GATHERED_BYTES_MAX: Final = 4 << 20
 """What the element makes durable with one write."""
@@ -127,7 +126,7 @@ class _Queue:
 
     def _has_lane(self) -> bool:
         lanes = len(self._under_way)
-        return lanes < FREE_LANES or (lanes < LANES and self._number >= WORTH_A_LANE)
+        return lanes == 0 or (lanes < LANES and self._number >= WORTH_A_LANE)
 
     def _begin(self, batch: Sequence[_Waiting]) -> None:
         # A context of its own, not that of the request which happens to be served now.
