@@ -1,7 +1,8 @@
 """A throw-away real OpenBao, initialised and unsealed, with raft as its storage.
 
 `openbao` (session): the server, and what an operator would set up in it. It listens on plain HTTP
-on the loopback address, which production allows there and nowhere else.
+on the loopback address, which production allows there and nowhere else; and on HTTPS, for those
+who use it as an identity provider.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import psutil
 import pytest
 from hvac.exceptions import InternalServerError, InvalidRequest, VaultDown
 from tests.support.module_process import free_port, listens
+from tests.support.pki import Pki
 from tests.support.processes import running, short_folder, wait_until
 
 from artstore.core.private_files import write_private
@@ -32,6 +34,12 @@ listener "tcp" {{
   address = "127.0.0.1:{port}"
   cluster_address = "127.0.0.1:{cluster_port}"
   tls_disable = true
+}}
+listener "tcp" {{
+  address = "127.0.0.1:{tls_port}"
+  cluster_address = "127.0.0.1:{tls_cluster_port}"
+  tls_cert_file = "{certificate}"
+  tls_key_file = "{key}"
 }}
 api_addr = "http://127.0.0.1:{port}"
 cluster_addr = "http://127.0.0.1:{cluster_port}"
@@ -54,10 +62,16 @@ class OpenBaoServer:
     """With the root token."""
     unseal_key: str
     pid: int
+    tls_port: int
+    ca_file: Path
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def https_url(self) -> str:
+        return f"https://127.0.0.1:{self.tls_port}"
 
     def put(self, path: str, values: Mapping[str, str]) -> None:
         self.client.secrets.kv.v2.create_or_update_secret(path, dict(values))
@@ -116,12 +130,22 @@ class OpenBaoServer:
 
 
 @pytest.fixture(scope="session")
-def openbao() -> Iterator[OpenBaoServer]:
+def openbao(pki: Pki) -> Iterator[OpenBaoServer]:
+    # Of another authority than the modules: who asks over HTTPS has to be told which.
+    tls = pki.stranger("openbao")
+    port, tls_port = free_port(), free_port()
     with short_folder() as folder:
-        port = free_port()
         configuration = folder / "bao.hcl"
         configuration.write_text(
-            _CONFIGURATION.format(folder=folder, port=port, cluster_port=free_port())
+            _CONFIGURATION.format(
+                folder=folder,
+                port=port,
+                cluster_port=free_port(),
+                tls_port=tls_port,
+                tls_cluster_port=free_port(),
+                certificate=tls.certificate,
+                key=tls.key,
+            )
         )
         (folder / "data").mkdir()
         command = [str(BAO), "server", f"-config={configuration}"]
@@ -133,7 +157,9 @@ def openbao() -> Iterator[OpenBaoServer]:
             wait_until(lambda: client.sys.read_health_status().status_code == 200, "leading")
             client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
             client.sys.enable_auth_method("approle")
-            server = OpenBaoServer(folder, port, client, made["keys"][0], process.pid)
+            server = OpenBaoServer(
+                folder, port, client, made["keys"][0], process.pid, tls_port, pki.other_ca_file
+            )
             wait_until(server.takes_secrets, "the engine KV being upgraded")
             yield server
             client.adapter.close()

@@ -278,6 +278,7 @@ def test_logins_of_the_database_engine(
 
 def test_certificates_of_the_pki_engine(openbao: OpenBaoServer, tmp_path: Path) -> None:
     client = openbao.client
+    client.sys.disable_secrets_engine("pki")  # A first attempt may have left one.
     client.sys.enable_secrets_engine("pki")
     client.secrets.pki.generate_root("internal", "ArtStore", {"ttl": "8760h", "key_type": "ec"})
     client.secrets.pki.create_or_update_role(

@@ -5,6 +5,7 @@ The role and the names are those that docs/operations/certificates.md gives.
 
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -23,22 +24,26 @@ class Outside:
 
     def __init__(self, server: OpenBaoServer) -> None:
         self._client = server.client
-        for mount in ("root", "pki"):
+        # The server is shared, and a second attempt of a test makes its own.
+        self._top, self._below = f"root-{token_hex(3)}", f"below-{token_hex(3)}"
+        for mount in (self._top, self._below):
             self._client.sys.enable_secrets_engine("pki", path=mount)
             self._client.sys.tune_mount_configuration(mount, max_lease_ttl="87600h")
         names = {"common_name": "Outside root", "ttl": "8760h", "key_type": "ec"}
-        self.root = self._write("root/root/generate/internal", **names)["certificate"]
+        self.root = self._write(f"{self._top}/root/generate/internal", **names)["certificate"]
         order = {"common_name": "Outside issuing", "key_type": "ec"}
-        request = self._write("pki/intermediate/generate/internal", **order)["csr"]
+        request = self._write(f"{self._below}/intermediate/generate/internal", **order)["csr"]
         signing = {"csr": request, "common_name": "Outside issuing", "ttl": "4380h"}
-        self.issuing = self._write("root/root/sign-intermediate", **signing)["certificate"]
-        self._write("pki/intermediate/set-signed", certificate=f"{self.issuing}\n{self.root}")
+        self.issuing = self._write(f"{self._top}/root/sign-intermediate", **signing)["certificate"]
+        self._write(
+            f"{self._below}/intermediate/set-signed", certificate=f"{self.issuing}\n{self.root}"
+        )
 
     def issue(self, folder: Path, key_type: str, key_bits: int, **names: str) -> str:
         """Fills the folder as an agent's template would. Returns the serial."""
         role = f"artstore-{key_type}"
         self._write(
-            f"pki/roles/{role}",
+            f"{self._below}/roles/{role}",
             allowed_domains="storage.artstore.internal",
             allow_bare_domains=True,
             allowed_uri_sans="spiffe://artstore/storage/*",
@@ -51,7 +56,7 @@ class Outside:
             "alt_names": "storage.artstore.internal",
             "uri_sans": "spiffe://artstore/storage/rw-2",
         }
-        made = self._write(f"pki/issue/{role}", **{**wanted, **names})
+        made = self._write(f"{self._below}/issue/{role}", **{**wanted, **names})
         folder.mkdir(exist_ok=True)
         chain = "\n".join([made["certificate"], *made["ca_chain"]])
         write_private(folder / "tls.crt", chain + "\n")
@@ -61,10 +66,10 @@ class Outside:
         return serial
 
     def revoke(self, serial: str) -> None:
-        self._write("pki/revoke", serial_number=serial)
+        self._write(f"{self._below}/revoke", serial_number=serial)
 
     def crl(self) -> str:
-        answer = self._client.adapter.get("/v1/pki/cert/crl")
+        answer = self._client.adapter.get(f"/v1/{self._below}/cert/crl")
         text: str = answer["data"]["certificate"]
         return text + "\n"
 

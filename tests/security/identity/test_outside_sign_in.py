@@ -1,15 +1,14 @@
 """Signing in with a real outside identity provider: OpenBao, set up as an operator would."""
 
 import secrets
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from tests.support.admin import ISSUER, Admin, Installation
 from tests.support.auditor import Auditor
-from tests.support.openbao_provider import OpenBaoProvider, openbao_provider
+from tests.support.openbao import OpenBaoServer
+from tests.support.openbao_provider import OpenBaoProvider
 from tests.support.outside import CALLBACK, OIDC, OWN, Browser
 from tests.support.people import AUTH, Person
 from tests.support.processes import wait_until
@@ -18,9 +17,10 @@ USERS = "/api/v1/users"
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[OpenBaoProvider]:
-    with openbao_provider(Path(sys.executable).with_name("bao"), f"{ISSUER}{CALLBACK}") as running:
-        yield running
+def provider(openbao: OpenBaoServer) -> OpenBaoProvider:
+    made = OpenBaoProvider(openbao, f"{ISSUER}{CALLBACK}")
+    made.set_up()
+    return made
 
 
 @pytest.fixture(scope="module")
