@@ -86,55 +86,6 @@ class BodyStalled(ArtStoreError):
     title = "The body stopped coming"
 
 
-class QuotaExceeded(ArtStoreError):
-    """Carries `quota_of`: `collection` or `account`, and the limit that is reached."""
-
-    code = "quota_exceeded"
-    title = "The quota is used up"
-
-
-class TypeNotAllowed(ArtStoreError):
-    """Carries `content_type`: what the content is, as its bytes say."""
-
-    code = "type_not_allowed"
-    title = "The collection does not take files of this type"
-
-
-class TypeMismatch(ArtStoreError):
-    """The content is not what its sender declared. Carries `content_type`, what it is."""
-
-    code = "type_mismatch"
-    title = "The content is not of the declared type"
-
-
-class FileInfected(ArtStoreError):
-    """Carries `finding`, the name that the scanner gives it."""
-
-    code = "file_infected"
-    title = "The content is infected"
-
-
-class ScannerUnavailable(ArtStoreError):
-    """The collection takes only what was scanned, and that cannot be done now."""
-
-    code = "scanner_unavailable"
-    title = "The virus scanner is not available"
-
-
-class NotScannable(ArtStoreError):
-    """The collection takes only what was scanned, and this cannot be. Carries `reason`."""
-
-    code = "not_scannable"
-    title = "The content cannot be scanned for viruses"
-
-
-class FileQuarantined(ArtStoreError):
-    """It is stored, and not handed out: infected, or not scanned yet. Carries `reason`."""
-
-    code = "file_quarantined"
-    title = "The file is in quarantine"
-
-
 class RangeNotSatisfiable(ArtStoreError):
     """Carries `size_bytes`, so that the answer can name the real length."""
 
@@ -160,6 +111,13 @@ class UnsupportedMediaType(ArtStoreError):
 class TooManyRequests(ArtStoreError):
     code = "too_many_requests"
     title = "Too many requests"
+
+
+class ConfirmationRequired(ArtStoreError):
+    """It has consequences that are hard to undo. `detail` says which; send `confirm: true`."""
+
+    code = "confirmation_required"
+    title = "This must be confirmed"
 
 
 # --- who asks -----------------------------------------------------------------------
@@ -208,6 +166,68 @@ class ClientCertificateRequired(ArtStoreError):
     title = "A client certificate is needed here"
 
 
+# --- not now ------------------------------------------------------------------------
+
+
+class Unavailable(ArtStoreError):
+    """Something that is needed is away for now. Nothing was lost; try again."""
+
+    code = "unavailable"
+    title = "Temporarily unavailable"
+
+
+class NotReady(ArtStoreError):
+    """It can be done a little later."""
+
+    code = "not_ready"
+    title = "Not yet"
+
+
+# --- what a collection does not take ------------------------------------------------
+
+
+class QuotaExceeded(ArtStoreError):
+    """Carries `quota_of`: `collection` or `account`, and the limit that is reached."""
+
+    code = "quota_exceeded"
+    title = "The quota is used up"
+
+
+class TypeNotAllowed(ArtStoreError):
+    """Carries `content_type`: what the content is, as its bytes say."""
+
+    code = "type_not_allowed"
+    title = "The collection does not take files of this type"
+
+
+class TypeMismatch(ArtStoreError):
+    """The content is not what its sender declared. Carries `content_type`, what it is."""
+
+    code = "type_mismatch"
+    title = "The content is not of the declared type"
+
+
+class FileInfected(ArtStoreError):
+    """Carries `finding`, the name that the scanner gives it."""
+
+    code = "file_infected"
+    title = "The content is infected"
+
+
+class ScannerUnavailable(ArtStoreError):
+    """The collection takes only what was scanned, and that cannot be done now."""
+
+    code = "scanner_unavailable"
+    title = "The virus scanner is not available"
+
+
+class NotScannable(ArtStoreError):
+    """The collection takes only what was scanned, and this cannot be. Carries `reason`."""
+
+    code = "not_scannable"
+    title = "The content cannot be scanned for viruses"
+
+
 # --- files --------------------------------------------------------------------------
 
 
@@ -221,18 +241,18 @@ class ForeignFile(UnknownFile):
     does."""
 
 
-class FileDeleted(ArtStoreError):
-    """The file was here and was removed; its tombstone stays."""
-
-    code = "file_deleted"
-    title = "The file was deleted"
-
-
 class FileExists(ArtStoreError):
     """The id is taken by other content."""
 
     code = "file_exists"
     title = "The file id is taken"
+
+
+class FileBusy(Unavailable):
+    """Another request works on the file of this id."""
+
+    code = "file_busy"
+    title = "The file is being written"
 
 
 class RevisionConflict(ArtStoreError):
@@ -242,20 +262,6 @@ class RevisionConflict(ArtStoreError):
     title = "The record was changed meanwhile"
 
 
-class ModeForbids(ArtStoreError):
-    """The element's mode (`edit`, `rw`, `ro`, `ar`) does not allow the operation."""
-
-    code = "mode_forbids"
-    title = "The storage element's mode does not allow this"
-
-
-class ConfirmationRequired(ArtStoreError):
-    """It has consequences that are hard to undo. `detail` says which; send `confirm: true`."""
-
-    code = "confirmation_required"
-    title = "This must be confirmed"
-
-
 class RetentionForbids(ArtStoreError):
     """Retention has not ended, or a legal hold stands. Nobody can lift this early."""
 
@@ -263,11 +269,25 @@ class RetentionForbids(ArtStoreError):
     title = "The file must be kept"
 
 
+class FileDeleted(ArtStoreError):
+    """The file was here and was removed; its tombstone stays."""
+
+    code = "file_deleted"
+    title = "The file was deleted"
+
+
 class FileDamaged(ArtStoreError):
     """The stored bytes or their record do not match their digest; they are not handed out."""
 
     code = "file_damaged"
     title = "The stored file is damaged"
+
+
+class FileQuarantined(ArtStoreError):
+    """It is stored, and not handed out: infected, or not scanned yet. Carries `reason`."""
+
+    code = "file_quarantined"
+    title = "The file is in quarantine"
 
 
 class FileArchived(ArtStoreError):
@@ -284,7 +304,7 @@ class NotArchived(ArtStoreError):
     title = "The file can be read without a restore"
 
 
-# --- uploads in parts ----------------------------------------------------------------
+# --- uploads that may go on, or be sent again ---------------------------------------
 
 
 class UnknownUpload(ArtStoreError):
@@ -320,28 +340,6 @@ class UnsupportedTusVersion(ArtStoreError):
     title = "This version of tus is not spoken here"
 
 
-# --- elements, services, accounts ----------------------------------------------------
-
-
-class NoRoom(ArtStoreError):
-    code = "no_room"
-    title = "No storage element has room"
-
-
-class Unavailable(ArtStoreError):
-    """Something that is needed is away for now. Nothing was lost; try again."""
-
-    code = "unavailable"
-    title = "Temporarily unavailable"
-
-
-class FileBusy(Unavailable):
-    """Another request works on the file of this id."""
-
-    code = "file_busy"
-    title = "The file is being written"
-
-
 class UploadUnderWay(ArtStoreError):
     code = "upload_under_way"
     title = "The upload with this key is under way"
@@ -352,6 +350,26 @@ class IdempotencyKeyReused(ArtStoreError):
     title = "The key was used for another upload"
 
 
+# --- storage elements ---------------------------------------------------------------
+
+
+class UnknownElement(ArtStoreError):
+    code = "unknown_element"
+    title = "There is no such storage element"
+
+
+class ModeForbids(ArtStoreError):
+    """The element's mode (`edit`, `rw`, `ro`, `ar`) does not allow the operation."""
+
+    code = "mode_forbids"
+    title = "The storage element's mode does not allow this"
+
+
+class NoRoom(ArtStoreError):
+    code = "no_room"
+    title = "No storage element has room"
+
+
 class PositionGone(ArtStoreError):
     """The change feed does not hold this position: list the element, then follow again."""
 
@@ -359,9 +377,14 @@ class PositionGone(ArtStoreError):
     title = "The feed position is gone"
 
 
-class UnknownElement(ArtStoreError):
-    code = "unknown_element"
-    title = "There is no such storage element"
+class ElementInUse(ArtStoreError):
+    """Files would be away with it. Carries `files_left`, how many."""
+
+    code = "element_in_use"
+    title = "The storage element is not drained"
+
+
+# --- accounts -----------------------------------------------------------------------
 
 
 class UnknownAccount(ArtStoreError):
@@ -381,18 +404,17 @@ class LastAdministrator(ArtStoreError):
     title = "This is the last super administrator"
 
 
-class NotReady(ArtStoreError):
-    """It can be done a little later."""
-
-    code = "not_ready"
-    title = "Not yet"
+class NameTaken(ArtStoreError):
+    code = "name_taken"
+    title = "The name is taken"
 
 
-class UnknownAuditEntry(ArtStoreError):
-    """The audit log has no such entry, or not yet."""
+class WeakPassword(ArtStoreError):
+    code = "weak_password"
+    title = "The password is too weak"
 
-    code = "unknown_audit_entry"
-    title = "There is no such entry in the audit log"
+
+# --- collections, jobs, the audit log -----------------------------------------------
 
 
 class UnknownCollection(ArtStoreError):
@@ -412,21 +434,11 @@ class JobEnded(ArtStoreError):
     title = "The job is over"
 
 
-class ElementInUse(ArtStoreError):
-    """Files would be away with it. Carries `files_left`, how many."""
+class UnknownAuditEntry(ArtStoreError):
+    """The audit log has no such entry, or not yet."""
 
-    code = "element_in_use"
-    title = "The storage element is not drained"
-
-
-class NameTaken(ArtStoreError):
-    code = "name_taken"
-    title = "The name is taken"
-
-
-class WeakPassword(ArtStoreError):
-    code = "weak_password"
-    title = "The password is too weak"
+    code = "unknown_audit_entry"
+    title = "There is no such entry in the audit log"
 
 
 def error_classes() -> dict[str, type[ArtStoreError]]:
