@@ -1,8 +1,14 @@
 """`artstore catalogue`: the index of all files, which can be made again at any time."""
 
+from typing import Final
+
 import typer
 
 from artstore.cli.options import JsonOption, YesOption
+
+COLUMNS: Final = (
+    "element_id", "state", "behind", "present", "deleted", "missing", "last_seen", "trouble"
+)  # fmt: skip
 
 commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -27,12 +33,14 @@ def rebuild(yes: YesOption = False, as_json: JsonOption = False) -> None:
 
 
 def _show(method: str, path: str, *, as_json: bool) -> None:
-    from artstore.cli.output import print_fields, print_json
+    from artstore.cli.output import print_json, print_table, say
     from artstore.client.store import ArtStore
 
     with ArtStore.from_home() as store:
         answer = store.call(method, path)
     if as_json:
         print_json(answer)
-    else:
-        print_fields(answer)
+        return
+    if answer["rebuilding"]:
+        say("the catalogue is being made again")
+    print_table([{**each, **each["files"]} for each in answer["elements"]], COLUMNS)

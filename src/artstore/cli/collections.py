@@ -175,6 +175,4 @@ def _print(collection: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(collection)
         return
-    admission = {f"admission.{name}": value for name, value in collection["admission"].items()}
-    rest = {name: value for name, value in collection.items() if name != "admission"}
-    print_fields({**rest, **admission})
+    print_fields(collection)

@@ -1,5 +1,6 @@
 """The `artstore` command. Commands import what they need when they run: help is instant."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from artstore.cli import (
     verify,
     witness,
 )
+from artstore.cli.output import StdoutLost
 from artstore.core.errors import ArtStoreError
 
 INTERRUPTED = 130
@@ -92,13 +94,20 @@ for part in (
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 nobody reads on."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal without Cyrillic, as of LC_ALL=C, gets escapes and no traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
             print("interrupted", file=sys.stderr)
         raise
+    except StdoutLost as lost:
+        if lost.text:
+            print(f"artstore: {lost.text}", file=sys.stderr)
+        sys.exit(lost.exit_code)
     except Exception as failure:
         text = _expected(failure)
         if text is None:

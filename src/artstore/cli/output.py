@@ -4,12 +4,31 @@ Every command imports this, so it must not import the SDK.
 """
 
 import json
+import os
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from artstore.core.errors import ArtStoreError
+
+READER_GONE: Final = 141
+"""The exit code where a reader such as `head` wants no more, as a shell tells it."""
+
+
+class StdoutLost(Exception):
+    """What was found out cannot be told. No `OSError`, which would look like that of a file."""
+
+    def __init__(self, failure: OSError) -> None:
+        super().__init__(failure)
+        self.exit_code = READER_GONE if isinstance(failure, BrokenPipeError) else 1
+        self.text = "" if self.exit_code == READER_GONE else f"standard output: {failure.strerror}"
+
+
+_MOMENT: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?(?:Z|\+00:00)"
+)
 
 
 def say(text: str) -> None:
@@ -19,33 +38,73 @@ def say(text: str) -> None:
 
 def print_line(text: str) -> None:
     """One line of data, visible to a reading program at once."""
-    sys.stdout.write(printable(text) + "\n")
-    sys.stdout.flush()
+    _write(printable(text))
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One object on one line. Lone surrogates, which a file name may hold, stay escaped."""
+    """One object on one line. What the output's encoding lacks stays escaped, as do lone
+    surrogates, which a file name may hold."""
     try:
         line = json.dumps(value, ensure_ascii=False, default=_encode)
-        line.encode()
+        line.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         line = json.dumps(value, default=_encode)
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    _write(line)
+
+
+def _write(line: str) -> None:
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except OSError as failure:
+        # The buffer still holds the line, and Python would fail with it once more at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StdoutLost(failure) from None
 
 
 def print_fields(value: Mapping[str, Any]) -> None:
     """For people: one member a line, without those that say nothing."""
-    shown = {name: item for name, item in value.items() if item not in (None, [], {}, "")}
-    width = max(map(len, shown), default=0)
-    for name, item in shown.items():
-        text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    shown = list(_flat("", value))
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, text in shown:
         print_line(f"{name:<{width}}  {text}")
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Each leaf of an object under its path; a list is one line, one of objects a line each."""
+    match value:
+        case None | "" | []:
+            return
+        case Mapping():
+            for key, item in value.items():
+                yield from _flat(f"{name}.{key}" if name else key, item)
+        case [*items] if any(isinstance(item, Mapping) for item in items):
+            for item in items:
+                yield name, "  ".join(f"{key} {text}" for key, text in _flat("", item))
+        case [*items]:
+            yield name, ", ".join(map(value_text, items))
+        case _:
+            yield name, value_text(value)
+
+
+def value_text(value: object) -> str:
+    """As people read it: moments without fractions, yes and no."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            moment = _MOMENT.fullmatch(value)
+            return f"{moment[1]} {moment[2]} UTC" if moment else value
+        case datetime():
+            return value_text(value.isoformat())
+    return str(value)
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """For people: aligned columns under their names."""
-    cells = [[str(row.get(column) or "") for column in columns] for row in rows]
+    cells = [[value_text(row.get(column)) for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for line in (columns, *cells):
         padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -98,3 +157,7 @@ def size_text(size_bytes: float) -> str:
             return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1024
     return f"{size_bytes:.1f} TiB"
+
+
+def count_text(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -2,7 +2,15 @@
 
 import time
 
-from artstore.cli.output import error_fields, error_text, print_json, print_line, say, size_text
+from artstore.cli.output import (
+    count_text,
+    error_fields,
+    error_text,
+    print_json,
+    print_line,
+    say,
+    size_text,
+)
 from artstore.cli.progress import Meter
 from artstore.cli.trees import Entry, Skipped
 from artstore.client.results import StoredFile
@@ -78,9 +86,12 @@ class PutReport:
 
     def summarise(self) -> None:
         elapsed_s = max(time.monotonic() - self._started_s, 0.001)
-        rate = self._stored_files / elapsed_s
-        amount = f"{self._stored_files} files, {size_text(self._stored_bytes)}"
-        done = f"stored {amount} in {elapsed_s:.1f} s ({rate:.0f} files/s)"
+        rates = (
+            f"{self._stored_files / elapsed_s:.1f} files/s, "
+            f"{size_text(self._stored_bytes / elapsed_s)}/s"
+        )
+        amount = f"{count_text(self._stored_files, 'file')}, {size_text(self._stored_bytes)}"
+        done = f"stored {amount} in {elapsed_s:.1f} s ({rates})"
         parts = [f"would store {amount}; nothing was sent" if self._dry_run else done]
         if self._already_files:
             parts.append(f"{self._already_files} stored already")

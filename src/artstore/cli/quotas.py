@@ -1,6 +1,6 @@
 """`artstore quotas`: how much people and accounts may have, and how much there is."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -10,6 +10,8 @@ from artstore.cli.values import count, limit
 SubjectArgument = Annotated[
     str, typer.Argument(help="As files name who put them in: account:ID or user:ID.")
 ]
+
+COLUMNS: Final = ("of", "quota_bytes", "quota_files", "used_bytes", "used_files", "counted_at")
 
 commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,7 +34,7 @@ def list_quotas(as_json: JsonOption = False) -> None:
         if quota["quota_bytes"] is not None or quota["quota_files"] is not None:
             rows.append(_row(each["collection"], quota, each["usage"]))
     if not as_json:
-        print_table(rows, tuple(rows[0]) if rows else ("of",))
+        print_table([_told(row) for row in rows], COLUMNS)
     for row in rows if as_json else ():
         print_json(row)
 
@@ -68,3 +70,10 @@ def _row(name: str, quota: dict[str, Any], usage: dict[str, Any] | None) -> dict
     used = usage or {"used_bytes": None, "used_files": None, "counted_at": None}
     limits = {key: quota[key] for key in ("quota_bytes", "quota_files")}
     return {"of": name, **limits, **used}
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    from artstore.cli.output import size_text
+
+    sizes = {key: row[key] for key in ("quota_bytes", "used_bytes") if row[key] is not None}
+    return {**row, **{key: size_text(size_bytes) for key, size_bytes in sizes.items()}}

@@ -71,7 +71,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Print all that is known of a file, and on which elements it lies."""
-    from artstore.cli.output import print_fields, print_json
+    from artstore.cli.output import print_fields, print_json, size_text
     from artstore.client.store import ArtStore
 
     with ArtStore.from_home() as store:
@@ -81,7 +81,8 @@ def info(
             return
         copies = store.items(f"/api/v1/files/{record['file_id']}/copies")
         lies_on = [f"{copy['element_id']} ({copy['state']})" for copy in copies]
-        print_fields({**record, "copies": ", ".join(lies_on)})
+        size = f"{size_text(record['size'])} ({record['size']} bytes)"
+        print_fields({**record, "size": size, "copies": lies_on})
 
 
 def rm(file_ids: FileIds, yes: YesOption = False, as_json: JsonOption = False) -> None:

@@ -115,7 +115,9 @@ class PathDestination(Destination):
 
     def open(self) -> None:
         if not self._overwrite and os.path.lexists(self._path):
-            raise FileExistsError(errno.EEXIST, "the file exists", str(self._path))
+            raise FileExistsError(
+                errno.EEXIST, "the file exists; name another place for it", str(self._path)
+            )
         self._file = _open_locked(self._part)
         while chunk := self._file.read(HASH_CHUNK_BYTES):
             self._digest.update(chunk)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -207,7 +208,9 @@ def test_a_secret_open_to_others_is_refused(artstore: Artstore, home: Path) -> N
 
 
 def test_an_answer_of_the_api_is_printed(artstore: Artstore, fake: FakeArtStore) -> None:
-    fake.objects["/api/v1/catalogue"] = {"files": 7}
+    followed = {"element_id": "edit-1", "state": "following", "files": {"present": 7}}
+    catalogue = {"rebuilding": False, "elements": [followed]}
+    fake.objects["/api/v1/catalogue"] = catalogue
     element = {"element_id": "edit-1", "state": "following", "trouble": None, "behind": 0}
     health = {"info": None, "copies_damaged": 0, "copies_missing": 0, "drain": "off"}
     fake.objects["/api/v1/storage-elements:status"] = {
@@ -216,8 +219,8 @@ def test_an_answer_of_the_api_is_printed(artstore: Artstore, fake: FakeArtStore)
     }
     fake.objects["/api/v1/service-accounts"] = {"items": [], "next_cursor": None}
 
-    assert artstore("catalogue", "status", "--json").objects == [{"files": 7}]
-    assert "files  7" in artstore("catalogue", "status").out
+    assert artstore("catalogue", "status", "--json").objects == [catalogue]
+    assert re.search(r"edit-1 +following +7", artstore("catalogue", "status").out)
     assert artstore("elements", "list", "--json").objects[0]["element_id"] == "edit-1"
     assert "edit-1" in artstore("elements", "list").out
     assert artstore("accounts", "list", "--json").out == ""

@@ -13,6 +13,7 @@ import pytest
 from tests.integration.client.conftest import Artstore
 from tests.integration.client.fake_artstore import FakeArtStore, Fault
 
+from artstore.cli.output import READER_GONE
 from artstore.cli.put_files import UNAVAILABLE_IN_A_ROW_MAX
 from artstore.cli.trees import GROUP_FILES_MAX, READ_AHEAD_BYTES_MAX
 
@@ -275,6 +276,47 @@ def test_a_closed_pipe_is_no_drama(
         assert process.stderr is not None
         err = process.stderr.read()
 
-    assert process.returncode == 1
+    assert process.returncode == READER_GONE
     assert b"Traceback" not in err
     assert b"Exception" not in err
+    # What is stored has not failed because nobody reads on.
+    assert b"failed" not in err
+
+
+def test_a_full_disk_behind_stdout_is_one_failure(
+    fake: FakeArtStore, environment: dict[str, str], tmp_path: Path
+) -> None:
+    tree = make_tree(tmp_path / "tree", {str(number): b"x" for number in range(20)})
+
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [*COMMAND, "put", tree],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment,
+            check=False,
+        )
+
+    assert ran.returncode == 1
+    assert ran.stderr.count(b"standard output: No space left on device") == 1
+    assert b"failed" not in ran.stderr
+    assert b"Exception" not in ran.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "koi8-r"])
+def test_a_name_that_the_terminal_cannot_show_is_escaped(
+    fake: FakeArtStore, environment: dict[str, str], encoding: str
+) -> None:
+    fake.keep(b"x", filename="Письмо № 1é.txt")
+
+    for options in ([], ["--json"]):
+        ran = subprocess.run(
+            [*COMMAND, "ls", *options],
+            capture_output=True,
+            env={**environment, "PYTHONIOENCODING": encoding},
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert rb"\u2116 1" in ran.stdout or "№".encode("koi8-r", "replace") in ran.stdout
+        if options:
+            assert json.loads(ran.stdout.decode(encoding))["original_filename"] == "Письмо № 1é.txt"

@@ -46,6 +46,19 @@ def test_nobody_deletes_before_the_retention_ends(clock: FixedClock, ids: Ids) -
     mode_rules.check_delete(EDIT, record, until)
 
 
+@pytest.mark.parametrize("mode", [EDIT, RW, RO, AR])
+def test_the_refusal_says_until_when_in_each_mode(
+    mode: StorageMode, clock: FixedClock, ids: Ids
+) -> None:
+    until = clock.now() + timedelta(days=1)
+    retention = Retention(policy="P1D", mode="compliance", retain_until=until)
+    record = make_record(ids.new(), b"x", clock, retention=retention)
+
+    with pytest.raises(RetentionForbids) as refused:
+        mode_rules.check_delete(mode, record, clock.now())
+    assert refused.value.fields["retain_until"] == until.isoformat()
+
+
 def test_what_is_kept_for_good_is_never_deleted(clock: FixedClock, ids: Ids) -> None:
     retention = Retention(policy="permanent", mode="compliance")
     record = make_record(ids.new(), b"x", clock, retention=retention)

@@ -30,8 +30,7 @@ def check_change(mode: StorageMode) -> None:
 
 
 def check_delete(mode: StorageMode, record: FileRecord, now: datetime) -> None:
-    if mode is not StorageMode.EDIT:
-        raise ModeForbids(f"nothing is deleted in mode {mode}", mode=mode.value)
+    """Retention and holds first: when they end is what people want to know, in each mode."""
     if record.holds:
         raise RetentionForbids(
             "a legal hold stands on this file", holds=[hold.id for hold in record.holds]
@@ -43,6 +42,8 @@ def check_delete(mode: StorageMode, record: FileRecord, now: datetime) -> None:
         raise RetentionForbids(
             f"this file must be kept {term}", retain_until=until and until.isoformat()
         )
+    if mode is not StorageMode.EDIT:
+        raise ModeForbids(f"nothing is deleted in mode {mode}", mode=mode.value)
 
 
 def check_restored(mode: StorageMode) -> None:
