@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,7 +93,10 @@ class Authority:
                 self.send_header("Content-Type", "application/timestamp-reply")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(answer)
+                # As a network brings it: not all at once.
+                for start in range(0, len(answer), 700):
+                    self.wfile.write(answer[start : start + 700])
+                    time.sleep(0.02)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 from tests.integration.admin.following import eventually
@@ -21,8 +22,16 @@ from tests.support.audit_writing import AuditUnderTest, make_event
 from tests.support.postgres import TestDatabase
 
 from artstore.admin.repository import audit_events, audit_log
+from artstore.admin.repository.audit_events import EventRow
 from artstore.admin.schema import migrate
-from artstore.core.model.audit import AuditKind
+from artstore.admin.services.audit.trail import row_of
+from artstore.core.model.audit import (
+    AuditEvent,
+    AuditKind,
+    PersonalField,
+    commit_to,
+    commitment,
+)
 from artstore.core.secrets.chain import fixed_login
 from artstore.core.tlog.errors import DamagedLog, LogRolledBack
 from artstore.core.tlog.folder import FolderStore
@@ -166,6 +175,37 @@ async def test_a_database_put_back_is_filled_from_the_log(audit: AuditUnderTest)
     lost = audit.query("SELECT log_index FROM audit.events WHERE facts IS NULL ORDER BY log_index")
     # The last one was the writer's own.
     assert [index for (index,) in lost] == [*range(100, 200), 400]
+
+
+async def test_facts_told_anew_by_a_feed_never_stand_under_the_commitments_of_before(
+    audit: AuditUnderTest,
+) -> None:
+    """The database was put back, and the feed told the same events again, with other salts,
+    before the writer had filled the table from the log."""
+    rows = [make_event(number) for number in range(20)]
+    await audit.tell(rows)
+    await audit.write_all()
+    audit.query("DELETE FROM audit.events WHERE log_index >= 10")
+    audit.query("UPDATE audit.log SET size = 10, planned_size = 10")
+    retold = [salted_anew(row) for row in rows[10:]]
+    assert all(new.event_id == old.event_id for new, old in zip(retold, rows[10:], strict=True))
+    await audit.tell([*retold, rows[19]])
+    await audit.write_all()
+
+    audit.check()
+    shown = audit.query("SELECT entry, facts FROM audit.events WHERE facts IS NOT NULL")
+    for entry, facts in shown:
+        event = AuditEvent.from_entry(bytes(entry))  # type: ignore[call-overload]
+        opened = orjson.loads(bytes(facts))  # type: ignore[call-overload]
+        assert {name: commitment(name, **fact) for name, fact in opened.items()} == event.personal
+
+
+def salted_anew(row: EventRow) -> EventRow:
+    event = AuditEvent.from_entry(row.entry)
+    told = orjson.loads(row.facts or b"").items()
+    known = {PersonalField(name): fact["value"] for name, fact in told}
+    personal, facts = commit_to(known, os.urandom)
+    return row_of(event.model_copy(update={"personal": personal}), facts)
 
 
 async def test_an_older_copy_of_the_folder_is_not_written_to(

@@ -68,6 +68,34 @@ async def stuck(like: WitnessAddress) -> AsyncIterator[WitnessAddress]:
             await writer.wait_closed()
 
 
+@contextlib.asynccontextmanager
+async def in_pieces(true: WitnessAddress) -> AsyncIterator[WitnessAddress]:
+    """The witness `true` at the end of a line that brings its answers bit by bit."""
+    port = int(true.url.rpartition(":")[2])
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        asking = asyncio.create_task(_forward(reader, back, 1 << 16, 0))
+        await _forward(there, writer, 1000, 0.02)
+        asking.cancel()
+        back.close()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        port_here = server.sockets[0].getsockname()[1]
+        yield WitnessAddress(true.name, f"http://127.0.0.1:{port_here}", true.keys)
+
+
+async def _forward(
+    source: asyncio.StreamReader, target: asyncio.StreamWriter, piece_bytes: int, pause_s: float
+) -> None:
+    while piece := await source.read(piece_bytes):
+        target.write(piece)
+        await target.drain()
+        await asyncio.sleep(pause_s)
+
+
 def behind(name: str) -> float:
     value = REGISTRY.get_sample_value("artstore_audit_witness_behind_entries", {"witness": name})
     assert value is not None
@@ -129,6 +157,21 @@ async def test_a_quorum_confirms_one_state_while_another_is_stuck(
 
 async def _is(value: bool) -> bool:
     return value
+
+
+async def test_an_answer_may_come_in_pieces(
+    audit: AuditUnderTest, pool: Database, tmp_path: Path
+) -> None:
+    await audit.tell([make_event(1)])
+    await audit.write_all()
+    with witness(audit, tmp_path, "w1") as true:
+        async with in_pieces(true) as far, aiohttp.ClientSession() as session:
+            witnesses = asking(audit, pool, far)
+            await witnesses.begin_round(session)
+            await asyncio.wait(witnesses._asking.values())
+            await witnesses.end()
+    assert audit.query("SELECT entry FROM audit.outbox WHERE kind = 'audit.witness_alarm'") == []
+    assert confirmed_sizes(audit, 1) == [len(audit.entries())]
 
 
 async def test_without_its_quorum_a_state_is_not_called_confirmed(

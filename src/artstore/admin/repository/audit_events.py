@@ -82,13 +82,14 @@ _INDEX: Final = f"""
 INSERT INTO audit.events (log_index, {_COLUMNS})
 VALUES (%s, {", ".join(["%s"] * len(EventRow._fields))}) ON CONFLICT DO NOTHING
 """  # noqa: S608
-# Locked, so that facts that are being erased do not come back.
+# Locked, so that facts that are being erased do not come back. Of the same entry only: a feed that
+# tells an event again salts its facts anew, and those open nothing that was logged.
 _KEEP_FACTS: Final = """
 WITH waiting AS (
-    SELECT event_id, facts FROM audit.outbox WHERE event_id = ANY(%s) FOR UPDATE
+    SELECT event_id, entry, facts FROM audit.outbox WHERE event_id = ANY(%s) FOR UPDATE
 )
 UPDATE audit.events SET facts = waiting.facts FROM waiting
-WHERE waiting.event_id = events.event_id
+WHERE waiting.event_id = events.event_id AND waiting.entry = events.entry
 """
 
 

@@ -29,6 +29,9 @@ DETAILS_BYTES_MAX = 32 << 10
 """An entry of the log has at most 64 KiB."""
 
 PERSONAL_CHARS_MAX = 4096
+ID_CHARS_MAX = 256
+"""Of whoever or whatever an event names. With the other limits an entry never grows too long for
+the log, and each id fits into an index of PostgreSQL (2704 bytes)."""
 SALT_BYTES = 32
 _DOMAIN: Final = "artstore-audit-commitment/1\n"
 
@@ -153,15 +156,18 @@ SERVICE_NAME: Final = r"^[a-z0-9-]{1,63}/[a-z0-9-]{1,63}$"
 ServiceName = Annotated[str, StringConstraints(pattern=SERVICE_NAME)]
 
 
+Identifier = Annotated[Text, StringConstraints(max_length=ID_CHARS_MAX)]
+
+
 class Actor(Model):
     """Who did it: the person, the account that spoke for them, the token, and the services that
     carried the request, the nearest to the person first. Ids, not names: who an id belongs to
     is known to the accounts, and forgotten with them.
     """
 
-    person: Text | None = None
-    account: Text | None = None
-    token_id: Text | None = None
+    person: Identifier | None = None
+    account: Identifier | None = None
+    token_id: Identifier | None = None
     services: tuple[ServiceName, ...] = Field(default=(), max_length=16)
 
 
@@ -169,7 +175,7 @@ class Target(Model):
     """What it was done to, when that is not a file: an account, a key, a collection..."""
 
     type: DetailKey
-    id: Text
+    id: Identifier
 
 
 class AuditEvent(Model):

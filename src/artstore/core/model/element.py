@@ -77,7 +77,7 @@ class ElementInfo(BaseModel):
     writable: bool
     """False when the mode forbids it or the volume failed; reads go on."""
     capacity: Capacity
-    feed_id: str
+    feed_id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
     """Names this history of changes. Another id means another history: list again."""
     head_seq: int = Field(ge=0)
     """The last change that is durable."""

@@ -7,6 +7,7 @@ three times as fast. A test holds the two equal.
 import os
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +21,7 @@ from artstore.admin.services.catalogue.uploads import Upload
 from artstore.core.canonical_json import spell
 from artstore.core.model.audit import (
     AUDIT_SCHEMA_VERSION,
+    ID_CHARS_MAX,
     PERSONAL_CHARS_MAX,
     SALT_BYTES,
     SERVICE_NAME,
@@ -127,7 +129,7 @@ class FileEvents:
             "event_id": str(event_id),
             "kind": kind,
             "outcome": Outcome.SUCCEEDED,
-            "at": moment_text(line.at),
+            "at": moment_text(line.at.astimezone(UTC)),
             "actor": actor,
             "file_id": file_id,
             "collection": collection,
@@ -197,11 +199,11 @@ def _actor(change: Change, intent: Intent | None) -> tuple[dict[str, Any], dict[
     came: dict[str, Any] = {}
     match change.type:
         case ChangeType.CREATED:
-            person, account = ids_of(change.record.uploaded_by.subject)
+            person, account = map(_identifier, ids_of(change.record.uploaded_by.subject))
             known["actor_name"] = change.record.uploaded_by.name
             if change.origin is not None:
                 came = {
-                    "token_id": change.origin.token_id,
+                    "token_id": _identifier(change.origin.token_id),
                     "services": _services(change.origin.services),
                 }
                 known["client_address"] = change.origin.address
@@ -217,6 +219,11 @@ def _asker(intent: Intent) -> tuple[dict[str, Any], dict[str, str | None]]:
 def _services(told: Sequence[str]) -> list[str]:
     """Those that can be the name of one: no entry may come to be that nobody can read."""
     return [each for each in told if _SERVICE_NAME.fullmatch(each)]
+
+
+def _identifier(told: str | None) -> str | None:
+    """Cut, and not refused: what an element tells has happened, and must not stop the log."""
+    return told[:ID_CHARS_MAX] if told else told
 
 
 def _text(value: object) -> str | None:

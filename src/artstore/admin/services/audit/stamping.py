@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 from cryptography.x509 import Certificate
 
+from artstore.admin.services.audit.answers import whole_body
 from artstore.admin.services.audit.reading import AuditLog
 from artstore.core.audit.stamps import (
     REQUEST_TYPE,
@@ -98,5 +99,5 @@ class Stamping:
             timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S),
             raise_for_status=True,
         ) as response:
-            stamp = Stamp(note, await response.content.read(RESPONSE_BYTES_MAX))
+            stamp = Stamp(note, await whole_body(response, RESPONSE_BYTES_MAX))
         return stamp, stamp.verified(self._authorities, request.nonce)

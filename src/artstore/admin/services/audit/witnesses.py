@@ -14,6 +14,7 @@ import aiohttp
 
 from artstore.admin.repository import audit_log
 from artstore.admin.repository.catalogue_files import connection_of
+from artstore.admin.services.audit.answers import whole_body
 from artstore.admin.services.audit.trail import Deed, Trail, Who
 from artstore.core.clock import Clock
 from artstore.core.database import Database
@@ -185,7 +186,7 @@ async def _converse(
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S),
         ) as response:
-            body = await response.content.read(NOTE_BYTES_MAX)
+            body = await whole_body(response, NOTE_BYTES_MAX)
             answer = Answer(response.status, response.content_type, body)
 
 

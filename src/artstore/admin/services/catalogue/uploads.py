@@ -16,7 +16,7 @@ import orjson
 from artstore.admin.repository import binary_copy
 from artstore.admin.repository.catalogue_files import FileRow
 from artstore.core.catalogue import search_words
-from artstore.core.model.audit import PERSONAL_CHARS_MAX
+from artstore.core.model.audit import ID_CHARS_MAX, PERSONAL_CHARS_MAX
 from artstore.core.model.file import (
     FILE_BYTES_MAX,
     FILENAME_CHARS_MAX,
@@ -84,6 +84,8 @@ def plain_upload(line: bytes) -> Upload | None:
         and len(upload.tags) + len(upload.metadata) <= WORDS_CHARS_MAX
         and upload.tags.count(",") < TAGS_MAX
         and upload.services.count(",") < _SERVICES_MAX
+        and len(upload.subject) <= ID_CHARS_MAX
+        and len(upload.token_id or "") <= ID_CHARS_MAX
     )
     return upload if fits else None
 
