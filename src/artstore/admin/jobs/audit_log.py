@@ -47,6 +47,9 @@ BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 10.0
 INTENT_LIFE: Final = timedelta(days=1)
 """A feed tells of a change within seconds; later, only an element that was away for long."""
+DONE_INTENT_LIFE: Final = timedelta(days=366)
+"""What an element has confirmed its feed will tell of, unless it changed nothing. Forgotten too
+early, a copy would be told as an upload, and a deletion without whoever wanted it."""
 
 Connect = Callable[[], Awaitable[Connection]]
 
@@ -142,12 +145,9 @@ class AuditLogWriter:
         """Somebody asked for a change, and no feed told of it. If the caller was told of success,
         it changed nothing (a second deletion); else nobody knows, and that is written down."""
         async with connection.transaction():
-            before = self._clock.now() - INTENT_LIFE
-            unclear = [
-                intent
-                for intent, done in await audit_feeds.take_unfulfilled(connection, before)
-                if not done
-            ]
+            now = self._clock.now()
+            await audit_feeds.forget_done(connection, now - DONE_INTENT_LIFE)
+            unclear = await audit_feeds.take_unclear(connection, now - INTENT_LIFE)
             if unclear:
                 rows = [row_of(*self._trail.event_of(*_unclear_deed(item))) for item in unclear]
                 await audit_events.add_many(connection, rows)
@@ -188,7 +188,9 @@ class AuditLogWriter:
 def _unclear_deed(intent: Intent) -> tuple[Who, Deed]:
     actor = Actor.model_validate_json(intent.actor)
     facts = {PersonalField(name): value for name, value in orjson.loads(intent.facts).items()}
-    subject = f"user:{actor.person}" if actor.person else f"account:{actor.account}"
+    subject = f"account:{actor.account}" if actor.account else None
+    if actor.person:
+        subject = f"user:{actor.person}"
     who = Who(subject=subject, token_id=actor.token_id, services=actor.services)
     deed = Deed(
         AuditKind(intent.kind),

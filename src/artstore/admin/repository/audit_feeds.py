@@ -45,9 +45,10 @@ SELECT intent_id, correlation_id, file_id, kind, actor, facts FROM audit.intents
 WHERE correlation_id = ANY(%s) ORDER BY intent_id
 """
 _FULFIL: Final = "DELETE FROM audit.intents WHERE intent_id = ANY(%s)"
-_UNFULFILLED: Final = """
-DELETE FROM audit.intents WHERE asked_at < %s
-RETURNING intent_id, correlation_id, file_id, kind, actor, facts, done
+_FORGET_DONE: Final = "DELETE FROM audit.intents WHERE asked_at < %s AND done"
+_UNCLEAR: Final = """
+DELETE FROM audit.intents WHERE asked_at < %s AND NOT done
+RETURNING intent_id, correlation_id, file_id, kind, actor, facts
 """
 
 
@@ -84,10 +85,16 @@ async def fulfil(connection: Connection, ids: Sequence[int]) -> None:
     await connection.execute(_FULFIL, (list(ids),))
 
 
-async def take_unfulfilled(connection: Connection, before: datetime) -> list[tuple[Intent, bool]]:
-    """Intents of which no feed ever told, and whether their caller was told of success."""
-    cursor = await connection.execute(_UNFULFILLED, (before,))
-    return [(Intent(*row[:-1]), bool(row[-1])) for row in await cursor.fetchall()]
+async def forget_done(connection: Connection, before: datetime) -> None:
+    """Intents whose element said yes and never told of a change: it changed nothing."""
+    await connection.execute(_FORGET_DONE, (before,))
+
+
+async def take_unclear(connection: Connection, before: datetime) -> list[Intent]:
+    """Intents of which no feed ever told, and no element has confirmed them either."""
+    async with connection.cursor(row_factory=class_row(Intent)) as cursor:
+        await cursor.execute(_UNCLEAR, (before,))
+        return await cursor.fetchall()
 
 
 async def ask(session: AsyncSession, values: dict[str, object]) -> int:

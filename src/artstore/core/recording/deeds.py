@@ -86,7 +86,9 @@ class EventMaker:
 
     def actor_of(self, who: Who) -> Actor:
         """With this service as the last that carried the request."""
-        return who.actor.model_copy(update={"services": (*who.services, *self._services)})
+        known = who.services[-1:] == self._services
+        services = who.services if known else (*who.services, *self._services)
+        return who.actor.model_copy(update={"services": services})
 
     def event_of(self, who: Who, deed: Deed) -> tuple[AuditEvent, Disclosures]:
         """The event, and what opens its commitments."""
