@@ -11,7 +11,7 @@ from artstore.core.audit.bundle import safe_name
         ("C:\\a\0b\n.txt", "C_a_b_.txt"),
         ("...", "document"),
         ("", "document"),
-        ("x" * 300 + ".pdf", "x" * 80 + ".pdf"),
+        ("x" * 300 + ".pdf", "x" * 196 + ".pdf"),
         ("Отчёт (2).docx", "Отчёт (2).docx"),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import BinaryIO
+from unicodedata import normalize
 
 from artstore.core.audit.export import record_line
 from artstore.core.canonical_json import spell
@@ -21,8 +22,12 @@ FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """Of all files in the zip: the same bundle has the same bytes whenever it is made."""
 
 RECEIPT_KEY = "receipt-key"
-NAME_CHARS_MAX = 100
+NAME_BYTES_MAX = 200
+"""In UTF-8: file systems take 255 bytes or 255 characters, and whoever unpacks may add some."""
+ENDING_CHARS_MAX = 19
 _NOT_IN_NAMES = re.compile(r"[^\w. ()-]+")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for itself, with any ending."""
 
 README = """PROOF BUNDLE
 
@@ -121,10 +126,14 @@ def _put_event(
 
 def safe_name(filename: str) -> str:
     """A name for the document that every system can unpack. The true one is in attr.json."""
-    name = _NOT_IN_NAMES.sub("_", filename).strip(". ")
-    stem, dot, extension = name.rpartition(".")
-    if len(name) > NAME_CHARS_MAX:
-        name = f"{stem[: NAME_CHARS_MAX - 20]}{dot}{extension[:19]}"
+    name = _NOT_IN_NAMES.sub("_", normalize("NFC", filename)).strip(". ")
+    if len(name.encode()) > NAME_BYTES_MAX:
+        stem, dot, ending = name.rpartition(".")
+        ending = f"{dot}{ending}" if stem and len(ending) <= ENDING_CHARS_MAX else ""
+        kept = name.removesuffix(ending).encode()[: NAME_BYTES_MAX - len(ending.encode())]
+        name = f"{kept.decode(errors='ignore').rstrip('. ')}{ending}"
+    if _DEVICES.fullmatch(name):
+        name = f"_{name}"
     return name or "document"
 
 

@@ -29,8 +29,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator, NamedTuple  # noqa: UP035  for Python 3.8
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+try:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    sys.stdout.write(
+        "NOT CHECKED. Signatures cannot be checked on this machine: Python lacks its package "
+        '"cryptography".\nInstall it with: python3 -m pip install cryptography\n'
+    )
+    sys.exit(2)
 
 try:
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
@@ -45,6 +52,8 @@ KNOWN_FILES = {"README.txt", "verify.py", "keys.json", "attr.json", RECEIPT, *ST
 CLOCK_SKEW_S = 300
 NOT_THIS_KEY = "The receipt is not signed with the key that the log names."
 CHUNK_BYTES = 1 << 20
+FILE_BYTES_MAX = 4 << 20
+"""Of any file but the document: more than the archive would write, and nothing to fear."""
 
 
 class NotProven(Exception):
@@ -100,7 +109,18 @@ def signed_by(text: str, lines: list[str], keys: list[Key]) -> list[Signature]:
 
 
 def can_check(key: Key) -> bool:
-    return key.algorithm != ML_DSA_44_TIMED or MLDSA44PublicKey is not None
+    """Whether this machine knows the algorithm: ML-DSA needs a new OpenSSL as well."""
+    if key.algorithm != ML_DSA_44_TIMED:
+        return True
+    if MLDSA44PublicKey is None:
+        return False
+    try:
+        MLDSA44PublicKey.from_public_bytes(key.public)
+    except UnsupportedAlgorithm:
+        return False
+    except ValueError:
+        pass  # said to be false when it is used
+    return True
 
 
 def check_signature(text: str, key: Key, signature: bytes) -> int | None:
@@ -258,7 +278,11 @@ class Bundle:
     """A folder, or a zip file that was not unpacked."""
 
     def __init__(self, path: Path) -> None:
-        self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        need(path.exists(), f"There is no bundle at {path}.")
+        try:
+            self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        except zipfile.BadZipFile:
+            raise NotProven(f"{path} is no zip file, or a damaged one.") from None
         self._folder = path
 
     def names(self) -> list[str]:
@@ -274,15 +298,19 @@ class Bundle:
 
     def read(self, name: str) -> bytes:
         with self.open(name) as file:
-            return file.read()
+            data = file.read(FILE_BYTES_MAX + 1)
+        need(len(data) <= FILE_BYTES_MAX, f"{name} is larger than such a file can be.")
+        return data
 
-    def digest(self, name: str) -> tuple[str, int]:
-        """SHA-256 and length."""
+    def digest(self, name: str, size_max: int) -> tuple[str, int]:
+        """SHA-256 and length; of a file longer than `size_max` those of its beginning."""
         digest, size = hashlib.sha256(), 0
         with self.open(name) as file:
             for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
                 digest.update(chunk)
                 size += len(chunk)
+                if size > size_max:
+                    break
         return digest.hexdigest(), size
 
 
@@ -348,7 +376,7 @@ def proven_events(bundle: Bundle, names: list[str], trust: Trust) -> tuple[list[
                 folder == "document"
                 or name in KNOWN_FILES
                 or (folder == RECEIPT_KEY and RECEIPT in names),
-                f"{name} lies in this bundle, and nothing proves it.",
+                f"{name} lies in this bundle, and nothing proves it: take it out and check again.",
             )
     need(bool(events), "The bundle holds no events: it proves nothing.")
     need(len(states) == 1, "The events are proven against different states of the log.")
@@ -396,11 +424,14 @@ def check_document(
         need(not documents, "The archive deleted the document; what lies here is not proven.")
         return f"The document was deposited on {day} and deleted on {record['deleted']['at']}."
     need(len(documents) == 1, "The bundle must hold exactly one document.")
-    digest, size = bundle.digest(documents[0])
+    digest, size = bundle.digest(documents[0], details["size"])
+    found = f"{size} bytes and the SHA-256 {digest}"
+    if size > details["size"]:
+        found = f"more than {details['size']} bytes"
     need(
         (digest, size) == (details["sha256"], details["size"]),
-        f"The document is not the one that was deposited on {day}. It has {size} bytes and the "
-        f"SHA-256 {digest}; deposited were {details['size']} bytes with {details['sha256']}.",
+        f"The document is not the one that was deposited on {day}. It has {found}; deposited "
+        f"were {details['size']} bytes with {details['sha256']}.",
     )
     return f"The document is byte for byte the one that was deposited on {day}."
 
@@ -526,6 +557,13 @@ def describe(event: Event) -> str:
     return f"{body['at']} {body['kind']} {body['outcome']}, by {actor or 'the archive'}{hidden}."
 
 
+def shown(sentence: str) -> str:
+    """What is read, and not obeyed: a name may hold line ends and orders to a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in sentence
+    )
+
+
 def moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime(  # noqa: UP017  for Python 3.8
         "%Y-%m-%d %H:%M:%S UTC"
@@ -544,6 +582,10 @@ def decoded(data: bytes, name: str) -> str:
 
 def read_trust(bundle: Bundle, options: argparse.Namespace) -> Trust:
     """Keys from the command line; else those in the bundle."""
+    need(
+        bool(options.key) or not options.witness,
+        "A key of a witness was given, and the log's own key is missing (--key).",
+    )
     try:
         keys = json.loads(bundle.read("keys.json"))
         log, witnesses, quorum = keys["log_keys"], keys["witness_keys"], keys["quorum"]
@@ -565,15 +607,27 @@ def main(arguments: list[str] | None = None, say: Callable[[str], Any] | None = 
     parser.add_argument("--witness", action="append", default=[], help="public key of a witness")
     parser.add_argument("--quorum", type=int, help="how many witnesses must have confirmed")
     options = parser.parse_args(arguments)
+    if say is None and hasattr(sys.stdout, "reconfigure"):
+        # A terminal that has no letter for a name shows its number.
+        sys.stdout.reconfigure(errors="backslashreplace")
     say = say or (lambda sentence: sys.stdout.write(f"{sentence}\n"))
     try:
         bundle = Bundle(options.bundle)
         trust = read_trust(bundle, options)
         for sentence in verify(bundle, trust):
-            say(sentence)
-    except (NotProven, OSError, zipfile.BadZipFile) as problem:
-        say(f"NOT PROVEN. {problem}")
+            say(shown(sentence))
+    except NotProven as problem:
+        say(shown(f"NOT PROVEN. {problem}"))
         return 1
+    except Exception as problem:  # noqa: BLE001  a damaged file may make Python say anything
+        cause = f"{type(problem).__name__}: {problem}"
+        say(shown(f"NOT PROVEN. The bundle is damaged and cannot be read to its end ({cause})."))
+        return 1
+    if trust.quorum < 1:
+        say(
+            "No witness was asked for (--witness): whoever holds the log's key could have written "
+            "another history and signed it."
+        )
     if options.key:
         say("PROVEN, with the keys that you gave.")
         return 0
