@@ -63,6 +63,6 @@ def _tell(output: Path, size_bytes: int, verified: VerifiedExport, *, as_json: b
             }
         )
     else:
-        print_line(
-            f"{output}: records {verified.first} to {verified.end - 1} of {state.checkpoint.size}"
-        )
+        last = verified.end - 1
+        records = f"records {verified.first} to {last}" if last >= verified.first else "no records"
+        print_line(f"{output}: {records} of {state.checkpoint.size}")

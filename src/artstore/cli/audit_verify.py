@@ -211,15 +211,21 @@ def _sentences(found: VerifiedExport, policy: TrustPolicy) -> Iterator[str]:
         )
     for state in found.not_compared:
         yield (
-            f"The state of {state.size} records that you kept lies before this part of the log "
-            "and was not compared."
+            f"The state of {state.size} records that you kept lies outside of this part of the "
+            "log and was not compared."
         )
-    yield (
-        f"PROVEN. Records {found.first} to {found.end - 1} are all there, in their order, and "
-        "exactly what was logged."
-        if found.end > found.first
-        else "PROVEN. The log is empty."
-    )
+    yield _verdict(found)
+
+
+def _verdict(found: VerifiedExport) -> str:
+    if found.end > found.first:
+        return (
+            f"PROVEN. Records {found.first} to {found.end - 1} are all there, in their order, and "
+            "exactly what was logged."
+        )
+    if found.state.checkpoint.size:
+        return "PROVEN, for this state of the log only: the file holds none of its records."
+    return "PROVEN. The log is empty."
 
 
 def _moment(seconds: int) -> str:

@@ -13,6 +13,7 @@ from tests.support.transparency import audit_events
 from artstore.core.errors import InvalidRequest
 from artstore.core.model.audit import (
     DETAILS_BYTES_MAX,
+    ID_CHARS_MAX,
     PERSONAL_CHARS_MAX,
     AuditEvent,
     AuditKind,
@@ -92,8 +93,13 @@ def test_the_largest_event_fits_into_the_log() -> None:
     largest = event(
         personal=personal,
         details={"text": text},
-        actor={"person": "p" * 1024, "services": [f"{'a' * 63}/{'b' * 63}"] * 16},
-        target={"type": "account", "id": "я" * 1024},
+        actor={
+            "person": "\1" * ID_CHARS_MAX,
+            "account": "\1" * ID_CHARS_MAX,
+            "token_id": "\1" * ID_CHARS_MAX,
+            "services": [f"{'a' * 63}/{'b' * 63}"] * 16,
+        },
+        target={"type": "account", "id": "\1" * ID_CHARS_MAX},
     )
 
     assert len(largest.to_entry()) <= ENTRY_BYTES_MAX

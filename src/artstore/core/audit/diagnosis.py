@@ -47,6 +47,33 @@ def diagnose(window: Window, index: int, found: Line, following: Line | None) ->
     return DefectFound(DefectKind.MOVED, index, sentence)
 
 
+_NO_HEADS = (
+    (b"\x1f\x8b", "The file is compressed (gzip): unpack it, and check what comes out."),
+    (b"PK\x03\x04", "This is a zip: unpack it. A proof bundle is checked by the verify.py in it."),
+    (b"\xef\xbb\xbf", "Something was put before its first line, as some editors do."),
+    (b"\xff\xfe", "Something was put before its first line, as some editors do."),
+)
+
+
+def headless(line: bytes) -> DefectFound:
+    """What to say of a file whose first line, `line`, is not that of an export."""
+    sentence = "The first line is not the head of an export."
+    if line.startswith(b"{") and line.endswith(b"\r\n"):
+        sentence = "The line ends of the file were changed, as some programs do that pass it on."
+    for beginning, why in _NO_HEADS:
+        if line.startswith(beginning):
+            sentence = why
+    return DefectFound(DefectKind.UNSIGNED, 0, sentence)
+
+
+def cut_off(next_index: int, first: int, end: int) -> DefectFound:
+    """The file ends in the middle of a line. Records up to `next_index` are there."""
+    if next_index < end:
+        return missing(next_index, end - 1, "the file is cut off in the middle of a line")
+    sentence = "The last line is cut off: it cannot be told whether the file came as it was sent."
+    return DefectFound(DefectKind.CHANGED, first, sentence, max(first, end - 1))
+
+
 def missing(first: int, last: int, why: str) -> DefectFound:
     last = max(first, last)
     subject = f"Record {first} is" if first == last else f"Records {first} to {last} are"

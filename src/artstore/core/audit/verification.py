@@ -16,7 +16,7 @@ from typing import NoReturn
 from cryptography.x509 import Certificate
 
 from artstore.core.audit.defect import DefectFound, DefectKind
-from artstore.core.audit.diagnosis import Window, diagnose, missing
+from artstore.core.audit.diagnosis import Window, cut_off, diagnose, headless, missing
 from artstore.core.audit.lines import (
     Earlier,
     Final,
@@ -26,13 +26,15 @@ from artstore.core.audit.lines import (
     read_line,
 )
 from artstore.core.audit.stamps import InvalidStamp, Stamp
-from artstore.core.tlog.errors import InvalidNote, InvalidProof
+from artstore.core.tlog.errors import InvalidNote, InvalidProof, UntrustedNote
 from artstore.core.tlog.merkle.frontier import Frontier
 from artstore.core.tlog.merkle.hashing import tree_root
 from artstore.core.tlog.merkle.proofs import inclusion_ranges, verify_inclusion
 from artstore.core.tlog.notes.checkpoint import Checkpoint
 from artstore.core.tlog.notes.policy import SignedCheckpoint, TrustPolicy
 from artstore.core.tlog.tiles import TILE_WIDTH
+
+SEEN_ANOTHER = "You have seen another history of this log"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class VerifiedExport:
     withheld: int
     """Personal facts that are shown and true, and that are not shown."""
     not_compared: tuple[Checkpoint, ...]
-    """Known states that lie before the first record of this export."""
+    """Known states that lie outside of what this export shows."""
     stamped: "Stamped"
 
 
@@ -112,7 +114,11 @@ class ExportVerifier:
         self._policy = policy
         self._authorities = tuple(authorities)
         self._stamped = Stamped()
-        self._known = tuple(sorted(known, key=lambda state: state.size))
+        # Those that were not compared yet, the smallest first, and those that cannot be.
+        # The empty log is the beginning of every log.
+        kept = (state for state in known if state.size)
+        self._known = tuple(sorted(kept, key=lambda state: state.size))
+        self._not_compared: tuple[Checkpoint, ...] = ()
         self._allow_part = allow_part
         self._header: Header | None = None
         self._state: SignedCheckpoint | None = None
@@ -130,18 +136,14 @@ class ExportVerifier:
         """One line, and the one after it: it tells a changed record from an added one.
 
         Raises `DefectFound`."""
+        if self._header is not None:
+            self._check_end(self._header, line, following)
         parsed = read_line(line)
         match parsed:
             case Header() if self._header is None:
                 self._take_header(parsed)
             case _ if self._header is None:
-                raise DefectFound(
-                    DefectKind.UNSIGNED, 0, "The first line is not the head of an export."
-                )
-            case _ if self._digest is not None:
-                raise DefectFound(
-                    DefectKind.ADDED, self._next, "Something stands behind the end of the export."
-                )
+                raise headless(line)
             case Hashes() if self._needs_hashes:
                 self._take_hashes(parsed)
             case Earlier():
@@ -160,6 +162,14 @@ class ExportVerifier:
                 after = read_line(following) if following is not None else None
                 raise diagnose(self._window, self._next, parsed, after)
 
+    def _check_end(self, header: Header, line: bytes, following: bytes | None) -> None:
+        if self._digest is not None:
+            raise DefectFound(
+                DefectKind.ADDED, self._next, "Something stands behind the end of the export."
+            )
+        if following is None and not line.endswith(b"\n"):
+            raise cut_off(self._next, header.first, header.end)
+
     def finish(self, digest: str) -> VerifiedExport:
         """Call it after the last line. Raises `DefectFound`.
 
@@ -168,31 +178,27 @@ class ExportVerifier:
         """
         if self._header is None or self._state is None:
             raise DefectFound(DefectKind.UNSIGNED, 0, "The export is empty.")
+        first, end = self._header.first, self._header.end
+        if self._digest is None and self._next < end:
+            raise missing(self._next, end - 1, "the file ends before it")
         if self._digest is None:
-            raise missing(self._next, self._header.end - 1, "the file ends before it")
+            raise DefectFound(DefectKind.CHANGED, first, "The last line is missing.", end - 1)
         if self._digest != digest:
             sentence = "The file was changed, though not in a record: its digest is another."
             raise DefectFound(DefectKind.CHANGED, self._header.first, sentence, self._next - 1)
         if not self._policy.is_confirmed(self._state):
-            raise DefectFound(
-                DefectKind.UNCONFIRMED,
-                self._confirmed,
-                f"{len(self._state.witnesses)} of {self._policy.quorum} witnesses have confirmed "
-                f"this state of the log. Up to record {self._confirmed - 1} it was confirmed; "
-                f"record {self._confirmed} and all after it may be made up.",
-                self._state.checkpoint.size - 1,
-            )
+            raise self._unconfirmed(self._state)
         if self._authorities and self._stamped.at is None:
             sentence = "No state in this export has a time stamp of an authority that you named."
             raise DefectFound(DefectKind.UNCONFIRMED, self._header.first, sentence, self._next - 1)
-        first_proven = self._header.first - self._header.first % TILE_WIDTH
+        self._compare_rest(self._state.checkpoint)
         return VerifiedExport(
-            self._header.first,
-            self._header.end,
+            first,
+            end,
             self._state,
             self._disclosed,
             self._withheld,
-            tuple(state for state in self._known if state.size < first_proven),
+            self._not_compared,
             self._stamped,
         )
 
@@ -259,6 +265,11 @@ class ExportVerifier:
     def _take_earlier(self, line: Earlier) -> None:
         try:
             state = self._policy.signed_checkpoint(line.note)
+        except UntrustedNote:
+            self._unproven(
+                f"The earlier checkpoint before record {self._next} is signed with no key that "
+                "you named: if the log has changed its keys, name its earlier keys too"
+            )
         except InvalidNote as error:
             self._unproven(f"An earlier checkpoint, before record {self._next}, is false: {error}")
         checkpoint = state.checkpoint
@@ -297,13 +308,32 @@ class ExportVerifier:
         raise DefectFound(DefectKind.UNPROVEN, self._next, f"{sentence}.", max(self._next, last))
 
     def _compare_known(self) -> None:
+        """With all states up to where the records are."""
+        if self._frontier is None:
+            return
+        while self._known and self._known[0].size <= self._next:
+            state, self._known = self._known[0], self._known[1:]
+            if state.size < self._window.start:
+                self._not_compared += (state,)
+            else:
+                self._compare_with_known(state)
+
+    def _compare_rest(self, tree: Checkpoint) -> None:
+        """With those behind the last record, as far as hashes reach or it is the whole log."""
         for state in self._known:
-            if state.size == self._next and self._frontier is not None:
-                # States inside the export do not narrow it down: whoever forged the records
-                # may have forged those too.
-                since = self._known_agree
-                self._compare(state, since, "You have seen another history of this log")
-                self._known_agree = state.size
+            if state.size == tree.size:
+                if state.root != tree.root:
+                    raise self._forked(state, self._known_agree, SEEN_ANOTHER)
+            elif self._frontier is not None and state.size - 1 in self._window:
+                self._compare_with_known(state)
+            else:
+                self._not_compared += (state,)
+
+    def _compare_with_known(self, state: Checkpoint) -> None:
+        # States inside the export do not narrow it down: whoever forged the records may have
+        # forged those too.
+        self._compare(state, self._known_agree, SEEN_ANOTHER)
+        self._known_agree = state.size
 
     def _compare(self, checkpoint: Checkpoint, since: int, sentence: str) -> None:
         """Raises `DefectFound` unless the records up to here are those of `checkpoint`. Up to
@@ -313,14 +343,31 @@ class ExportVerifier:
         for leaf in self._window.leaves[: checkpoint.size - self._window.start]:
             frontier.push(leaf)
         if frontier.root() != checkpoint.root:
-            raise DefectFound(
-                DefectKind.FORKED,
-                since,
-                f"{sentence}: a state of {checkpoint.size} records does not agree with this "
-                f"export. Among records {since} to {checkpoint.size - 1} at least one is not "
-                "the same.",
-                checkpoint.size - 1,
+            raise self._forked(checkpoint, since, sentence)
+
+    def _forked(self, state: Checkpoint, since: int, sentence: str) -> DefectFound:
+        return DefectFound(
+            DefectKind.FORKED,
+            since,
+            f"{sentence}: a state of {state.size} records does not agree with this export. Among "
+            f"records {since} to {state.size - 1} at least one is not the same.",
+            state.size - 1,
+        )
+
+    def _unconfirmed(self, state: SignedCheckpoint) -> DefectFound:
+        reached = f"{len(state.witnesses)} of {self._policy.quorum} witnesses have confirmed"
+        what = "all that it shows may be made up by whoever holds the log's key"
+        if self._confirmed:
+            what = (
+                f"up to record {self._confirmed - 1} it was confirmed, and record "
+                f"{self._confirmed} and all after it may be made up"
             )
+        return DefectFound(
+            DefectKind.UNCONFIRMED,
+            self._confirmed,
+            f"{reached} this state of the log: {what}.",
+            max(self._confirmed, state.checkpoint.size - 1),
+        )
 
     @property
     def _needs_hashes(self) -> bool:
