@@ -26,6 +26,7 @@ from artstore.core.tls import PeerIdentity, ShownChain, peer_identity
 from artstore.core.tracing import enter_trace, new_trace
 from artstore.core.web.cycle import Cycle
 from artstore.core.web.fields import FIELDS, table_of
+from artstore.core.web.framing import check_framing
 from artstore.core.web.hot import ARRIVED_EXTENSION
 from artstore.core.web.middleware import PEER_EXTENSION
 from artstore.core.web.problems import MEDIA_TYPE, problem_body
@@ -93,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._answering: Cycle | None = None
         self._waiting: deque[tuple[Cycle, Scope]] = deque()
         """Requests of a client that does not wait for answers."""
+        self._is_spoilt = False
+        """Where the next request begins is not known any more: nothing else is read."""
 
     # What the event loop calls.
 
@@ -127,10 +130,12 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_spoilt:
+            return
         self._bytes_of_head += len(data)
         self._feed(data)
         if self._bytes_of_head > HEAD_BYTES_MAX and not self._transport.is_closing():
-            self._refuse_malformed()
+            self._spoil()
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -140,7 +145,7 @@ class Connection(asyncio.Protocol):
                 # We stay with HTTP/1.1, as a server may.
                 data = data[upgrade.args[0] :]
             except HttpParserError:
-                self._refuse_malformed()
+                self._spoil()
                 return
             else:
                 return
@@ -168,6 +173,7 @@ class Connection(asyncio.Protocol):
         version = parser.get_http_version()
         method = parser.get_method().decode("ascii")
         fields = table_of(headers)
+        check_framing(headers, fields, version, wants_upgrade=parser.should_upgrade())
         is_young = self._loop.time() <= self._ends_at_s
         cycle = Cycle(
             self,
@@ -237,6 +243,8 @@ class Connection(asyncio.Protocol):
         elif not self._transport.is_closing():
             if self._waiting:
                 self._answer(*self._waiting.popleft())
+            elif self._is_spoilt:
+                self._refuse_malformed()
             else:
                 self._idle_since_s = self._loop.time()
             self.resume_reading()
@@ -279,6 +287,26 @@ class Connection(asyncio.Protocol):
             get_logger().warning("certificate counts no more", peer=self._peer and self._peer.uri)
             self._peer = self._shown = None
             self._ends_at_s = 0.0
+
+    def _spoil(self) -> None:
+        """What came is no HTTP. Whole requests in front of it are answered first, and no answer
+        is broken into: a client must know of each what became of it."""
+        if self._is_spoilt:
+            return
+        self._is_spoilt = True
+        broken = self._arriving
+        if broken is not None and not broken.is_whole:
+            self._arriving = None
+            if broken is not self._answering:
+                self._waiting = deque(pair for pair in self._waiting if pair[0] is not broken)
+            else:
+                self._answering = None
+            broken.leave()
+            if broken.has_begun:
+                self.close()
+                return
+        if self._answering is None:
+            self._refuse_malformed()
 
     def _refuse_malformed(self) -> None:
         trace = new_trace(sampled=False)

@@ -96,6 +96,16 @@ class Cycle:
 
     # What the connection calls.
 
+    @property
+    def is_whole(self) -> bool:
+        """All of the request came."""
+        return self._is_whole
+
+    @property
+    def has_begun(self) -> bool:
+        """Something of the answer was written."""
+        return self._has_begun
+
     def feed(self, data: bytes) -> None:
         if self.is_answered:
             return  # nobody wants it any more
