@@ -143,6 +143,19 @@ async def test_a_full_quota_refuses_before_the_body_is_sent(world: World) -> Non
         assert (status, body["code"], body["quota_of"]) == (403, "quota_exceeded", "collection")
 
 
+@pytest.mark.parametrize("room", [1000, 100_000])
+async def test_a_body_that_says_no_length_does_not_get_past_a_quota(
+    world: World, room: int
+) -> None:
+    async with ruled(world, Admission(quota_bytes=room)):
+        query = {"filename": "a", "collection": "c"}
+        status, body, _ = await world.post(query, in_pieces(bytes(room + 50_000)))
+        assert (status, body["code"]) == (403, "quota_exceeded")
+        assert nothing_kept(world)
+
+        assert (await world.post(query, in_pieces(bytes(room))))[0] == 201
+
+
 async def test_rules_hold_while_the_admin_module_is_away(world: World) -> None:
     async with ruled(world, Admission(size_bytes_max=10)):
         with _away(world):

@@ -345,6 +345,7 @@ async def test_refused_requests(tus: Tus) -> None:
         ("PATCH", path, {**part, "Upload-Checksum": "md5 AAAA"}, 422, "invalid_request"),
         ("PATCH", path, {**part, "Upload-Checksum": "sha1 AAAA"}, 422, "invalid_request"),
         ("PATCH", missing, part, 404, "unknown_upload"),
+        ("PATCH", await tus.begin(0), {**part, "Upload-Offset": "1"}, 409, "offset_conflict"),
         ("PATCH", f"{PATH}/nonsense", part, 404, "unknown_upload"),
         ("PATCH", f"{path}x", part, 404, "unknown_upload"),
     ]
@@ -404,6 +405,18 @@ async def test_a_client_that_lies_about_the_type(tus: Tus, action: OnMismatch) -
         record = tus.record(path)
         assert record["content_type"] == "application/vnd.microsoft.portable-executable"
         assert record["declared_content_type"] == "application/pdf"
+
+
+async def test_uploads_that_began_in_the_same_room_do_not_both_get_it(tus: Tus) -> None:
+    async with ruled(tus, Admission(quota_bytes=10)):
+        first, second = [await tus.begin(10, collection="c") for _ in range(2)]
+        assert (await tus.append(first, 0, bytes(10))).status == 204
+        assert (await tus.append(second, 0, bytes(10))).problem == (403, "quota_exceeded")
+        assert (await tus.head(second)).status == 403
+    async with ruled(tus, Admission(quota_bytes=20)):
+        # Nothing of it was lost.
+        assert (await tus.head(second)).offset == 10
+        assert tus.stored(second) == bytes(10)
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """The cached rules of admission: they outlive the admin module, and count between two counts."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -116,3 +117,28 @@ async def test_a_quota_that_was_taken_away_limits_nothing() -> None:
     source.rules = AdmissionRules()
     await view.refresh()
     admit(view, 1000)
+
+
+async def chunks_of(*sizes: int) -> AsyncIterator[bytes]:
+    for size in sizes:
+        yield bytes(size)
+
+
+async def test_what_does_not_say_its_size_takes_room_while_it_comes() -> None:
+    view, _ = await cached(limited(0, 0))
+    with view.room_for("c", "b", 20) as room:
+        passed = [len(chunk) async for chunk in room.growing_with(chunks_of(10, 30, 20))]
+        assert passed == [10, 30, 20]
+        with pytest.raises(QuotaExceeded):
+            admit(view, 41)
+    with pytest.raises(QuotaExceeded), view.room_for("c", "b", 0) as room:
+        async for _ in room.growing_with(chunks_of(60, 41)):
+            pass
+    # Neither came in: all of the room is free again.
+    admit(view, 100)
+
+
+async def test_an_account_without_more_files_may_end_the_one_it_sends() -> None:
+    view, _ = await cached(limited(0, 4))
+    with view.room_for("c", "b", 0) as room:
+        assert [len(chunk) async for chunk in room.growing_with(chunks_of(1))] == [1]

@@ -161,6 +161,8 @@ class Intake:
         subject = draft.uploaded_by.subject
         with self._rules.room_for(draft.collection, subject, size_bytes) as room:
             candidates = self._placement.candidates(size_bytes, mode_for(draft.retention))
+            if draft.size is None and room.is_limited:
+                chunks = room.growing_with(chunks)
             content = await take(chunks, draft.size)
             if isinstance(content, Flowing):
                 content = self._inspector.watch(draft, content, rules)

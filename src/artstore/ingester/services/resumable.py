@@ -20,6 +20,7 @@ from artstore.core.errors import (
     BodyStalled,
     FileInfected,
     NotScannable,
+    OffsetConflict,
     TypeMismatch,
     TypeNotAllowed,
     Unavailable,
@@ -144,6 +145,9 @@ class Resumable:
             SizeMismatch, ChecksumMismatch, NoRoom, Unavailable: Ask for the offset.
         """
         if progress.state.record is not None:
+            if part.offset != progress.state.offset:
+                offset = progress.state.offset
+                raise OffsetConflict(f"the upload ended at {offset}", offset=offset)
             return progress
         coming = _Coming(part.chunks)
         if part.checksum is None:
@@ -168,12 +172,15 @@ class Resumable:
             DigestMismatch: It is not what was announced. Nothing is kept.
             TypeMismatch, TypeNotAllowed, FileInfected, NotScannable: A rule of its collection
                 forbids it. Nothing is kept.
+            QuotaExceeded: Others took the room since it began. It waits for its end: more may
+                be granted, or something deleted.
             ModeForbids, ScannerUnavailable, Unavailable: Try again.
         """
-        completion = await self._inspect(progress)
-        record = await self._calls.complete(progress.element, progress.name.file_id, completion)
-        draft = progress.state.draft
-        self._rules.note(draft.collection, draft.uploaded_by.subject, record.size)
+        draft, size = progress.state.draft, progress.state.size
+        with self._rules.room_for(draft.collection, draft.uploaded_by.subject, size) as room:
+            completion = await self._inspect(progress)
+            record = await self._calls.complete(progress.element, progress.name.file_id, completion)
+            room.taken_bytes = record.size
         state = progress.state.model_copy(update={"record": record})
         return replace(progress, state=state)
 

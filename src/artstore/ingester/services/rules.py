@@ -5,7 +5,7 @@ read stay in force. Before the first reading nothing is admitted: a rule that no
 be kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol, Self
@@ -41,13 +41,13 @@ class _Limited:
     """Of what was admitted since the count, and of what is under way."""
     added_files: int = 0
 
-    def check(self, size_bytes: int) -> None:
+    def check(self, size_bytes: int, files: int = 1) -> None:
         used_bytes, used_files = self.added_bytes, self.added_files
         if self.usage is not None:
             used_bytes += self.usage.used_bytes
             used_files += self.usage.used_files
         limit_bytes, limit_files = self.quota.quota_bytes, self.quota.quota_files
-        if limit_files is not None and used_files + 1 > limit_files:
+        if limit_files is not None and files and used_files + files > limit_files:
             raise QuotaExceeded(
                 f"the {self.of} may hold {limit_files} files",
                 quota_of=self.of,
@@ -167,6 +167,32 @@ class Room:
     _limited: Sequence[_Limited]
     taken_bytes: int | None = None
     """Of the file that took it; `None`: none did."""
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self._limited)
+
+    async def growing_with(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same chunks, of a content whose size nobody said.
+
+        Raises:
+            QuotaExceeded: They are more than there is room for.
+        """
+        passed_bytes = 0
+        async for chunk in chunks:
+            passed_bytes += len(chunk)
+            self._grow_to(passed_bytes)
+            yield chunk
+
+    def _grow_to(self, size_bytes: int) -> None:
+        more_bytes = size_bytes - self._size_bytes
+        if more_bytes <= 0:
+            return
+        for each in self._limited:
+            each.check(more_bytes, files=0)
+        for each in self._limited:
+            each.add(more_bytes, files=0)
+        self._size_bytes = size_bytes
 
     def __enter__(self) -> Self:
         for each in self._limited:
