@@ -21,6 +21,8 @@ _ENTRY: Final = struct.Struct("<4s6H3L5H2L")
 _ENTRY_MAGIC: Final = b"PK\x01\x02"
 _ENCRYPTED: Final = 0x1
 _IN_ZIP64: Final = 0xFFFFFFFF
+_LOCATOR_MAGIC: Final = b"PK\x06\x07"
+_LOCATOR_BYTES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,10 @@ class ZipEntry:
 def read_directory(tail: bytes) -> list[ZipEntry] | None:
     """The entries of the zip that ends with `tail`, as its central directory lists them.
 
-    `None`: it is not whole, lies before `tail`, or is a zip64 with sizes that stand elsewhere.
-    What cannot be read is never taken for harmless.
+    `None`: it is not whole, lies before `tail`, or is a zip64. A size that stands elsewhere is as
+    large as can be: what cannot be read is never taken for harmless.
     """
-    at = tail.rfind(_END_MAGIC, max(0, len(tail) - _END.size - _COMMENT_BYTES_MAX))
+    at = _end_of(tail)
     if at < 0 or at + _END.size > len(tail):
         return None
     _, disk, first_disk, here, total, size, _, comment = _END.unpack_from(tail, at)
@@ -58,11 +60,27 @@ def read_directory(tail: bytes) -> list[ZipEntry] | None:
 
 def ends_as_zip(tail: bytes) -> bool:
     """Whatever it begins as: programs that unpack look at the end alone."""
-    at = tail.rfind(_END_MAGIC, max(0, len(tail) - _END.size - _COMMENT_BYTES_MAX))
+    at = _end_of(tail)
     if at < 0 or at + _END.size > len(tail):
         return False
     comment: int = _END.unpack_from(tail, at)[-1]
     return at + _END.size + comment == len(tail)
+
+
+def _end_of(tail: bytes) -> int:
+    return tail.rfind(_END_MAGIC, max(0, len(tail) - _END.size - _COMMENT_BYTES_MAX))
+
+
+def is_directory_out_of_sight(tail: bytes) -> bool:
+    """The zip that ends with `tail` ends as it should, and its directory is too long for `tail`,
+    or a zip64."""
+    if not ends_as_zip(tail):
+        return False
+    at = _end_of(tail)
+    if tail[max(0, at - _LOCATOR_BYTES) : at].startswith(_LOCATOR_MAGIC):
+        return True
+    size: int = _END.unpack_from(tail, at)[5]
+    return size > at and len(tail) >= TAIL_BYTES
 
 
 def _read_entry(tail: bytes, position: int) -> tuple[ZipEntry | None, int]:
@@ -71,8 +89,10 @@ def _read_entry(tail: bytes, position: int) -> tuple[ZipEntry | None, int]:
     name_length, extra_length, comment_length = fields[10:13]
     name_at = position + _ENTRY.size
     following = name_at + name_length + extra_length + comment_length
-    if magic != _ENTRY_MAGIC or _IN_ZIP64 in (packed, unpacked):
+    if magic != _ENTRY_MAGIC:
         return None, following
+    if packed == _IN_ZIP64:
+        unpacked = _IN_ZIP64
     name = tail[name_at : name_at + name_length]
     return ZipEntry(name, packed, unpacked, bool(flags & _ENCRYPTED)), following
 

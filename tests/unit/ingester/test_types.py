@@ -8,7 +8,8 @@ from os import urandom
 
 import pytest
 
-from artstore.core.archives import HEAD_BYTES, TAIL_BYTES, read_directory
+from artstore.core.antivirus import beyond_limits
+from artstore.core.archives import HEAD_BYTES, TAIL_BYTES, Ends, read_directory
 from artstore.ingester.services.detection import NOT_RECOGNISED, TOGETHER_MAX, Detector
 from artstore.ingester.services.signatures import PDF, TEXT, UNKNOWN, ZIP, Found, recognise
 from artstore.ingester.services.types import is_allowed, needs_a_guess, settle
@@ -203,6 +204,39 @@ def test_libmagic_is_asked_where_its_answer_changes_something(said: str, declare
     guesses = [Found(each, is_certain=False) for each in (*SAID, "audio/midi")]
     answers = {settled(guess) for guess in guesses} | {settled(NOT_RECOGNISED)}
     assert needs_a_guess(said) == (len(answers) > 1)
+
+
+def ends_of(content: bytes) -> Ends:
+    ends = Ends()
+    for start in range(0, len(content), 65536):
+        ends.feed(content[start : start + 65536])
+    return ends
+
+
+@pytest.mark.parametrize("files", [4000, 66_000])
+def test_a_zip_of_many_files_is_one(files: int) -> None:
+    """Its directory is longer than what is kept of its end; of 65,536 files it is a zip64."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number in range(files):
+            archive.writestr(f"folder/document {number:0100}.txt", b"")
+    ends = ends_of(out.getvalue())
+    assert read_directory(ends.tail) is None
+
+    found = recognise(ends.head, ends.tail)
+
+    assert found == Found(ZIP)
+    cut = recognise(ends.head, ends_of(out.getvalue()[:-1]).tail)
+    assert cut == Found(ZIP, is_sound=False)
+
+
+def test_a_large_file_inside_makes_no_zip_a_lie() -> None:
+    content = bytearray(zipped({"a": "b"}))
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = b"\xff" * 4
+
+    assert recognise(bytes(content), bytes(content)) == Found(ZIP)
+    assert beyond_limits(ends_of(bytes(content))) == "archive_limits"
 
 
 def test_a_directory_that_is_not_whole_is_not_read() -> None:
