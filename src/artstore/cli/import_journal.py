@@ -13,12 +13,16 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from artstore.core.model.ids import FileId, file_id_time
 
 KEY_LIFETIME: Final = timedelta(hours=23)
 """The archive takes a key for a day."""
+
+NOWHERE: Final = -1
+LINE_BYTES: Final = 4096
+"""Most lines are shorter."""
 
 COLUMNS: Final = (
     "source",
@@ -41,6 +45,14 @@ class Version:
     """What changes with it: the time of its last change, or an ETag."""
 
 
+class _Places(NamedTuple):
+    """Where lines of a source begin in the report."""
+
+    last: int
+    imported: int
+    """The last of these: a later failure to read the source does not take it back."""
+
+
 class Journal:
     """In a folder of its own; one process at a time. May be used by several threads."""
 
@@ -57,16 +69,18 @@ class Journal:
             os.close(self._descriptor)
             reason = "another import writes this report: wait for its end"
             raise OSError(errno.EBUSY, reason, str(folder)) from None
-        self._last: dict[str, dict[str, Any]] = {}
-        self._imported: dict[str, dict[str, Any]] = {}
-        """A later failure to read it does not take that back."""
+        self._places: dict[str, _Places] = {}
+        """By source. The lines themselves, with their receipts, would not fit into memory."""
         self._read()
 
     def close(self) -> None:
         os.close(self._descriptor)
 
     def imported_id(self, source: str, version: Version) -> str | None:
-        line = self._imported.get(source, {})
+        places = self._places.get(source)
+        if places is None or places.imported == NOWHERE:
+            return None
+        line = self._line_at(places.imported)
         return line.get("file_id") if _is_of(line, version) else None
 
     def begin(self, source: str, version: Version, new_key: str, now: datetime) -> dict[str, Any]:
@@ -86,9 +100,10 @@ class Journal:
         line = {"source": source, "size": version.size, "mark": version.mark, **more}
         left = json.dumps(line).encode() + b"\n"
         with self._lock:
+            place = os.lseek(self._descriptor, 0, os.SEEK_END)
             while left:
                 left = left[os.write(self._descriptor, left) :]
-            self._remember(line)
+            self._remember(line, place)
         return line
 
     def summarise(self) -> None:
@@ -98,7 +113,8 @@ class Journal:
         with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
             writer.writeheader()
-            for line in self._last.values():
+            for places in self._places.values():
+                line = self._line_at(places.last)
                 error = line.get("error", {})
                 writer.writerow({**line, "error": error.get("detail", "")})
             file.flush()
@@ -106,22 +122,39 @@ class Journal:
         temporary.replace(self._folder / "summary.csv")
 
     def last(self, source: str, version: Version) -> dict[str, Any]:
-        line = self._last.get(source, {})
+        places = self._places.get(source)
+        line = self._line_at(places.last) if places is not None else {}
         return line if _is_of(line, version) else {}
 
-    def _remember(self, line: dict[str, Any]) -> None:
-        self._last[line["source"]] = line
+    def _remember(self, line: dict[str, Any], place: int) -> None:
+        source = line["source"]
+        earlier = self._places.get(source)
+        imported = earlier.imported if earlier is not None else NOWHERE
         if line.get("status") == "imported":
-            self._imported[line["source"]] = line
+            imported = place
+        self._places[source] = _Places(place, imported)
+
+    def _line_at(self, place: int) -> dict[str, Any]:
+        raw = b""
+        while not raw.endswith(b"\n"):
+            more = os.pread(self._descriptor, LINE_BYTES, place + len(raw))
+            if not more:
+                break
+            line, end, _ = more.partition(b"\n")
+            raw += line + end
+        line_read: dict[str, Any] = json.loads(raw)
+        return line_read
 
     def _read(self) -> None:
         """The last line of each source; one that a crash tore off says nothing."""
         whole = True
+        following = 0
         with (self._folder / "report.jsonl").open("rb") as file:
             for raw in file:
+                place, following = following, following + len(raw)
                 whole = raw.endswith(b"\n")
                 try:
-                    self._remember(json.loads(raw))
+                    self._remember(json.loads(raw), place)
                 except (ValueError, KeyError, TypeError):
                     continue
         if not whole:

@@ -3,6 +3,7 @@
 import csv
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final, TextIO
@@ -27,7 +28,8 @@ def listed(root: Path, list_file: Path) -> Iterator[Item | Refused]:
     file = list_file.open(encoding="utf-8-sig", newline="")
     reader = csv.DictReader(file, strict=True)
     try:
-        _check(reader.fieldnames or ())
+        with _telling_of(reader):
+            _check(reader.fieldnames or ())
     except BaseException:
         file.close()
         raise
@@ -41,36 +43,50 @@ def _check(columns: Sequence[str]) -> None:
         raise typer.BadParameter(
             f"column {unknown[0]!r} is none of {known}, {METADATA}*", param_hint="--csv"
         )
+    twice = [name for name in columns if columns.count(name) > 1]
+    if twice:
+        raise typer.BadParameter(f"column {twice[0]!r} is there twice", param_hint="--csv")
     if "path" not in columns:
         raise typer.BadParameter("the list needs a column `path`", param_hint="--csv")
 
 
 def _items(root: Path, file: TextIO, reader: "csv.DictReader[str]") -> Iterator[Item | Refused]:
     seen: set[str] = set()
-    with file:
-        try:
-            for row in reader:
-                yield _row(root, row, reader.line_num, seen)
-        except (csv.Error, UnicodeDecodeError) as error:
-            text = f"after line {reader.line_num}: {error}"
-            raise typer.BadParameter(text, param_hint="--csv") from None
+    with file, _telling_of(reader):
+        for row in reader:
+            yield _row(root, row, reader.line_num, seen)
+
+
+@contextmanager
+def _telling_of(reader: "csv.DictReader[str]") -> Iterator[None]:
+    """Failures to read the list are wrong usage."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        text = f"after line {reader.line_num}: not UTF-8; save the list in that encoding"
+        raise typer.BadParameter(text, param_hint="--csv") from None
+    except csv.Error as error:
+        text = f"after line {reader.line_num}: {error}"
+        raise typer.BadParameter(text, param_hint="--csv") from None
 
 
 def _row(
     root: Path, row: dict[str | None, str | None], line_number: int, seen: set[str]
 ) -> Item | Refused:
     path = row["path"] or ""
-    if path in seen:
+    # `./a` and `a//b` are `a` and `a/b` once more.
+    plain = str(PurePosixPath(path))
+    if plain in seen:
         return Refused(path, f"line {line_number} names it once more")
     if None in row:
         return Refused(path, f"line {line_number} has more cells than columns")
-    seen.add(path)
+    seen.add(plain)
     return _item(root, path, {str(name): value for name, value in row.items()})
 
 
 def _item(root: Path, path: str, row: Mapping[str, str | None]) -> Item | Refused:
     inner = PurePosixPath(path)
-    if not path or inner.is_absolute() or ".." in inner.parts:
+    if not path or inner.is_absolute() or ".." in inner.parts or "\0" in path:
         return Refused(path, "a path is one within the folder")
     whole = root / inner
     try:

@@ -4,12 +4,16 @@ import csv
 import hashlib
 import json
 import os
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.integration.client.conftest import Artstore
 from tests.integration.client.fake_artstore import FakeArtStore, Fault
 from tests.integration.client.test_cli_put import FILES, make_tree
+
+from artstore.cli.import_journal import Journal, Version
 
 LIST = """\
 path,filename,collection,tags,retention,metadata.case,metadata.заметка
@@ -133,23 +137,46 @@ def test_what_leads_out_of_the_folder_is_refused(
     (source / "secret").write_bytes(b"secret")
     (source / "old/link").symlink_to(source / "secret")
     (source / "old/up").symlink_to(source)
-    rows = ["path", "../secret", str(source / "secret"), "link", "up/secret", "gone", "d", '""']
-    (source / "list.csv").write_text("\n".join([*rows, "a.txt", "a.txt"]))
+    rows = [
+        "path",
+        "../secret",
+        str(source / "secret"),
+        "link",
+        "up/secret",
+        "gone",
+        "d",
+        '""',
+        "a\0",
+    ]
+    (source / "list.csv").write_text("\n".join([*rows, "a.txt", "a.txt", "./a.txt"]))
 
     ran = artstore(*arguments(source))
 
     assert ran.code == 1
     assert [stored.content for stored in fake.files.values()] == [b"a"]
-    assert len([line for line in ran.objects if line["status"] == "failed"]) == 8
+    assert len([line for line in ran.objects if line["status"] == "failed"]) == 10
 
 
-@pytest.mark.parametrize("text", ["name\na", "path,colour\na,red", ""])
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("name\na", "utf-8"),
+        ("path,colour\na,red", "utf-8"),
+        ("", "utf-8"),
+        ("path,metadata.a,metadata.a\na.txt,1,2", "utf-8"),
+        ("path,filename\na.txt,a", "utf-16"),
+        ("path,filename\na.txt,Договор", "cp1251"),
+    ],
+)
 def test_a_list_that_says_something_else_is_wrong_usage(
-    artstore: Artstore, fake: FakeArtStore, source: Path, text: str
+    artstore: Artstore, fake: FakeArtStore, source: Path, text: str, encoding: str
 ) -> None:
-    (source / "list.csv").write_text(text)
+    (source / "list.csv").write_text(text, encoding)
 
-    assert artstore(*arguments(source)).code == 2
+    ran = artstore(*arguments(source))
+
+    assert ran.code == 2
+    assert "--csv" in ran.err
     assert fake.seen == []
 
 
@@ -168,3 +195,22 @@ def test_a_torn_line_is_imported_with_the_same_key(
     assert keys[1] == keys[2]
     lines = [line for line in report.read_text().splitlines() if line.endswith("}")]
     assert json.loads(lines[-1])["source"] == "d/b.bin"
+
+
+def test_the_report_is_not_held_in_memory(tmp_path: Path) -> None:
+    """Of a million files it has gigabytes, since each line has a receipt."""
+    version = Version(1, "mark")
+    with closing(Journal(tmp_path)) as journal:
+        tracemalloc.start()
+        try:
+            for number in range(1000):
+                more = {"receipt": "r" * 5000, "file_id": str(number)}
+                journal.note(f"source {number}", version, status="imported", **more)
+            held_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held_bytes < 500_000
+    with closing(Journal(tmp_path)) as again:
+        assert again.imported_id("source 999", version) == "999"
+        assert again.imported_id("source 999", Version(2, "mark")) is None
+        assert again.imported_id("another", version) is None
