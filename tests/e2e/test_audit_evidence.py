@@ -229,6 +229,17 @@ async def test_both_clients_say_the_same(
     assert (tmp_path / "export").stat().st_size == size_bytes > 0
 
 
+def test_an_unknown_document_is_said_to_be_unknown_at_once(artstore: Run, tmp_path: Path) -> None:
+    unknown = "01a204ea-028c-75c8-a93c-59d9606ef0c7"
+    # Refused once it has a history all the same.
+    artstore("rm", unknown, "--yes")
+
+    done = artstore("proof", unknown, "-o", tmp_path / "proof.zip", "--wait", "600")
+
+    assert done.returncode == 1
+    assert "unknown_file" in done.stderr
+
+
 def test_a_deleted_document_leaves_a_proof_of_its_deletion(
     artstore: Run, store: ArtStore, trusted: list[str], tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from artstore.admin.services.identity.sign_in import SignIn
 from artstore.admin.services.restoring.asking import Restores
 from artstore.core.errors import NotPermitted, StepUpRequired
 from artstore.core.model.account import SIGN_IN_SCOPES, Caller, Scope
+from artstore.core.model.findings import NAME
 from artstore.core.web.asking import who_asks
 from artstore.core.web.authentication import authenticate, require_scope, require_scope_everywhere
 
@@ -201,7 +202,7 @@ FreshAdminDep = Annotated[Caller, Depends(require_recent_proof(_admin))]
 FreshManagerDep = Annotated[Caller, Depends(require_recent_proof(require_scope(Scope.ADMIN_WRITE)))]
 """The same, also of somebody who may do it in some collections only: ask which."""
 
-NamePath = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+NamePath = Annotated[str, Path(pattern=NAME)]
 """Client ids and element ids."""
 AfterParam = Annotated[str, Query(alias="cursor", pattern=r"^[a-z0-9._-]{0,63}$")]
 LimitParam = Annotated[int, Query(ge=1, le=PAGE_ITEMS_MAX)]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from artstore.core.model.account import AccountRole, ClientId, Grant, UserRole
 from artstore.core.model.element import DrainState, ElementEntry
+from artstore.core.model.findings import SUBJECT
 
 AccountState = Literal["active", "suspended"]
 Username = Annotated[
@@ -85,7 +86,7 @@ class Passkey(_Model):
     last_used_at: datetime | None = None
 
 
-Subject = Annotated[str, StringConstraints(pattern=r"^(user|account):[0-9a-f-]{36}$")]
+Subject = Annotated[str, StringConstraints(pattern=SUBJECT)]
 
 
 class SubjectGrant(Grant):

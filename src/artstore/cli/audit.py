@@ -250,6 +250,5 @@ def _event_text(index: int, event: dict[str, Any], personal: dict[str, Any]) -> 
     target = event["target"] or {}
     what = event["file_id"] or target.get("id") or event["element_id"] or ""
     outcome = event["problem"] or event["outcome"]
-    return (
-        f"{index:>9}  {event['at'][:19]}  {event['kind']:<28} {outcome:<14} {who}  {what}".rstrip()
-    )
+    at = event["at"][:19].replace("T", " ")
+    return f"{index:>9}  {at}  {event['kind']:<28} {outcome:<21} {who}  {what}".rstrip()

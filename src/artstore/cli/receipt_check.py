@@ -12,7 +12,7 @@ import typer
 
 from artstore.cli.output import print_json, print_line
 from artstore.client.store import ArtStore
-from artstore.core.audit.receipts import InvalidReceipt, KeySet, Receipt
+from artstore.core.audit.receipts import InvalidReceipt, KeySet, Receipt, read_parts
 
 DASH = Path("-")
 
@@ -39,6 +39,8 @@ def check_receipts(
     if document is not None and len(tokens) > 1:
         raise typer.BadParameter("a document has one receipt", param_hint="--document")
     content = _content_of(document) if document is not None else None
+    if len(tokens) > 1 and not any(map(_looks_like_one, tokens)):
+        raise typer.BadParameter("there is no receipt in it", param_hint="RECEIPTS")
     keys = _keys(jwks)
     verdicts = [_check(token, keys, content, as_json=as_json) for token in tokens]
     return all(verdicts)
@@ -53,6 +55,14 @@ def _receipts_in(source: Path) -> Iterator[str]:
             yield _member(line)
         elif line:
             yield line.decode("utf-8", "replace")
+
+
+def _looks_like_one(token: str) -> bool:
+    try:
+        read_parts(token)
+    except InvalidReceipt:
+        return False
+    return True
 
 
 def _member(line: bytes) -> str:

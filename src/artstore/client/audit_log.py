@@ -125,6 +125,7 @@ class AuditLog:
 
         Raises:
             InvalidRequest: The receipt is none.
+            UnknownFile: There is no such file.
             Unavailable: It cannot be proven within `wait_s`; the message says why.
         """
         # It checks signatures, and few programs ask for it.

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from artstore.client import audit, receipts
+from artstore.client import audit, receipts, records
 from artstore.client.audit import ProvenEvent
 from artstore.client.calls import Calls
 from artstore.client.downloads import download
@@ -17,6 +18,7 @@ from artstore.client.sinks import destination_of
 from artstore.core.audit.bundle import BundledEvent, BundledReceipt, write_bundle
 from artstore.core.audit.receipts import InvalidReceipt, read_parts
 from artstore.core.errors import (
+    FileDeleted,
     InternalError,
     InvalidRequest,
     NotPermitted,
@@ -82,6 +84,7 @@ def bundle(
 
     Raises:
         InvalidRequest: The receipt is none.
+        UnknownFile: There is no such file.
         Unavailable: After `wait_s` the log did not prove the file's newest state, or too few
             witnesses had confirmed it.
         InternalError: What the server calls a proof is none.
@@ -129,6 +132,8 @@ def _settled(
     waited_s = 0.0
     while True:
         history = yield from _history(calls, file_id, policy, kid)
+        if history.attr is None:
+            yield from _check_known(calls, file_id)
         missing = history.missing(policy)
         if missing is None and kid is not None and history.receipt_key is None:
             missing = "the key of its receipt is not in the audit log"
@@ -138,6 +143,12 @@ def _settled(
             raise Unavailable(f"{file_id} cannot be proven yet: {missing}")
         waited_s += LOOK_AGAIN_S
         yield Pause(LOOK_AGAIN_S)
+
+
+def _check_known(calls: Calls, file_id: str) -> Flow[None]:
+    """Raises `UnknownFile`: waiting brings nothing. Others may not be able to look."""
+    with suppress(FileDeleted, NotPermitted):
+        yield from records.info(calls, file_id)
 
 
 def _policy(keys: audit.AuditKeys) -> TrustPolicy:

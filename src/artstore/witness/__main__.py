@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from artstore.core.model.findings import told
 from artstore.core.settings import ConfigurationError
 from artstore.witness.app import serve
 from artstore.witness.settings import WitnessSettings, make_key_file
@@ -22,7 +23,12 @@ def main(arguments: list[str] | None = None, program: str = NAME) -> int:
         else:
             given = {name: value for name, value in options.items() if value is not None}
             serve(WitnessSettings(**given))
-    except (ConfigurationError, ValidationError) as error:
+    except ValidationError as error:
+        for found in error.errors():
+            option = "--" + str(found["loc"][0] if found["loc"] else "").replace("_", "-")
+            print(f"artstore witness: {option}: {told(found)}", file=sys.stderr)  # noqa: T201
+        return 1
+    except ConfigurationError as error:
         print(f"artstore witness: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -86,7 +86,9 @@ def read_keys(path: Path) -> WitnessKeys:
 def read_logs(path: Path) -> tuple[VerifierKey, ...]:
     """Raises `ConfigurationError`."""
     try:
-        return tuple(VerifierKey.parse(line) for line in _meant(path.read_text().splitlines()))
+        lines = _meant(path.read_text().splitlines())
+        # As `artstore audit keys` prints it, too: what it is of, then the key.
+        return tuple(VerifierKey.parse(line.rsplit(maxsplit=1)[-1]) for line in lines)
     except (OSError, UnicodeDecodeError, InvalidKey) as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
@@ -132,6 +134,8 @@ def make_key_file(path: Path, name: str) -> tuple[VerifierKey, ...]:
             file.writelines(f"{key.secret_text()}\n" for key in keys)
             file.flush()
             os.fsync(handle)
+    except FileExistsError:
+        raise ConfigurationError(f"{path} is there already; keys are never replaced") from None
     except (OSError, InvalidKey) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     return tuple(key.verifier for key in keys)

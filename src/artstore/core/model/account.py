@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from artstore.core.errors import NotPermitted
+from artstore.core.model.findings import NAME
 from artstore.core.model.ids import CollectionName
 
 
@@ -84,7 +85,7 @@ USER_SCOPES: Final[dict[UserRole, frozenset[Scope]]] = {
     UserRole.READONLY: frozenset({Scope.FILES_READ, Scope.ADMIN_READ}),
 }
 
-ClientId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+ClientId = Annotated[str, StringConstraints(pattern=NAME)]
 
 
 class Grant(BaseModel):

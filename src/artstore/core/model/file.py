@@ -11,6 +11,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from artstore.core.errors import InvalidMetadata
+from artstore.core.model.findings import SHA256
 from artstore.core.model.ids import CollectionName, FileId, FileIdField
 from artstore.core.model.retention import Retention
 
@@ -60,7 +61,7 @@ def _encodable_tree(value: Any) -> Any:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 # A constraint is enough to keep lone surrogates out, and costs less than a function.
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 Filename = Annotated[str, StringConstraints(min_length=1, max_length=FILENAME_CHARS_MAX)]
 """Kept exactly as given: any characters, also separators and controls. Never used as a path."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, NewType
 from pydantic import AfterValidator, StringConstraints
 
 from artstore.core.errors import InvalidRequest
+from artstore.core.model.findings import NAME
 
 _FILE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -80,5 +81,5 @@ FileIdField = Annotated[FileId, AfterValidator(_checked_file_id)]
 ElementId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Name of a storage element: lower case letters, digits and hyphens, at most 63."""
 
-CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+CollectionName = Annotated[str, StringConstraints(pattern=NAME)]
 """Name of a collection: as an element's, with dots and underscores too."""

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from artstore.core.clock import Clock, SystemClock
+from artstore.core.model.findings import told
 from artstore.core.secrets.chain import Secrets, SecretSource
 from artstore.core.secrets.openbao_settings import OpenBaoSettings
 from artstore.core.secrets.sources import EnvironmentSecrets, FileSecrets
@@ -73,7 +74,7 @@ def _read(kind: type[AnySettings]) -> AnySettings:
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
         # Without what was given: it may be a secret in the wrong place.
-        found = [_told(prefix, part["loc"], part["msg"]) for part in error.errors()]
+        found = [_told(prefix, part["loc"], told(part)) for part in error.errors()]
         raise ConfigurationError(_listed("the settings are not right", found)) from None
 
 

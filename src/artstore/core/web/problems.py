@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from artstore.core import errors
 from artstore.core.logging import get_logger
+from artstore.core.model.findings import told
 from artstore.core.tracing import current_trace_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -174,7 +175,7 @@ async def _on_malformed(_: Request, error: Exception) -> Response:
     """pydantic's findings, without the input itself: it may hold a secret."""
     assert isinstance(error, RequestValidationError)
     findings = [
-        {"field": ".".join(str(part) for part in item["loc"][1:]), "message": item["msg"]}
+        {"field": ".".join(str(part) for part in item["loc"][1:]), "message": told(item)}
         for item in error.errors()
     ]
     first = findings[0] if findings else {"field": "", "message": "malformed"}

@@ -24,6 +24,7 @@ from artstore.core.model.file import (
     Origin,
     Uploader,
 )
+from artstore.core.model.findings import told
 from artstore.core.model.retention import parse_retention
 
 FIELDS_MAX: Final = 512
@@ -197,7 +198,7 @@ def encode_draft(draft: FileDraft) -> bytes:
 
 
 def _named(error: ValidationError) -> InvalidMetadata:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     location = str(first["loc"][0]) if first["loc"] else "metadata"
     field = _SENT_AS.get(location, location)
-    return InvalidMetadata(f"{field}: {first['msg']}", field=field)
+    return InvalidMetadata(f"{field}: {told(first)}", field=field)

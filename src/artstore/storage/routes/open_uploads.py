@@ -11,6 +11,7 @@ from starlette.routing import Route
 from artstore.core.errors import InvalidRequest, UnsupportedMediaType
 from artstore.core.model.completion import Completion
 from artstore.core.model.file import ATTR_BYTES_MAX
+from artstore.core.model.findings import told
 from artstore.core.model.ids import FileId, parse_file_id
 from artstore.core.model.open_upload import (
     PART_TYPE,
@@ -137,4 +138,4 @@ def _checked(kind: type[M], values: dict[str, str]) -> M:
 def _malformed(error: ValidationError) -> InvalidRequest:
     first = error.errors(include_input=False, include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    return InvalidRequest(f"{field}: {first['msg']}", field=field)
+    return InvalidRequest(f"{field}: {told(first)}", field=field)

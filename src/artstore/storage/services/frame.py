@@ -18,6 +18,7 @@ from artstore.core.model.completion import (
     unpack_completion,
 )
 from artstore.core.model.file import FILE_BYTES_MAX, FileDraft
+from artstore.core.model.findings import told
 
 D = TypeVar("D", bound=FileDraft)
 
@@ -207,4 +208,4 @@ def _parse(kind: type[D], head: bytes) -> D:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise InvalidMetadata(f"{field}: {first['msg']}", field=field) from None
+        raise InvalidMetadata(f"{field}: {told(first)}", field=field) from None
