@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from artstore.admin.dependencies import (
     PAGE_ITEMS_MAX,
@@ -26,10 +26,10 @@ from artstore.admin.repository import audit_log
 from artstore.admin.repository.audit_erasure import Erasing
 from artstore.admin.repository.audit_events import EventFilter, LoggedEvent
 from artstore.admin.services.audit.reading import Proven
-from artstore.admin.services.audit.trail import Deed
+from artstore.admin.services.audit.trail import Deed, plain_text
 from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Caller, Scope
-from artstore.core.model.audit import AuditKind, Outcome, PersonalField
+from artstore.core.model.audit import ID_CHARS_MAX, AuditKind, Outcome, PersonalField
 from artstore.core.model.ids import parse_file_id
 from artstore.core.web.authentication import require_scope_everywhere
 
@@ -41,7 +41,8 @@ _CURSOR = re.compile(r"([0-9]{4}-[0-9T:.+Z-]{1,40})_([0-9]{1,16})")
 
 IndexParam = Annotated[int, Query(ge=0, le=LOG_INDEX_MAX)]
 IndexPath = Annotated[int, Path(ge=0, le=LOG_INDEX_MAX)]
-Id = Annotated[str, Query(max_length=200)]
+# As the index holds them: no NUL, which PostgreSQL would not take either.
+Id = Annotated[str, Query(max_length=ID_CHARS_MAX), AfterValidator(plain_text)]
 
 
 class AuditKeys(BaseModel):
