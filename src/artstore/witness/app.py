@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from artstore.core.certificates import LiveFiles, following
 from artstore.core.clock import SystemClock
@@ -34,6 +35,9 @@ BODY_BYTES_MAX = NOTE_BYTES_MAX + (4 << 10)
 BODY_TIMEOUT_S = 10.0
 CONNECTIONS_MAX = 256
 KEEP_ALIVE_S = 120
+HEAD_TIMEOUT_S = 10.0
+"""So long may a request take to be asked. Connections are few, and whoever only holds one keeps
+others out."""
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -104,6 +108,37 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
+class PatientProtocol(HttpToolsProtocol):
+    """Uvicorn's own waits for ever for the end of a head that has begun, or never does."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin_to_wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_to_wait()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        if self._waiting is None:
+            self._begin_to_wait()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._end_to_wait()
+        super().on_headers_complete()
+
+    def _begin_to_wait(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+
+    def _end_to_wait(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
 def serve(settings: WitnessSettings) -> None:
     """Run until SIGTERM or SIGINT.
 
@@ -135,7 +170,7 @@ def _server_config(app: Starlette, settings: WitnessSettings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=PatientProtocol,
         ws="none",
         log_config=None,
         access_log=False,

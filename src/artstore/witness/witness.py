@@ -174,9 +174,13 @@ class Witness:
     def _keep_evidence(self, origin: str, note: Note) -> None:
         """Two signed states of one size: this proves to anybody that the log lied."""
         folder = f"{_folder(origin)}/contradictions"
-        if len(self._store.names(folder)) < EVIDENCE_MAX:
-            data = note.to_bytes()
-            self._store.publish({f"{folder}/{sha256(data).hexdigest()}": data})
+        data = note.to_bytes()
+        try:
+            if len(self._store.names(folder)) < EVIDENCE_MAX:
+                self._store.publish({f"{folder}/{sha256(data).hexdigest()}": data})
+        except OSError as error:
+            # It is refused all the same, and whoever runs the log has to hear why.
+            get_logger().error("evidence is not kept", origin=origin, cause=repr(error))
 
 
 def _by_origin(log_keys: Iterable[VerifierKey]) -> dict[str, tuple[VerifierKey, ...]]:

@@ -1,25 +1,34 @@
 """A witness as its operator runs it: a process of its own, asked over HTTP."""
 
 import json
+import resource
 import socket
 import ssl
 import stat
 import threading
+import time
 from hashlib import sha256
 from pathlib import Path
 
 import httpx2
 import pytest
+import uvicorn
+from tests.support.module_process import free_port
 from tests.support.pki import Pki
 from tests.support.processes import wait_until
 from tests.support.transparency import LOG_KEY, ORIGIN, POLICY, T0, WITNESSED, entry, key, make_log
 from tests.support.witnesses import RunningWitness, WitnessFiles, run_witness, running_witness
 
+from artstore.core.clock import SystemClock
 from artstore.core.tlog.errors import LogRolledBack
 from artstore.core.tlog.log import Log
 from artstore.core.tlog.notes.keys import Algorithm
 from artstore.core.tlog.notes.policy import TrustPolicy
+from artstore.core.tlog.store import MemoryStore
 from artstore.core.tlog.witnessing import WitnessRefused, WitnessRolledBack
+from artstore.witness import app
+from artstore.witness.settings import LogsFile, WitnessSettings, read_keys, read_logs
+from artstore.witness.witness import Witness
 
 
 @pytest.fixture
@@ -175,6 +184,57 @@ def test_what_is_no_call_of_the_protocol_gets_a_plain_answer(files: WitnessFiles
         assert httpx2.get(f"{witness.url}/key").status_code == 404
         assert witness.post(b"").status == 400
         assert witness.post(b"x" * 300_000).status == 413
+
+
+def test_on_a_full_disk_nothing_is_signed_and_nothing_forgotten(files: WitnessFiles) -> None:
+    with running_witness(files) as witness:
+        log = grow(make_log(), 9)
+        assert witness.ask(log)
+        limits = resource.prlimit(witness.process.pid, resource.RLIMIT_FSIZE)
+        # No file may grow longer: what a full disk looks like from inside. Its own output may
+        # still be written.
+        resource.prlimit(witness.process.pid, resource.RLIMIT_FSIZE, (2500, limits[1]))
+        with pytest.raises(WitnessRefused) as refusal:
+            witness.ask(grow(log, 5), 9)
+        assert refusal.value.status == 500
+        resource.prlimit(witness.process.pid, resource.RLIMIT_FSIZE, limits)
+        assert witness.ask(log, 9)
+
+
+def test_whoever_only_holds_connections_keeps_nobody_out(
+    files: WitnessFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "HEAD_TIMEOUT_S", 1.0)
+    settings = WitnessSettings(
+        key_file=files.folder / "key",
+        logs_file=files.folder / "logs",
+        state=files.folder / "state",
+        port=free_port(),
+    )
+    log_keys, keys = read_logs(settings.logs_file), read_keys(settings.key_file)
+    witness = Witness(MemoryStore(), keys.current, log_keys, SystemClock())
+    served = app.create_app(witness, LogsFile(settings.logs_file))
+    server = uvicorn.Server(app._server_config(served, settings))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    held: list[socket.socket] = []
+    url = f"http://127.0.0.1:{settings.port}/health/live"
+    try:
+        wait_until(lambda: server.started, "the witness")
+        for number in range(app.CONNECTIONS_MAX):
+            held.append(socket.create_connection(("127.0.0.1", settings.port)))
+            # Some say nothing, some begin and go no further.
+            held[-1].sendall((b"", b"P", b"POST / HTTP/1.1\r\nHost: x\r\n")[number % 3])
+        wait_until(lambda: httpx2.get(url).status_code == 200, "an answer")
+        with httpx2.Client() as patient:
+            for _ in range(3):
+                assert patient.get(url).status_code == 200
+                time.sleep(0.6)  # together longer than one request may take to be asked
+    finally:
+        for each in held:
+            each.close()
+        server.should_exit = True
+        thread.join()
 
 
 def test_a_log_that_is_not_listed_is_unknown(files: WitnessFiles) -> None:

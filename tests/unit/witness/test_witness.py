@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -213,6 +213,17 @@ def test_two_signed_states_of_one_size_are_kept_as_evidence() -> None:
     kept = [data for path, data in store.objects.items() if "contradictions" in path]
     assert len(kept) == EVIDENCE_MAX
     assert all(Note.parse(data).verified([LOG_KEY.verifier]) for data in kept)
+
+
+def test_422_also_when_the_evidence_cannot_be_kept() -> None:
+    class Full(MemoryStore):
+        def publish(self, objects: Mapping[str, bytes]) -> None:
+            raise OSError(28, "injected")
+
+    asked = witness(Full())
+    asked.add_checkpoint(request(log_of(5), 0))
+
+    assert refused(asked, request(log_of(5, "fork"), 5)).status == 422
 
 
 def test_a_monitor_can_fetch_what_was_cosigned() -> None:

@@ -113,10 +113,16 @@ class Spool:
         path = self._folder / f"{self._next:012}{_SUFFIX}"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         self._next += 1
+        try:
+            # Without its name, nothing in the file would outlive a power cut.
+            _FILES.flush_directory(str(self._folder))
+        except OSError:
+            os.close(handle)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
         self._sizes[path] = 0
         self._open = (path, handle)
-        # Without its name, nothing in the file would outlive a power cut.
-        _FILES.flush_directory(str(self._folder))
         return self._open
 
     def _finish(self) -> None:

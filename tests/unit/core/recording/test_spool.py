@@ -138,3 +138,25 @@ def test_the_name_of_a_new_file_is_flushed_before_its_lines_are_promised(
     opened.append([b"2"])
     opened.close()
     assert flushed == ["folder", "lines", "lines"]
+
+
+def test_a_name_that_could_not_be_flushed_is_not_relied_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file would be gone after a power cut, with all lines that were promised later."""
+    opened = Spool(tmp_path)
+
+    def fail(_: int) -> None:
+        raise OSError(EIO, "injected")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="injected"):
+            opened.append([b"refused"])
+        with pytest.raises(OSError, match="injected"):
+            opened.append([b"refused too"])
+    opened.append([b"after"])
+    assert opened.size_bytes == len(b"00000000 after\n")
+    opened.close()
+
+    assert waiting(tmp_path) == [b"after"]
