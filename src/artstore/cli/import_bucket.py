@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 import obstore
 import typer
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import S3Store
 
 from artstore.cli.import_journal import Version
 from artstore.cli.import_run import Item
+from artstore.cli.output import say
 from artstore.client.bodies import SMALL_BYTES_MAX
 from artstore.client.uploads import Details
 from artstore.core.errors import DigestMismatch, SizeMismatch
@@ -52,7 +53,20 @@ def _items(store: S3Store, prefix: str | None, details: Details) -> Iterator[Ite
     with reading():
         for page in obstore.list(store, prefix=prefix):
             for found in page:
+                if found["size"] == 0 and _is_folder(store, found["path"]):
+                    say(f"skipped: {found['path']}/: an empty object that stands for a folder")
+                    continue
                 yield _item(store, found["path"], found["size"], found["e_tag"] or "", details)
+
+
+def _is_folder(store: S3Store, key: str) -> bool:
+    """Programs that show a bucket as folders keep empty objects called `folder/`; the list
+    leaves the slash out, and nothing is called as it says."""
+    try:
+        obstore.head(store, key)
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _item(store: S3Store, key: str, size: int, e_tag: str, details: Details) -> Item:
@@ -152,6 +166,11 @@ def reading() -> Iterator[None]:
     """Failures of the store are failures to read."""
     try:
         yield
+    except InvalidPathError as error:
+        text = str(error).strip().splitlines()[0][:300]
+        raise OSError(
+            5, f"the list has a name that cannot be asked for; import other folders alone: {text}"
+        ) from None
     except BaseError as error:
         text = str(error).strip().splitlines()[0][:300]
         raise OSError(5, f"the bucket cannot be read: {text}") from None

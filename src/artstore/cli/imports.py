@@ -90,6 +90,8 @@ def bucket(
     from artstore.client.uploads import Details
 
     details = Details(None, collection, tag or (), key_values(meta or []), retention)
+    if "path" in details.metadata:
+        raise typer.BadParameter("path is the key of each object", param_hint="--meta")
     items = Bucket(url, endpoint, region).objects(details)
     if not run_import(items, report, jobs, dry_run=dry_run, as_json=as_json):
         raise typer.Exit(1)

@@ -12,12 +12,24 @@ STDIN = Path("-")
 JOBS_DEFAULT = 16
 
 
+def _path(text: str) -> Path:
+    if not text:
+        # A variable that is not set, in a script: not the folder where it happens to run.
+        raise typer.BadParameter("a path is empty")
+    return Path(text)
+
+
 def register(app: typer.Typer) -> None:
     app.command()(put)
 
 
 def put(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders; - reads standard input.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files and folders; - reads standard input.", parser=_path, metavar="PATHS"
+        ),
+    ],
     *,
     collection: Annotated[str | None, typer.Option(help="Where they belong.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="May be given many times.")] = None,
@@ -84,6 +96,8 @@ def put(
     else:
         if name is not None and (len(paths) > 1 or paths[0].is_dir()):
             raise typer.BadParameter("a name can be given to one file only", param_hint="--name")
+        if "path" in details.metadata and any(path.is_dir() for path in paths):
+            raise typer.BadParameter("path is the one within the folder", param_hint="--meta")
         wanted = Wanted(paths, details, jobs, selection, dry_run, again, checksum)
         succeeded = put_paths(wanted, as_json=as_json)
     if not succeeded:

@@ -4,7 +4,10 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote
 
 import obstore
 import pytest
@@ -69,6 +72,79 @@ def test_each_object_is_imported_once_and_proven(
         assert stored.record["metadata"] == {"path": f"{prefix}/{key}"}
         assert stored.record["collection"] == "moved"
     assert all(line["e_tag_compared"] for line in ran.objects)
+
+
+class OddBucket(BaseHTTPRequestHandler):
+    """A bucket with what S3 can hold and our real store cannot."""
+
+    keys: tuple[str, ...] = ()
+
+    def do_GET(self) -> None:
+        content = "".join(
+            f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            f'<ETag>"{hashlib.md5().hexdigest()}"</ETag><Size>0</Size></Contents>'
+            for key in self.keys
+        )
+        if "list-type" in self.path:
+            self._answer(200, f"<ListBucketResult>{content}</ListBucketResult>")
+        else:
+            self.do_HEAD()
+
+    def do_HEAD(self) -> None:
+        key = unquote(self.path).partition("/odd/")[2]
+        self._answer(200 if key in self.keys else 404, "")
+
+    def _answer(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("ETag", f'"{hashlib.md5().hexdigest()}"')
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def odd_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Its endpoint."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", CREDENTIALS.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CREDENTIALS.secret_key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), OddBucket) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_folders_that_are_objects_are_passed_over(
+    artstore: Artstore, fake: FakeArtStore, odd_bucket: str, tmp_path: Path
+) -> None:
+    OddBucket.keys = ("a/", "a/empty.txt", "b c/")
+
+    ran = artstore(
+        "import", "bucket", "s3://odd", "--endpoint", odd_bucket, "--report", tmp_path / "report"
+    )
+
+    assert ran.code == 0, ran.err
+    assert [each.record["original_filename"] for each in fake.files.values()] == ["empty.txt"]
+    assert "skipped: a/: " in ran.err
+    assert "skipped: b c/: " in ran.err
+
+
+def test_a_name_that_cannot_be_asked_for_is_named(
+    artstore: Artstore, fake: FakeArtStore, odd_bucket: str, tmp_path: Path
+) -> None:
+    OddBucket.keys = ("a//b",)
+
+    ran = artstore(
+        "import", "bucket", "s3://odd", "--endpoint", odd_bucket, "--report", tmp_path / "report"
+    )
+
+    assert ran.code == 1
+    assert "import other folders alone" in ran.err
+    assert "a//b" in ran.err
 
 
 def test_a_bucket_that_cannot_be_read_is_said(

@@ -176,6 +176,9 @@ def test_escape_sequences_do_not_reach_the_terminal(
     [
         ["put"],
         ["put", "-"],
+        ["put", ""],
+        ["put", ".", "--meta", "path=mine"],
+        ["import", "bucket", "s3://b", "--report", "r", "--meta", "path=mine"],
         ["put", "a", "b", "--name", "c"],
         ["put", "a", "--meta", "novalue"],
         ["put", "a", "--jobs", "0"],
