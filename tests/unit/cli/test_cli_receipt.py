@@ -90,9 +90,7 @@ def test_a_key_that_did_not_count_yet(folder: Path) -> None:
     assert done.stdout.startswith("NOT PROVEN. The receipt was signed at a time")
 
 
-@pytest.mark.parametrize(
-    "text", ["Two\nlines", "", "{}", '{"receipt": null}', '{"receipt"']
-)
+@pytest.mark.parametrize("text", ["Two\nlines", "", "{}", '{"receipt": null}', '{"receipt"'])
 def test_nothing_to_check_is_wrong_usage(folder: Path, text: str) -> None:
     done = verify(folder, "-", stdin=text)
 
