@@ -81,7 +81,7 @@ def info(
             return
         copies = store.items(f"/api/v1/files/{record['file_id']}/copies")
         lies_on = [f"{copy['element_id']} ({copy['state']})" for copy in copies]
-        size = f"{size_text(record['size'])} ({record['size']} bytes)"
+        size = f"{record['size']} bytes, {size_text(record['size'])}"
         print_fields({**record, "size": size, "copies": lies_on})
 
 
