@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,9 +34,10 @@ from artstore.core.model.audit import (
     commitment,
 )
 from artstore.core.secrets.chain import fixed_login
-from artstore.core.tlog.errors import DamagedLog, LogRolledBack
+from artstore.core.tlog.errors import DamagedLog, LogRolledBack, UntrustedNote
 from artstore.core.tlog.folder import FolderStore
 
+RUNBOOK = Path(__file__).parents[3] / "docs/operations/runbooks/AuditLogBroken.md"
 KILLS = int(os.environ.get("ARTSTORE_AUDIT_KILLS", "4"))
 
 
@@ -224,6 +226,30 @@ async def test_an_older_copy_of_the_folder_is_not_written_to(
         with pytest.raises(LogRolledBack):
             await audit.open(connection)
     assert before == {path: path.read_bytes() for path in audit.folder.rglob("*") if path.is_file()}
+
+
+async def test_a_database_from_before_a_rotation_is_helped_as_the_runbook_says(
+    audit: AuditUnderTest,
+) -> None:
+    await audit.tell([make_event(0)])
+    await audit.write_all()
+    before = audit.query("SELECT * FROM audit.log_keys")
+    audit.query("UPDATE audit.log_keys SET retired_at = now()")
+    await audit.tell([make_event(1)])
+    await audit.write_all()
+    lost = audit.query("DELETE FROM audit.log_keys RETURNING verifier_key, retired_at")
+    for row in before:
+        audit.query("INSERT INTO audit.log_keys VALUES (%s, %s, %s, %s)", *row)
+    await audit.tell([make_event(2)])
+    with pytest.raises(UntrustedNote):
+        await audit.write_all()
+
+    (statement,) = re.findall(r"```sql\n(.*?)```", RUNBOOK.read_text(), re.DOTALL)
+    for public, retired_at in lost:
+        if retired_at is None:
+            audit.query(statement.replace("the public key", str(public)))
+    await audit.write_all()
+    audit.check()
 
 
 async def test_an_empty_folder_is_not_taken_for_a_new_log(audit: AuditUnderTest) -> None:
