@@ -36,6 +36,11 @@ VERDICT_TIMEOUT_S: Final = 45.0
 """Less than a storage element waits for the end of an upload."""
 STREAMS_MAX: Final = 32
 """At once, so that clamd always has threads: it should have more of them."""
+LOOK_AGAIN_S: Final = 0.5
+"""While somebody waits for a stream."""
+SLOW_AFTER_S: Final = 5.0
+SLOW_BYTES_PER_S: Final = 64 << 10
+"""Whoever sends slower has no right to a stream that others wait for."""
 ANSWER_BYTES_MAX: Final = 4096
 REASON_CHARS_MAX: Final = 200
 UNKNOWN_ENGINE: Final = "ClamAV"
@@ -74,6 +79,7 @@ class Scanner:
         self._address = urlsplit(address)
         self._clock = clock
         self._free = asyncio.Semaphore(STREAMS_MAX)
+        self._open: set[ScanStream] = set()
         self._answered: bool | None = None
         self.bytes_max = bytes_max
         self.engine = UNKNOWN_ENGINE
@@ -123,10 +129,10 @@ class Scanner:
             engine=self.engine, verdict=answer.verdict, at=self._clock.now(), reason=answer.reason
         )
 
-    async def open_stream(self) -> _Streams:
+    async def open_stream(self, stream: "ScanStream") -> _Streams:
         """Raises `OSError` and `TimeoutError`. `release` it."""
         async with asyncio.timeout(FEED_TIMEOUT_S):
-            await self._free.acquire()
+            await self._acquire()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 streams = await self._connect()
@@ -134,11 +140,30 @@ class Scanner:
             self._free.release()
             raise
         streams[1].write(b"zINSTREAM\0")
+        self._open.add(stream)
         return streams
 
-    def release(self, writer: asyncio.StreamWriter) -> None:
+    def release(self, stream: "ScanStream", writer: asyncio.StreamWriter) -> None:
+        self._open.discard(stream)
         writer.transport.abort()
         self._free.release()
+
+    async def _acquire(self) -> None:
+        while True:
+            if self._free.locked():
+                self._end_slowest()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._free.acquire()
+                    return
+
+    def _end_slowest(self) -> None:
+        """Some dozens of senders that trickle must not keep everybody else from being scanned."""
+        now_s = asyncio.get_running_loop().time()
+        speeds = {stream: stream.slow_bytes_per_s(now_s) for stream in self._open}
+        slow = [stream for stream, speed in speeds.items() if speed is not None]
+        if slow:
+            min(slow, key=lambda stream: speeds[stream] or 0.0).give_up("scanner_slow")
 
     async def _connect(self) -> _Streams:
         if self._address.scheme == "unix":
@@ -185,14 +210,29 @@ class ScanStream:
         """What clamd says. It should say nothing before it has everything."""
         self._failure: Answer | None = None
         self._fed_bytes = 0
+        self._opened_at_s = 0.0
+        self._waits_for_sender = False
+
+    def slow_bytes_per_s(self, now_s: float) -> float | None:
+        """`None`: it is not the sender who is slow."""
+        open_s = now_s - self._opened_at_s
+        if not self._waits_for_sender or open_s < SLOW_AFTER_S:
+            return None
+        speed = self._fed_bytes / max(open_s, 0.001)
+        return speed if speed < SLOW_BYTES_PER_S else None
 
     async def feed(self, chunk: bytes) -> None:
         self._fed_bytes += len(chunk)
         if self._failure is not None or not chunk:
             return
         if self._fed_bytes > self._scanner.bytes_max:
-            self._give_up("too_large")
+            self.give_up("too_large")
             return
+        self._waits_for_sender = False
+        await self._pass_on(chunk)
+        self._waits_for_sender = True
+
+    async def _pass_on(self, chunk: bytes) -> None:
         try:
             async with asyncio.timeout(FEED_TIMEOUT_S + CONNECT_TIMEOUT_S):
                 writer = (await self._opened())[1]
@@ -201,7 +241,7 @@ class ScanStream:
                     writer.write(_LENGTH.pack(len(piece)) + piece)
                 await writer.drain()
         except TimeoutError:
-            self._give_up("scanner_slow")
+            self.give_up("scanner_slow")
         except OSError:
             # It may have said why before it closed.
             self._failure = await self._early_answer()
@@ -209,6 +249,7 @@ class ScanStream:
 
     async def verdict(self, ends: Ends) -> Scan:
         """Of all that was fed, which began and ended with `ends`."""
+        self._waits_for_sender = False
         with SCAN_DURATION.time():
             answer = await self._answer()
         self.close()
@@ -221,7 +262,7 @@ class ScanStream:
         if self._heard is not None:
             self._heard.cancel()
         if self._streams is not None:
-            self._scanner.release(self._streams[1])
+            self._scanner.release(self, self._streams[1])
             self._streams = None
 
     async def _answer(self) -> Answer:
@@ -243,7 +284,8 @@ class ScanStream:
 
     async def _opened(self) -> _Streams:
         if self._streams is None:
-            self._streams = await self._scanner.open_stream()
+            self._streams = await self._scanner.open_stream(self)
+            self._opened_at_s = asyncio.get_running_loop().time()
             self._heard = asyncio.create_task(_read_answer(self._streams[0]))
             # Looked at, whether anybody asks for it or not.
             self._heard.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -262,7 +304,7 @@ class ScanStream:
                     answer = understood(await self._heard)
         return answer if answer.verdict != "clean" else Answer("unscanned", "scanner_failed")
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
         self._failure = Answer("unscanned", reason)
         self.close()
 

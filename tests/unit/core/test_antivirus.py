@@ -148,6 +148,31 @@ async def test_a_scanner_that_hangs_holds_nobody_up(
     done.set()
 
 
+async def test_senders_that_trickle_do_not_keep_others_from_being_scanned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(antivirus, "STREAMS_MAX", 3)
+    monkeypatch.setattr(antivirus, "SLOW_AFTER_S", 0.0)
+    monkeypatch.setattr(antivirus, "SLOW_BYTES_PER_S", 100_000)
+    monkeypatch.setattr(antivirus, "LOOK_AGAIN_S", 0.01)
+
+    async with scanner(tmp_path, answering(b"stream: OK\0"), 10**9) as under_test:
+        quick, slow, slowest = streams = [under_test.begin() for _ in range(3)]
+        for stream, size in zip(streams, (10**8, 1000, 1), strict=True):
+            await stream.feed(bytes(size))
+
+        assert (await under_test.scan(b"x")).verdict == "clean"
+        await slowest.feed(b"more")
+        ended = await slowest.verdict(Ends())
+        assert (ended.verdict, ended.reason, ended.is_pending) == (
+            "unscanned",
+            "scanner_slow",
+            True,
+        )
+        for other in (quick, slow):
+            assert (await other.verdict(Ends())).verdict == "clean"
+
+
 async def test_the_version_names_the_signatures(tmp_path: Path) -> None:
     async def behaviour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"ClamAV 1.4.6/27421/Wed Oct 22 09:10:11 2025\0")
