@@ -41,8 +41,9 @@ from artstore.core.model.batch import BATCH_TYPE, pack_file
 from artstore.core.model.element import StorageMode
 from artstore.core.model.file import Digest, FileRecord, Uploader
 from artstore.core.model.ids import FileIdSource
-from artstore.storage.engine.engine import Engine, NewSmallFile
+from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.entries import Outcome, Stored
+from artstore.storage.engine.new_files import NewSmallFile
 from artstore.storage.engine.opening import EngineOptions
 from benchmarks._load import DRAFT
 
@@ -111,7 +112,9 @@ def _put(engine: Engine, ids: FileIdSource, moment: datetime, numbers: range) ->
         outcomes.append(outcome)
         waiting.release()
 
-    engine.put_all([NewSmallFile(*_file(ids, moment, number), None, done) for number in numbers])
+    engine.new_files.put_all(
+        [NewSmallFile(*_file(ids, moment, number), None, done) for number in numbers]
+    )
     for _ in numbers:
         waiting.acquire()
     assert all(isinstance(outcome, Stored) for outcome in outcomes)

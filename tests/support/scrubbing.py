@@ -24,7 +24,7 @@ def scrub(engine: SteppedEngine) -> list[dict[str, Any]]:
 
 
 def findings(engine: SteppedEngine, after: int = 0) -> list[dict[str, Any]]:
-    lines = [orjson.loads(line) for line in engine.changes(after, 10_000).lines]
+    lines = [orjson.loads(line) for line in engine.feed.changes(after, 10_000).lines]
     return [line["detail"] for line in lines if line["type"] == "finding"]
 
 
@@ -58,7 +58,7 @@ def paths(fs: SimulatedFs, directory: str) -> list[str]:
 
 
 def repair(element: Element, file_id: FileId, content: bytes, record: Any = None) -> None:
-    incoming = element.engine.begin_repair(file_id, record)
+    incoming = element.engine.repairs.begin(file_id, record)
     assert isinstance(incoming, Upload)
     incoming.write(content)
-    element.engine.finish_repair(incoming, record)
+    element.engine.repairs.finish(incoming, record)

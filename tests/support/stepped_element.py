@@ -18,9 +18,10 @@ from artstore.core.model.element import StorageMode
 from artstore.core.model.file import Digest, FileChange, FileDraft, FileRecord, Uploader
 from artstore.core.model.ids import FileId, FileIdSource
 from artstore.core.model.retention import Retention
-from artstore.storage.engine.engine import Engine, NewSmallFile
+from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.entries import Outcome, Stored
 from artstore.storage.engine.fs import Fs
+from artstore.storage.engine.new_files import NewSmallFile
 from artstore.storage.engine.opening import EngineOptions
 from artstore.storage.engine.submission import Answer
 from artstore.storage.engine.upload import Adopted, Upload
@@ -171,7 +172,9 @@ class Element:
     def submit(self, file_id: FileId, content: bytes, name: str = "letter.pdf") -> None:
         record = make_record(file_id, content, self.clock, name)
         self.oracle.open.setdefault(file_id, (record.to_json(), content))
-        self.engine.put(record, content, None, lambda outcome: self._answer(file_id, outcome))
+        self.engine.new_files.put(
+            record, content, None, lambda outcome: self._answer(file_id, outcome)
+        )
 
     def upload(self, file_id: FileId, content: bytes, name: str = "film.mp4") -> None:
         """A large file, in three pieces."""
@@ -192,16 +195,16 @@ class Element:
             record = make_record(file_id, content, self.clock, name)
             self.oracle.open.setdefault(file_id, (record.to_json(), content))
             new.append(NewSmallFile(record, content, None, partial(self._answer, file_id)))
-        self.engine.put_all(new)
+        self.engine.new_files.put_all(new)
         self.engine.step()
 
     def copy(self, record: FileRecord, content: bytes | None) -> None:
         """A file, or a later state of one, as another element has it."""
         self.oracle.open[record.file_id] = (record.to_json(), content)
         if content is not None and record.file_id not in self.oracle.settled:
-            stored = self.engine.put_copy(record, content, None)
+            stored = self.engine.new_files.put_copy(record, content, None)
         else:
-            stored = self.engine.take_over(record, None)
+            stored = self.engine.changes.take_over(record, None)
         self._answer(record.file_id, stored)
 
     def abort_upload(self, file_id: FileId, content: bytes) -> None:
@@ -242,7 +245,7 @@ class Element:
         record = FileRecord.from_json(record_json)
         changed = record.model_copy(update={**fields, "revision": record.revision + 1})
         self.oracle.open[file_id] = (changed.to_json(), content)
-        self._answer(file_id, self.engine.change(file_id, FileChange(**fields), None))
+        self._answer(file_id, self.engine.changes.change(file_id, FileChange(**fields), None))
 
     def delete(self, file_id: FileId) -> None:
         record = FileRecord.from_json(self.state(file_id)[0])
@@ -250,7 +253,9 @@ class Element:
         tombstone["revision"] += 1
         tombstone["deleted"] = {"at": self.clock.now(), "by": "clerk", "reason": "wish"}
         self.oracle.open[file_id] = (FileRecord.from_json(orjson.dumps(tombstone)).to_json(), None)
-        self._answer(file_id, self.engine.delete(file_id, by="clerk", reason="wish", trace=None))
+        self._answer(
+            file_id, self.engine.changes.delete(file_id, by="clerk", reason="wish", trace=None)
+        )
 
     def state(self, file_id: FileId) -> tuple[bytes, bytes | None]:
         state = self.oracle.settled[file_id]
@@ -265,15 +270,15 @@ class Element:
 def read_state(engine: Engine, file_id: FileId) -> State:
     """What readers get, or in mode `ar` whoever restores; damage raises."""
     try:
-        record_json = engine.record(file_id).to_json()
+        record_json = engine.reading.record(file_id).to_json()
     except UnknownFile:
         return None
     try:
-        content = engine.open_content(file_id, from_archive=True)
+        content = engine.contents.open(file_id, from_archive=True)
     except FileDeleted:
         return record_json, None
     try:
-        return record_json, engine.read_whole(content)
+        return record_json, content.whole()
     finally:
         content.close()
 
@@ -299,7 +304,7 @@ def check_element(engine: SteppedEngine, oracle: Oracle) -> dict[FileId, State]:
             sent = b"".join(engine.open_uploads.read(file_id))
             assert sent.startswith(acknowledged), f"{file_id} lost acknowledged parts"
     records = [state[0] for state in found.values() if state is not None]
-    assert engine.files(None, 1000) == records, "the listing differs from the files"
+    assert engine.reading.files(None, 1000) == records, "the listing differs from the files"
     assert last_records(engine) == found_records(found), "the feed differs from the files"
     return found
 
@@ -308,7 +313,7 @@ def last_records(engine: Engine) -> dict[str, Any]:
     """The last record of each file, as the feed tells it; checks its order on the way."""
     result: dict[str, Any] = {}
     after = engine.info().oldest_seq
-    while lines := engine.changes(after, 3).lines:
+    while lines := engine.feed.changes(after, 3).lines:
         for line in lines:
             change = orjson.loads(line)
             assert change["seq"] > after, "the feed is not in order"

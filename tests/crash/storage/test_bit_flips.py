@@ -90,7 +90,7 @@ def sample() -> Sample:
 def test_every_bit_of_a_file_and_its_record(sample: Sample, suffix: str) -> None:
     path = sample.path(f"{sample.first}{suffix}")
     engine = opened(SimulatedFs(sample.image))
-    file = engine._fs.nodes[engine._fs._find(path)]
+    file = engine._foundation.fs.nodes[engine._foundation.fs._find(path)]
     for bit in range(len(file.current) * 8):
         file.current[bit // 8] ^= 1 << bit % 8
         with pytest.raises(FileDamaged):
@@ -103,7 +103,7 @@ def test_a_file_with_the_record_of_another(sample: Sample) -> None:
     mine, other = (sample.path(f"{file_id}.attr.json") for file_id in sample.oracle.ids[:2])
     fs = SimulatedFs({**sample.image, mine: sample.image[other]})
     with pytest.raises(FileDamaged):
-        opened(fs).record(sample.first)
+        opened(fs).reading.record(sample.first)
 
 
 @pytest.mark.parametrize("change", [b"", b"longer"])
@@ -112,7 +112,7 @@ def test_a_file_that_became_shorter_or_longer(sample: Sample, change: bytes) -> 
     content = sample.image[path] or b""
     fs = SimulatedFs({**sample.image, path: content + change if change else content[:-1]})
     with pytest.raises(FileDamaged):
-        opened(fs).open_content(sample.first)
+        opened(fs).contents.open(sample.first)
 
 
 @pytest.mark.parametrize("kill", [True, False], ids=["after a crash", "after a clean stop"])
@@ -157,12 +157,12 @@ def test_bits_of_the_history(sample: Sample) -> None:
     engine._keeper.tidy()
     image = fs.image(CrashPlan(set(), {}))
     path = next(path for path in image if path.endswith(".jsonl.gz"))
-    expected = engine.changes(0, 100).lines
+    expected = engine.feed.changes(0, 100).lines
     check_element(engine, oracle)
     damaged = 0
     for bit in spread(len(image[path] or b"") * 8, HISTORY_FLIPS):
         try:
-            assert opened(flipped(image, path, bit)).changes(0, 100).lines == expected
+            assert opened(flipped(image, path, bit)).feed.changes(0, 100).lines == expected
         except PositionGone:
             damaged += 1
     assert damaged > HISTORY_FLIPS // 2

@@ -262,13 +262,13 @@ def unlink_before_the_tombstone_is_durable(patch: Patch) -> None:
     def delete(self: Any, file_id: Any, **fields: Any) -> Any:
         current = self._reading.record(file_id)
         if current.deleted is None:
-            self._fs.unlink(self._layout.content(current))
+            self._backend._fs.unlink(self._backend._layout.content(current))
         return original(self, file_id, **fields)
 
-    from artstore.storage.engine.engine import Engine
+    from artstore.storage.engine.changes import Changes
 
-    original = Engine.delete
-    patch.setattr(Engine, "delete", delete)
+    original = Changes.delete
+    patch.setattr(Changes, "delete", delete)
 
 
 BUGS: Mapping[Callable[[Patch], None], str] = {

@@ -56,7 +56,7 @@ class Bench:
         file_id = self.ids.new()
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         record = make_record(file_id, CONTENT, self.clock)
-        self.engine.put(record, CONTENT, None, outcomes.put)
+        self.engine.new_files.put(record, CONTENT, None, outcomes.put)
         assert isinstance(outcomes.get(timeout=30), Stored)
         return file_id
 
@@ -85,7 +85,7 @@ def test_who_asks_for_it_waits_until_it_is_in_place(bench: Bench) -> None:
     head = bench.engine.head
     record, listing = (
         bench.ask(read_state, bench.engine, file_id),
-        bench.ask(bench.engine.files, None, 10),
+        bench.ask(bench.engine.reading.files, None, 10),
     )
     assert bench.engine.head == head, "the feed told of a file that cannot be read"
 
@@ -99,7 +99,9 @@ def test_who_asks_for_it_waits_until_it_is_in_place(bench: Bench) -> None:
 def test_the_same_again_is_answered_when_it_is_in_place(bench: Bench) -> None:
     file_id = bench.put()
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
-    bench.engine.put(make_record(file_id, CONTENT, bench.clock), CONTENT, None, outcomes.put)
+    bench.engine.new_files.put(
+        make_record(file_id, CONTENT, bench.clock), CONTENT, None, outcomes.put
+    )
     large = bench.ask(bench.engine.large_files.begin, file_id, 7, "0" * 64)
     assert outcomes.empty()
 
@@ -113,24 +115,29 @@ def test_the_same_again_is_answered_when_it_is_in_place(bench: Bench) -> None:
 
 def test_changes_come_behind_it(bench: Bench) -> None:
     file_id = bench.put()
-    changed = bench.ask(bench.engine.change, file_id, FileChange(original_filename="new.txt"), None)
+    changed = bench.ask(
+        bench.engine.changes.change, file_id, FileChange(original_filename="new.txt"), None
+    )
     bench.volume.may_place.set()
     assert changed.result(30).record.revision == 2
-    assert bench.engine.delete(file_id, by="clerk", reason="wish", trace=None).record.revision == 3
+    assert (
+        bench.engine.changes.delete(file_id, by="clerk", reason="wish", trace=None).record.revision
+        == 3
+    )
     with pytest.raises(FileDeleted):
-        bench.engine.open_content(file_id)
+        bench.engine.contents.open(file_id)
 
 
 def test_a_listing_waits_only_for_what_was_acknowledged_before(bench: Bench) -> None:
     """Or under load it would never come."""
     first = bench.put()
-    listing = bench.ask(bench.engine.files, None, 10)
+    listing = bench.ask(bench.engine.reading.files, None, 10)
     later = bench.ids.new()
-    bench.engine._claims.take_new_in_turn(later)
+    bench.engine._foundation.claims.take_new_in_turn(later)
     bench.volume.may_place.set()
     assert len(listing.result(30)) == 1
-    bench.engine._claims.release(later)
-    assert bench.engine.record(first).size == len(CONTENT)
+    bench.engine._foundation.claims.release(later)
+    assert bench.engine.reading.record(first).size == len(CONTENT)
 
 
 def test_a_stop_puts_it_in_place(tmp_path: Path) -> None:

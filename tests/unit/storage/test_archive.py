@@ -82,9 +82,9 @@ def close(engine: Engine) -> None:
 
 def restored_bytes(engine: Engine, file_id: FileId) -> bytes:
     """As whoever restores reads it."""
-    content = engine.open_content(file_id, from_archive=True)
+    content = engine.contents.open(file_id, from_archive=True)
     try:
-        return engine.read_whole(content)
+        return content.whole()
     finally:
         content.close()
 
@@ -106,7 +106,7 @@ def archived(fs: SimulatedFs, file_id: FileId) -> str:
 def check_whole(engine: SteppedEngine, oracle: Oracle) -> None:
     for file_id, state in oracle.settled.items():
         assert state is not None
-        assert engine.record(file_id).to_json() == state[0]
+        assert engine.reading.record(file_id).to_json() == state[0]
         assert restored_bytes(engine, file_id) == state[1]
 
 
@@ -126,7 +126,7 @@ def test_contents_move_and_records_stay(element: Element, ids: Ids, fs: Simulate
     check_whole(element.engine, element.oracle)
     for file_id in files:
         with pytest.raises(FileArchived) as refused:
-            element.engine.open_content(file_id)
+            element.engine.contents.open(file_id)
         assert refused.value.fields["restore"] == f"/api/v1/files/{file_id}/restore"
     names = [path.rpartition("/")[2] for path in paths(fs, f"{ARCHIVE}/data")]
     assert sorted(names) == sorted(
@@ -143,7 +143,7 @@ def test_what_a_reader_sees_follows_from_the_mode_not_from_the_bytes(
     close(element.engine)
 
     with pytest.raises(FileArchived):
-        element.engine.open_content(files[0])
+        element.engine.contents.open(files[0])
     assert restored_bytes(element.engine, files[0]) == b"letter"
 
 
@@ -211,7 +211,7 @@ def test_an_archive_that_is_not_mounted_is_away_and_not_empty(
     with pytest.raises(ArchiveAway):
         scrub(element.engine)
     assert element.engine.scrub.status().open_findings == 0
-    assert element.engine.record(files[0]).tags == ("blue",)
+    assert element.engine.reading.record(files[0]).tags == ("blue",)
 
 
 def test_an_archive_that_nobody_names_any_more_is_away(
@@ -230,7 +230,7 @@ def test_an_archive_that_nobody_names_any_more_is_away(
     with pytest.raises(ArchiveAway):
         scrub(again)
     with pytest.raises(FileArchived):
-        again.open_content(files[0])
+        again.contents.open(files[0])
 
 
 @pytest.mark.parametrize("holds", ["another element's", "something else"])
@@ -354,7 +354,7 @@ def shelf(fs: SimulatedFs, clock: FixedClock) -> SteppedEngine:
 def keep(engine: SteppedEngine, clock: FixedClock, file_id: FileId, content: bytes) -> None:
     record = make_record(file_id, b"restored", clock)
     terms = RestoreTerms(restored_from="rw-1", expires_at=clock.now() + timedelta(days=30))
-    incoming = engine.begin_restored(record)
+    incoming = engine.restored.begin(record)
     incoming.write(content)
     engine.restored.finish(incoming, record, terms)
 
@@ -365,18 +365,18 @@ def test_a_restored_copy_is_read_for_its_time_and_is_no_file_of_the_element(
     file_id = ids.new()
     keep(shelf, clock, file_id, b"restored")
 
-    content = shelf.open_content(file_id)
-    assert shelf.read_whole(content) == b"restored"
+    content = shelf.contents.open(file_id)
+    assert content.whole() == b"restored"
     assert content.record.restored_from == "rw-1"
     content.close()
-    assert (shelf.files(None, 10), shelf.changes(0, 10).lines) == ([], [])
+    assert (shelf.reading.files(None, 10), shelf.feed.changes(0, 10).lines) == ([], [])
     with pytest.raises(UnknownFile):
-        shelf.record(file_id)
+        shelf.reading.record(file_id)
     with pytest.raises(NotReady):
         shelf.restored.remove(file_id)
     clock.advance(days=30)
     with pytest.raises(UnknownFile):
-        shelf.open_content(file_id)
+        shelf.contents.open(file_id)
     shelf.restored.remove(file_id)
     shelf.restored.remove(file_id)
     assert paths(fs, "/srv/shelf/restored") == []
@@ -400,7 +400,7 @@ def test_restored_copies_respect_the_mode_and_the_room(
     fs.bytes_free = 1 << 40
     closed = SteppedEngine.open(options("/srv/closed", mode=StorageMode.RW), fs, clock)
     with pytest.raises(ModeForbids):
-        closed.begin_restored(make_record(ids.new(), b"restored", clock))
+        closed.restored.begin(make_record(ids.new(), b"restored", clock))
 
 
 def test_a_power_cut_leaves_a_whole_copy_or_none(
@@ -418,11 +418,11 @@ def test_a_power_cut_leaves_a_whole_copy_or_none(
     for image in [*images, fs.image(fs.crash_plans(random.Random(1), 0)[0])]:
         again = SteppedEngine.open(options("/srv/shelf"), SimulatedFs(image), clock)
         try:
-            content = again.open_content(file_id)
+            content = again.contents.open(file_id)
         except UnknownFile:
             continue
-        assert again.read_whole(content) == b"restored"
-    assert again.read_whole(again.open_content(file_id)) == b"restored", "it was promised"
+        assert content.whole() == b"restored"
+    assert again.contents.open(file_id).whole() == b"restored", "it was promised"
 
 
 def test_a_start_removes_what_is_over(

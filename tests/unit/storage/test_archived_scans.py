@@ -37,7 +37,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
 def put(engine: Engine, ids: Ids, scan: Scan) -> FileId:
     record = make_record(ids.new(), b"x", FixedClock()).model_copy(update={"scan": scan})
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
-    engine.put(record, b"x", None, outcomes.put)
+    engine.new_files.put(record, b"x", None, outcomes.put)
     assert isinstance(outcomes.get(), Stored)
     return record.file_id
 

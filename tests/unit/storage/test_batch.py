@@ -21,8 +21,8 @@ from artstore.core.model.batch import (
     split_batch,
 )
 from artstore.core.model.ids import FileId
-from artstore.storage.engine.engine import NewSmallFile
 from artstore.storage.engine.entries import Outcome, Stored
+from artstore.storage.engine.new_files import NewSmallFile
 from artstore.storage.services.frame import parse_batch_draft
 
 HEAD = json.dumps(
@@ -109,7 +109,7 @@ def test_a_batch_is_one_write_and_one_flush(
     outcomes: dict[int, Outcome] = {}
     files = new_files(ids, element.clock, outcomes, 20)
     element.put((ids.new(), b"opens the segment", "a.txt"))
-    handle = element.engine._log._handle
+    handle = element.engine._foundation.log._handle
     calls: list[str] = []
     for name in ("write", "flush"):
         original = getattr(fs, name)
@@ -119,7 +119,7 @@ def test_a_batch_is_one_write_and_one_flush(
             return call(at, *rest)
 
         monkeypatch.setattr(fs, name, counted)
-    element.engine.put_all(files)
+    element.engine.new_files.put_all(files)
     element.engine.step()
 
     assert calls == ["write", "flush"]
@@ -132,14 +132,14 @@ def test_a_batch_that_finds_no_room_is_refused_whole_and_may_come_again(
     element.put((ids.new(), b"opens the segment", "a.txt"))
     outcomes: dict[int, Outcome] = {}
     files = new_files(ids, element.clock, outcomes, 5)
-    handle = element.engine._log._handle
+    handle = element.engine._foundation.log._handle
     undo = inject(fs, "write", failing(errno.ENOSPC, lambda at, *_: at == handle))
-    element.engine.put_all(files)
+    element.engine.new_files.put_all(files)
     element.engine.step()
     assert [type(outcomes[number]) for number in range(5)] == [NoRoom] * 5
 
     undo()
-    element.engine.put_all(files)
+    element.engine.new_files.put_all(files)
     element.engine.step()
     assert all(isinstance(outcomes[number], Stored) for number in range(5))
 
@@ -156,8 +156,8 @@ def test_room_that_ends_in_the_middle_refuses_the_rest_only(
         if refusal := next(checks):
             raise refusal
 
-    monkeypatch.setattr(element.engine._room, "check", check)
-    element.engine.put_all(files)
+    monkeypatch.setattr(element.engine._foundation.room, "check", check)
+    element.engine.new_files.put_all(files)
     element.engine.step()
     assert [type(outcomes[number]) for number in range(4)] == [Stored, Stored, NoRoom, NoRoom]
 
@@ -165,7 +165,7 @@ def test_room_that_ends_in_the_middle_refuses_the_rest_only(
 def test_an_id_under_way_fails_alone(element: Element, ids: Ids) -> None:
     outcomes: dict[int, Outcome] = {}
     files = new_files(ids, element.clock, outcomes, 2)
-    element.engine.put_all([files[0], files[0]._replace(done=files[1].done)])
+    element.engine.new_files.put_all([files[0], files[0]._replace(done=files[1].done)])
     element.engine.step()
     assert isinstance(outcomes[0], Stored)
     assert isinstance(outcomes[1], Unavailable)

@@ -28,7 +28,7 @@ from artstore.storage.engine.upload import Upload
 def put(element: Element, file_id: str, content: bytes) -> Outcome:
     answers: list[Outcome] = []
     record = make_record(file_id, content, element.clock)
-    element.engine.put(record, content, None, answers.append)
+    element.engine.new_files.put(record, content, None, answers.append)
     element.engine.step()
     return answers[0]
 
@@ -44,7 +44,7 @@ def test_the_same_upload_again_gets_the_first_record(element: Element, ids: Ids)
     assert isinstance(again, Stored)
     assert not again.created
     assert again.record == first.record
-    assert len(element.engine.changes(0, 10).lines) == 1
+    assert len(element.engine.feed.changes(0, 10).lines) == 1
 
 
 def test_other_content_under_the_same_id_is_refused(element: Element, ids: Ids) -> None:
@@ -76,8 +76,8 @@ def test_a_file_is_not_seen_before_it_is_durable(element: Element, ids: Ids) -> 
     file_id = ids.new()
     element.submit(file_id, b"x")
     with pytest.raises(UnknownFile):
-        element.engine.record(file_id)
-    assert element.engine.files(None, 10) == []
+        element.engine.reading.record(file_id)
+    assert element.engine.reading.files(None, 10) == []
     assert element.engine.head == 0
     element.engine.step()
     assert read_state(element.engine, file_id) is not None
@@ -101,34 +101,36 @@ def test_an_aborted_upload_leaves_nothing(element: Element, ids: Ids, fs: Simula
 def test_a_change_needs_the_revision_it_expects(element: Element, ids: Ids) -> None:
     file_id = ids.new()
     element.put((file_id, b"x", "a"))
-    changed = element.engine.change(file_id, FileChange(tags=("b",), expected_revision=1), None)
+    changed = element.engine.changes.change(
+        file_id, FileChange(tags=("b",), expected_revision=1), None
+    )
     assert changed.record.revision == 2
     with pytest.raises(RevisionConflict):
-        element.engine.change(file_id, FileChange(tags=("c",), expected_revision=1), None)
+        element.engine.changes.change(file_id, FileChange(tags=("c",), expected_revision=1), None)
 
 
 def test_deleting_again_gives_the_same_tombstone(element: Element, ids: Ids) -> None:
     file_id = ids.new()
     element.put((file_id, b"x", "a"))
-    first = element.engine.delete(file_id, by="clerk", reason="wish", trace=None)
+    first = element.engine.changes.delete(file_id, by="clerk", reason="wish", trace=None)
     element.clock.advance(hours=1)
-    again = element.engine.delete(file_id, by="other", reason="else", trace=None)
+    again = element.engine.changes.delete(file_id, by="other", reason="else", trace=None)
     assert first.record == again.record
-    assert len(element.engine.changes(0, 10).lines) == 2
+    assert len(element.engine.feed.changes(0, 10).lines) == 2
 
 
 def test_the_content_follows_a_new_extension(element: Element, ids: Ids, fs: SimulatedFs) -> None:
     file_id = ids.new()
     element.put((file_id, b"x", "a.txt"))
     element.change(file_id, original_filename="a.md")
-    names = list(fs.names(element.engine._layout.directory(file_id)))
+    names = list(fs.names(element.engine._foundation.layout.directory(file_id)))
     assert sorted(names) == [f"{file_id}.attr.json", f"{file_id}.md"]
 
 
 def test_surplus_bytes_are_kept_aside(element: Element, ids: Ids, fs: SimulatedFs) -> None:
     element.put((ids.new(), b"makes the directory", "a.txt"))
     file_id = ids.new()
-    path = f"{element.engine._layout.directory(file_id)}/{file_id}.txt"
+    path = f"{element.engine._foundation.layout.directory(file_id)}/{file_id}.txt"
     fs.write(fs.create(path), b"somebody else's", 0)
 
     element.put((file_id, b"mine", "b.txt"))

@@ -44,7 +44,7 @@ def inject(fs: SimulatedFs, name: str, fault: Callable[..., Any]) -> Callable[[]
 def put(element: Element, ids: Ids, content: bytes = b"x" * 900) -> Outcome:
     answers: list[Outcome] = []
     record = make_record(ids.new(), content, element.clock)
-    element.engine.put(record, content, None, answers.append)
+    element.engine.new_files.put(record, content, None, answers.append)
     element.engine.step()
     return answers[0]
 
@@ -57,7 +57,7 @@ def test_a_failed_flush_fails_all_who_wait_and_is_never_repeated(
     answers: list[Outcome] = []
     for file_id in waiting:
         record = make_record(file_id, b"x", element.clock)
-        element.engine.put(record, b"x", None, answers.append)
+        element.engine.new_files.put(record, b"x", None, answers.append)
     flushes: list[int] = []
 
     def broken(handle: int) -> None:
@@ -75,7 +75,7 @@ def test_a_failed_flush_fails_all_who_wait_and_is_never_repeated(
     with pytest.raises(Unavailable):
         element.submit(ids.new(), b"y")
     with pytest.raises(Unavailable):
-        element.engine.delete(element.oracle.ids[0], by="a", reason="", trace=None)
+        element.engine.changes.delete(element.oracle.ids[0], by="a", reason="", trace=None)
     assert len(flushes) == 1
     element.oracle.open.clear()
     check_element(element.engine, element.oracle)
@@ -123,12 +123,12 @@ def test_no_room_for_a_segment_is_a_clean_refusal(
 def test_no_room_while_the_log_is_written(element: Element, ids: Ids, fs: SimulatedFs) -> None:
     """As on file systems that copy on write."""
     assert isinstance(put(element, ids), Stored)
-    handle = element.engine._log._handle
+    handle = element.engine._foundation.log._handle
     undo = inject(fs, "write", failing(errno.ENOSPC, lambda h, *_: h == handle))
     assert isinstance(put(element, ids), NoRoom)
     undo()
     assert isinstance(put(element, ids), Stored)
-    assert len(element.engine.files(None, 10)) == 2
+    assert len(element.engine.reading.files(None, 10)) == 2
 
 
 def test_a_promised_file_gets_the_room_of_the_spare(
@@ -136,7 +136,7 @@ def test_a_promised_file_gets_the_room_of_the_spare(
 ) -> None:
     assert isinstance(put(element, ids), Stored)
     element.engine.checkpoint()
-    spare = f"{element.engine._layout.log}/spare"
+    spare = f"{element.engine._foundation.layout.log}/spare"
     assert fs.exists(spare)
     inject(fs, "create", failing(errno.ENOSPC, lambda _: fs.exists(spare)))
     assert isinstance(put(element, ids), Stored)
@@ -159,7 +159,7 @@ def test_a_promised_file_waits_for_room_when_there_is_no_spare(
     with pytest.raises(NoRoom, match="volume"):
         element.submit(ids.new(), b"more")
     with pytest.raises(Unavailable, match="when the element is well again"):
-        element.engine.record(file_id)
+        element.engine.reading.record(file_id)
     assert read_state(element.engine, settled) is not None
     element.engine._writer.try_again()
     assert not element.engine.info().writable, "there is no room yet"
@@ -188,8 +188,8 @@ def test_a_file_that_cannot_be_placed_is_there_after_the_next_start(
     # It was acknowledged when the log had it, and is not said to be unknown.
     assert file_id in element.oracle.settled
     with pytest.raises(Unavailable, match="when the element is well again"):
-        element.engine.record(file_id)
-    assert element.engine.files(None, 10) == []
+        element.engine.reading.record(file_id)
+    assert element.engine.reading.files(None, 10) == []
     undo()
     undo_new()
     fs.kill()
@@ -238,7 +238,7 @@ def test_a_volume_that_fills_up_during_an_upload(
     with pytest.raises(NoRoom):
         upload.write(b"x" * 5000)
     element.engine.large_files.abort(upload)
-    assert list(fs.names(f"{element.engine._layout.staging}")) == []
+    assert list(fs.names(f"{element.engine._foundation.layout.staging}")) == []
     assert element.engine.fault is None
 
 

@@ -21,7 +21,7 @@ def fill(element: Element, ids: Ids, groups: int) -> None:
 
 def read_all(element: Element, limit: int, after: int = 0) -> list[bytes]:
     lines: list[bytes] = []
-    while (page := element.engine.changes(after, limit)).lines:
+    while (page := element.engine.feed.changes(after, limit)).lines:
         assert page.position > after
         lines += page.lines
         after = page.position
@@ -35,12 +35,12 @@ def test_every_page_size_tells_the_same(element: Element, ids: Ids) -> None:
     whole = read_all(element, 1000)
 
     assert len(whole) == 48
-    assert len(element.engine._segments.snapshot()) >= 3
+    assert len(element.engine._foundation.segments.snapshot()) >= 3
     for limit in (1, 2, 3, 7, 48):
         assert read_all(element, limit) == whole
     for after in range(element.engine.head):
         expected = [line for line in whole if orjson.loads(line)["seq"] > after]
-        assert element.engine.changes(after, 1000).lines == expected
+        assert element.engine.feed.changes(after, 1000).lines == expected
 
 
 def test_lines_are_changes(element: Element, ids: Ids) -> None:
@@ -52,7 +52,7 @@ def test_lines_are_changes(element: Element, ids: Ids) -> None:
 
     assert [change.type for change in changes] == ["created", "updated", "deleted"]
     assert [change.record.revision for change in changes] == [1, 2, 3]
-    assert changes[2].record == element.engine.record(file_id)
+    assert changes[2].record == element.engine.reading.record(file_id)
     assert changes[0].at == element.clock.now()
 
 
@@ -61,7 +61,9 @@ def test_history_is_plain_gzip_without_contents(
 ) -> None:
     fill(element, ids, 16)
     element.engine.checkpoint()
-    history = [s for s in element.engine._segments.snapshot() if isinstance(s, HistorySegment)]
+    history = [
+        s for s in element.engine._foundation.segments.snapshot() if isinstance(s, HistorySegment)
+    ]
     packed = bytes(fs._file(fs.open(history[0].path)).current)
     lines = gzip.decompress(packed).splitlines(keepends=True)
 
@@ -75,7 +77,7 @@ def test_history_is_read_from_the_middle(
     monkeypatch.setattr("artstore.storage.engine.history.MEMBER_BYTES", 2000)
     fill(element, ids, 16)
     element.engine.checkpoint()
-    segment = element.engine._segments.snapshot()[0]
+    segment = element.engine._foundation.segments.snapshot()[0]
     assert isinstance(segment, HistorySegment)
     reader = HistoryReader(fs)
     whole = list(reader.lines_after(segment, 0))
@@ -91,7 +93,7 @@ def test_history_is_read_from_the_middle(
 def test_a_position_ahead_of_the_head_is_gone(element: Element, ids: Ids, after: int) -> None:
     fill(element, ids, 1)
     with pytest.raises(PositionGone):
-        element.engine.changes(after, 10)
+        element.engine.feed.changes(after, 10)
 
 
 def test_a_position_before_lost_history_is_gone(
@@ -102,19 +104,23 @@ def test_a_position_before_lost_history_is_gone(
     fill(element, ids, 16)
     element.engine.checkpoint()
     element.engine.close()
-    history = [s for s in element.engine._segments.snapshot() if isinstance(s, HistorySegment)]
+    history = [
+        s for s in element.engine._foundation.segments.snapshot() if isinstance(s, HistorySegment)
+    ]
     fs.unlink(history[0].path)
 
     again = Element(fs, element.oracle, element.clock)
     assert again.engine.info().oldest_seq == history[0].last
     with pytest.raises(PositionGone):
-        again.engine.changes(0, 10)
-    assert again.engine.changes(history[0].last, 10).lines
-    assert set(again.engine.files(None, 1000)) == {s[0] for s in again.oracle.settled.values() if s}
+        again.engine.feed.changes(0, 10)
+    assert again.engine.feed.changes(history[0].last, 10).lines
+    assert set(again.engine.reading.files(None, 1000)) == {
+        s[0] for s in again.oracle.settled.values() if s
+    }
 
 
 def test_an_empty_feed(element: Element) -> None:
-    assert element.engine.changes(0, 10) == FeedPage([], 0)
+    assert element.engine.feed.changes(0, 10) == FeedPage([], 0)
     check_element(element.engine, Oracle())
 
 
@@ -123,5 +129,5 @@ def test_a_page_is_bounded_in_bytes(
 ) -> None:
     fill(element, ids, 6)
     monkeypatch.setattr("artstore.storage.engine.feed.PAGE_BYTES_MAX", 1500)
-    assert 1 < len(element.engine.changes(0, 1000).lines) < 4
+    assert 1 < len(element.engine.feed.changes(0, 1000).lines) < 4
     assert len(read_all(element, 1000)) == 12

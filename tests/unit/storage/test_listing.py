@@ -11,7 +11,7 @@ from artstore.core.model.ids import FileId
 def list_all(element: Element, limit: int) -> list[FileId]:
     found: list[FileId] = []
     after: FileId | None = None
-    while lines := element.engine.files(after, limit):
+    while lines := element.engine.reading.files(after, limit):
         assert len(lines) <= limit
         found += [orjson.loads(line)["file_id"] for line in lines]
         after = found[-1]
@@ -41,22 +41,22 @@ def test_pages_add_up(
 def test_a_file_that_came_meanwhile_is_listed_when_its_turn_comes(
     element: Element, many: list[FileId], ids: Ids
 ) -> None:
-    first = element.engine.files(None, 5)
+    first = element.engine.reading.files(None, 5)
     late = ids.new()
     element.put((late, b"x", "a.txt"))
-    rest = element.engine.files(orjson.loads(first[-1])["file_id"], 1000)
+    rest = element.engine.reading.files(orjson.loads(first[-1])["file_id"], 1000)
     assert [orjson.loads(line)["file_id"] for line in first + rest] == [*many, late]
 
 
 def test_tombstones_are_listed(element: Element, many: list[FileId]) -> None:
     element.delete(many[3])
-    assert orjson.loads(element.engine.files(many[2], 1)[0])["deleted"]["by"] == "clerk"
+    assert orjson.loads(element.engine.reading.files(many[2], 1)[0])["deleted"]["by"] == "clerk"
 
 
 def test_a_damaged_record_is_left_out_and_others_are_not(
     element: Element, many: list[FileId], fs: SimulatedFs
 ) -> None:
-    path = element.engine._layout.attr(many[3])
+    path = element.engine._foundation.layout.attr(many[3])
     fs._file(fs.open(path)).current[20] ^= 1
     assert list_all(element, 1000) == [*many[:3], *many[4:]]
 
@@ -64,8 +64,8 @@ def test_a_damaged_record_is_left_out_and_others_are_not(
 def test_strange_names_in_the_data_directory_are_passed_over(
     element: Element, many: list[FileId], fs: SimulatedFs
 ) -> None:
-    hour = element.engine._layout.directory(many[0])
+    hour = element.engine._foundation.layout.directory(many[0])
     for name in ("x.attr.json", "notes.txt", f"{many[0]}.attr.json.old"):
         fs.create(f"{hour}/{name}")
-    fs.make_directory(f"{element.engine._layout.data}/lost+found")
+    fs.make_directory(f"{element.engine._foundation.layout.data}/lost+found")
     assert list_all(element, 1000) == many

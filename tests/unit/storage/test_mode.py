@@ -55,7 +55,7 @@ def change_mode(engine: Engine, mode: StorageMode, *, confirmed: bool = True) ->
 
 def put(engine: SteppedEngine, record: FileRecord, content: bytes) -> None:
     answers: list[Outcome] = []
-    engine.put(record, content, None, answers.append)
+    engine.new_files.put(record, content, None, answers.append)
     engine.step()
     if isinstance(answers[0], ArtStoreError):
         raise answers[0]
@@ -70,7 +70,7 @@ def upload(engine: SteppedEngine, record: FileRecord, content: bytes) -> None:
 
 
 def notes(engine: SteppedEngine) -> list[dict[str, object]]:
-    lines = [orjson.loads(line) for line in engine.changes(0, 100).lines]
+    lines = [orjson.loads(line) for line in engine.feed.changes(0, 100).lines]
     return [line for line in lines if line["type"] == "mode_changed"]
 
 
@@ -82,10 +82,10 @@ def second(fs: SimulatedFs, clock: FixedClock, quiet_logs: None) -> SteppedEngin
 Operation = Callable[[SteppedEngine, FileRecord, FileRecord], object]
 
 DELETIONS: dict[str, Operation] = {
-    "delete": lambda engine, stored, _: engine.delete(
+    "delete": lambda engine, stored, _: engine.changes.delete(
         stored.file_id, by="a", reason="", trace=None
     ),
-    "take over a tombstone": lambda engine, stored, _: engine.take_over(
+    "take over a tombstone": lambda engine, stored, _: engine.changes.take_over(
         stored.model_copy(
             update={
                 "revision": stored.revision + 1,
@@ -100,7 +100,7 @@ CREATIONS: dict[str, Operation] = {
     "upload": lambda engine, _, new: upload(engine, new, b"new"),
 }
 CHANGES: dict[str, Operation] = {
-    "change": lambda engine, stored, _: engine.change(
+    "change": lambda engine, stored, _: engine.changes.change(
         stored.file_id, FileChange(tags=("t",)), None
     ),
 }
@@ -201,7 +201,7 @@ def test_what_cannot_be_told_does_not_happen(
     def full(*_: object) -> int:
         raise NoRoom("full")
 
-    monkeypatch.setattr(second._submission, "note", full)
+    monkeypatch.setattr(second._foundation.submission, "note", full)
     with pytest.raises(NoRoom):
         change_mode(second, RO)
     assert second.info().mode is RW
@@ -218,7 +218,7 @@ def test_a_cut_between_change_and_record_is_told_by_the_next_start(
     def cut(*_: object) -> int:
         raise PowerCut
 
-    monkeypatch.setattr(second._submission, "note", cut)
+    monkeypatch.setattr(second._foundation.submission, "note", cut)
     with pytest.raises(PowerCut):
         change_mode(second, RO)
     fs.kill()

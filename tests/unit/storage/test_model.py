@@ -83,10 +83,10 @@ class ElementMachine(RuleBasedStateMachine):
 
     @rule(file_id=kept)
     def delete_too_early(self, file_id: FileId) -> None:
-        record = self.element.engine.record(file_id)
+        record = self.element.engine.reading.record(file_id)
         assume(record.retention.forbids_deletion_at(self.clock.now()))
         with pytest.raises(RetentionForbids):
-            self.element.engine.delete(file_id, by="clerk", reason="wish", trace=None)
+            self.element.engine.changes.delete(file_id, by="clerk", reason="wish", trace=None)
         tombstone = record.model_copy(
             update={
                 "revision": record.revision + 1,
@@ -94,7 +94,7 @@ class ElementMachine(RuleBasedStateMachine):
             }
         )
         with pytest.raises(RetentionForbids):
-            self.element.engine.take_over(tombstone, None)
+            self.element.engine.changes.take_over(tombstone, None)
 
     @rule(content=contents.filter(bool))
     def abort(self, content: bytes) -> None:
@@ -128,7 +128,7 @@ class ElementMachine(RuleBasedStateMachine):
     def damage_and_repair(self, file_id: FileId, bit: int) -> None:
         record_json, content = self.element.state(file_id)
         assume(content)
-        path = self.element.engine._layout.content(FileRecord.from_json(record_json))
+        path = self.element.engine._foundation.layout.content(FileRecord.from_json(record_json))
         spoilt = bytearray(content or b"")
         spoilt[bit // 8 % len(spoilt)] ^= 1 << bit % 8
         overwrite(self.fs, path, bytes(spoilt))

@@ -84,7 +84,7 @@ def put_large(element: Element, file_id: FileId) -> None:
 def put_tombstone(element: Element, file_id: FileId) -> None:
     deletion = Deletion(at=datetime(2026, 11, 22, tzinfo=UTC), by="clerk", reason="")
     record = make_record(file_id, b"content", element.clock)
-    element.engine.take_over(record.model_copy(update={"deleted": deletion}), None)
+    element.engine.changes.take_over(record.model_copy(update={"deleted": deletion}), None)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_file_is_found_again_however_it_came(
     come_in(element, file_id)
     answers: list[Outcome] = []
     record = make_record(file_id, b"content", element.clock)
-    element.engine.put(record, b"content", None, answers.append)
+    element.engine.new_files.put(record, b"content", None, answers.append)
     element.engine.step()
     assert isinstance(answers[0], expected)
     assert not isinstance(answers[0], Stored) or not answers[0].created
@@ -114,7 +114,7 @@ def test_what_is_put_in_place_alone_is_noted_too(element: Element, ids: Ids) -> 
     """A repair, which another thread does, or a change that was owed."""
     put_small(element, ids.new())
     record = make_record(ids.new(), b"content", element.clock)
-    backend = element.engine._backend
+    backend = element.engine._foundation.backend
     assert not backend.existing([record.file_id])
     backend.replay(Placeable(RecordType.CREATED, 9, record, record.to_json(), b"content", None))
     assert backend.existing([record.file_id]) == [record.file_id]

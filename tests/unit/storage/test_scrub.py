@@ -94,7 +94,7 @@ def test_damaged_content_is_told_and_set_aside(
     kept = f"{ELEMENT_ROOT}/quarantine/{first_of(filled)}/{path.rpartition('/')[2]}"
     assert bytes(fs._file(fs.open(kept)).current) == damaged
     with pytest.raises(FileDamaged):
-        filled.engine.open_content(first_of(filled))
+        filled.engine.contents.open(first_of(filled))
 
 
 def test_a_second_pass_does_not_tell_it_again(filled: Element, fs: SimulatedFs) -> None:
@@ -116,7 +116,7 @@ def test_a_restart_and_a_power_cut_forget_nothing(filled: Element, fs: Simulated
     assert again.engine.scrub.status().open_findings == 1
     assert again.engine.scrub.status().last_completed_at == filled.clock.now()
     with pytest.raises(FileDamaged):
-        again.engine.open_content(first_of(filled))
+        again.engine.contents.open(first_of(filled))
     again.clock.advance(days=1)
     assert scrub(again.engine) == []
 
@@ -187,7 +187,7 @@ def test_a_deletion_that_is_on_its_way_is_no_damage(
     deleted = filled.oracle.ids[1]
     path = find_path(fs, f"{deleted}.attr.json").replace(".attr.json", ".pdf")
     fs.close(fs.create(path))
-    claims = filled.engine._claims
+    claims = filled.engine._foundation.claims
     take = claims.take
 
     def take_when_it_is_through(file_id: FileId) -> None:
@@ -207,13 +207,13 @@ def test_the_record_of_another_file(filled: Element, fs: SimulatedFs) -> None:
     overwrite(fs, mine, bytes(fs._file(fs.open(other)).current))
     assert kinds(scrub(filled.engine)) == [("wrong_attr", first_of(filled))]
     with pytest.raises(FileDamaged):
-        filled.engine.record(first_of(filled))
+        filled.engine.reading.record(first_of(filled))
 
 
 def test_a_record_that_is_older_than_the_log(filled: Element, fs: SimulatedFs) -> None:
     """A lost write: sealed, whole, and not what was promised."""
     path = find_path(fs, f"{first_of(filled)}.attr.json")
-    record = filled.engine.record(first_of(filled))
+    record = filled.engine.reading.record(first_of(filled))
     older = record.model_copy(update={"revision": 1, "tags": ()})
     overwrite(fs, path, sidecar.seal(older.to_json()))
     found = scrub(filled.engine)
@@ -221,7 +221,7 @@ def test_a_record_that_is_older_than_the_log(filled: Element, fs: SimulatedFs) -
     assert "revision 1, the log says 2" in found[0]["cause"]
 
     repair(filled, first_of(filled), SMALL + b"\0", record)
-    assert filled.engine.record(first_of(filled)) == record
+    assert filled.engine.reading.record(first_of(filled)) == record
     check_element(filled.engine, filled.oracle)
 
 
@@ -291,7 +291,7 @@ def test_a_bad_copy_repairs_nothing(
     with pytest.raises(refusal):
         repair(filled, first_of(filled), copy)
     with pytest.raises(FileDamaged):
-        filled.engine.open_content(first_of(filled))
+        filled.engine.contents.open(first_of(filled))
     assert filled.engine.scrub.status().open_findings == 1
     assert paths(fs, f"{ELEMENT_ROOT}/tmp") == []
 
@@ -304,13 +304,13 @@ def test_a_whole_file_is_not_replaced(filled: Element, fs: SimulatedFs) -> None:
 
 def test_a_damaged_record_needs_a_whole_one(filled: Element, fs: SimulatedFs) -> None:
     path = find_path(fs, f"{first_of(filled)}.attr.json")
-    record = filled.engine.record(first_of(filled))
-    other = filled.engine.record(filled.oracle.ids[2])
+    record = filled.engine.reading.record(first_of(filled))
+    other = filled.engine.reading.record(filled.oracle.ids[2])
     overwrite(fs, path, b"{}\n")
     assert kinds(scrub(filled.engine)) == [("attr_damaged", first_of(filled))]
     for given in (None, other):
         with pytest.raises(FileDamaged):
-            filled.engine.begin_repair(first_of(filled), given)
+            filled.engine.repairs.begin(first_of(filled), given)
 
     repair(filled, first_of(filled), SMALL + b"\0", record)
     check_element(filled.engine, filled.oracle)
@@ -320,7 +320,7 @@ def test_a_damaged_record_needs_a_whole_one(filled: Element, fs: SimulatedFs) ->
 
 def test_deleted_files_are_not_brought_back(filled: Element) -> None:
     with pytest.raises(FileDeleted):
-        filled.engine.begin_repair(filled.oracle.ids[1])
+        filled.engine.repairs.begin(filled.oracle.ids[1])
 
 
 def test_a_file_that_reads_well_again_is_closed(filled: Element, fs: SimulatedFs) -> None:
@@ -350,7 +350,7 @@ def test_a_deletion_cut_short_is_finished_by_the_next_pass(
     overwrite(fs, find_path(fs, f"{first_of(filled)}.pdf"), b"x")
     scrub(filled.engine)
     with monkeypatch.context() as patch:
-        patch.setattr(filled.engine._docket, "close_deleted", lambda file_id: None)
+        patch.setattr(filled.engine.changes._docket, "close_deleted", lambda file_id: None)
         filled.delete(first_of(filled))
     assert len(paths(fs, f"{ELEMENT_ROOT}/quarantine")) == 2
     scrub(filled.engine)
@@ -409,7 +409,7 @@ def test_a_finding_that_the_log_cannot_take_is_told_later(
     filled: Element, fs: SimulatedFs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overwrite(fs, find_path(fs, f"{first_of(filled)}.pdf"), b"x")
-    monkeypatch.setattr(filled.engine._docket, "_report", _refusing)
+    monkeypatch.setattr(filled.engine.changes._docket, "_report", _refusing)
     assert scrub(filled.engine) == []
     assert filled.engine.scrub.status().open_findings == 1
     monkeypatch.undo()
@@ -438,7 +438,7 @@ def test_the_findings_are_what_the_format_says(filled: Element, fs: SimulatedFs)
 
 def test_reading_and_scrub_agree(filled: Element, fs: SimulatedFs) -> None:
     record_json = filled.state(first_of(filled))[0]
-    assert FileRecord.from_json(record_json) == filled.engine.record(first_of(filled))
+    assert FileRecord.from_json(record_json) == filled.engine.reading.record(first_of(filled))
     assert read_state(filled.engine, first_of(filled)) == filled.state(first_of(filled))
 
 
@@ -451,7 +451,7 @@ def test_the_way_out_of_a_damaged_log(filled: Element, fs: SimulatedFs, ids: Ids
     filled.engine.scrub.command(ScrubRequest(action="start", rate_bytes_per_s=1 << 40))
     filled.engine.scrub.run_pass()
     assert [known.finding for known in filled.engine.scrub._ledger.all()] == ["log_damaged"]
-    while filled.engine._segments.raw_count == 1:
+    while filled.engine._foundation.segments.raw_count == 1:
         filled.put((ids.new(), b"z" * 3000, "z.bin"))
     with pytest.raises(BadRecord):
         filled.engine.checkpoint()
@@ -479,7 +479,7 @@ def test_what_is_repaired_while_it_is_looked_at_stays(
     """Between the second look and the claim. The record is the same before and after."""
     path = find_path(fs, f"{first_of(filled)}.pdf")
     overwrite(fs, path, b"x" * (len(SMALL) + 1))
-    take, repaired = filled.engine._claims.take, []
+    take, repaired = filled.engine._foundation.claims.take, []
 
     def repair_first(file_id: FileId) -> None:
         if not repaired:
@@ -487,7 +487,7 @@ def test_what_is_repaired_while_it_is_looked_at_stays(
             repair(filled, first_of(filled), SMALL + b"\0")
         take(file_id)
 
-    monkeypatch.setattr(filled.engine._claims, "take", repair_first)
+    monkeypatch.setattr(filled.engine._foundation.claims, "take", repair_first)
     assert kinds(scrub(filled.engine)) == [("repaired", first_of(filled))]
     assert fs.exists(path)
     check_element(filled.engine, filled.oracle)

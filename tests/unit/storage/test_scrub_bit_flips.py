@@ -127,7 +127,7 @@ def test_every_bit_of_a_file_and_its_record(sample: Sample, suffix: str, kind: F
 def test_none_is_repaired_from_a_bad_copy(sample: Sample, suffix: str) -> None:
     sample.engine.checkpoint()
     path = find_path(sample.fs, f"{sample.first}{suffix}")
-    record = sample.engine.record(sample.first)
+    record = sample.engine.reading.record(sample.first)
     bits = len(file_at(sample.fs, path).durable) * 8
     for bit in flips(sample.fs, path, spread(bits, WHOLE_PASSES)):
         sample.element.clock.advance(minutes=1)
@@ -137,7 +137,7 @@ def test_none_is_repaired_from_a_bad_copy(sample: Sample, suffix: str) -> None:
         with pytest.raises(DigestMismatch):
             repair(sample.element, sample.first, bytes(bad), record)
         with pytest.raises(ArtStoreError):
-            sample.engine.open_content(sample.first)
+            sample.engine.contents.open(sample.first)
         repair(sample.element, sample.first, CONTENT, record)
         check_element(sample.engine, sample.element.oracle)
 

@@ -52,7 +52,7 @@ class Shop:
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         file_id = self.ids.new()
         record = make_record(file_id, content, FixedClock())
-        self.engine.put(record, content, None, outcomes.put)
+        self.engine.new_files.put(record, content, None, outcomes.put)
         assert isinstance(outcomes.get(), Stored)
         self.files.append(file_id)
         return file_id
@@ -72,16 +72,16 @@ class Shop:
         while self.engine.scrub.status().state is ScrubState.RUNNING:
             pass
         assert self.engine.scrub.status().trouble is None
-        lines = [orjson.loads(line) for line in self.engine.changes(head, 1000).lines]
+        lines = [orjson.loads(line) for line in self.engine.feed.changes(head, 1000).lines]
         return [line["detail"] for line in lines if line["type"] == "finding"]
 
     def repair(self, file_id: FileId, content: bytes, record: FileRecord | None = None) -> None:
-        incoming = self.engine.begin_repair(file_id, record)
+        incoming = self.engine.repairs.begin(file_id, record)
         incoming.write(content)
-        self.engine.finish_repair(incoming, record)
+        self.engine.repairs.finish(incoming, record)
 
     def read(self, file_id: FileId) -> bytes:
-        return self.engine.read_whole(self.engine.open_content(file_id))
+        return self.engine.contents.open(file_id).whole()
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_bad_copy_does_not_touch_a_whole_file(shop: Shop) -> None:
 
 def test_damaged_and_lost_records(shop: Shop) -> None:
     first, second, third = shop.files
-    records = {file_id: shop.engine.record(file_id) for file_id in shop.files}
+    records = {file_id: shop.engine.reading.record(file_id) for file_id in shop.files}
     shop.overwrite(shop.key(first, ".attr.json"), b"{}\n")
     obstore.delete(shop.store, shop.key(second, ".attr.json"))
     obstore.delete(shop.store, shop.key(third, ".pdf"))
@@ -138,7 +138,7 @@ def test_damaged_and_lost_records(shop: Shop) -> None:
     for number, file_id in enumerate(shop.files):
         shop.repair(file_id, b"content %d" % number, records[file_id])
         assert shop.read(file_id) == b"content %d" % number
-        assert shop.engine.record(file_id) == records[file_id]
+        assert shop.engine.reading.record(file_id) == records[file_id]
     assert shop.scrub() == []
     assert shop.engine.scrub.status().open_findings == 0
 
@@ -146,5 +146,5 @@ def test_damaged_and_lost_records(shop: Shop) -> None:
 def test_a_deletion_takes_the_damaged_bytes_too(shop: Shop) -> None:
     shop.overwrite(shop.key(shop.files[0], ".pdf"), b"content X")
     shop.scrub()
-    shop.engine.delete(shop.files[0], by="a", reason="b", trace=None)
+    shop.engine.changes.delete(shop.files[0], by="a", reason="b", trace=None)
     assert shop.keys("quarantine") == []

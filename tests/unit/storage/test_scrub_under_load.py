@@ -74,7 +74,7 @@ class Worker:
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         file_id, content = self._new_id(), self._chance.randbytes(self._chance.randrange(5000))
         record = make_record(file_id, content, FixedClock(), self._chance.choice(NAMES))
-        self._engine.put(record, content, None, outcomes.put)
+        self._engine.new_files.put(record, content, None, outcomes.put)
         assert isinstance(outcomes.get(), Stored)
         self._files.append(file_id)
 
@@ -90,13 +90,15 @@ class Worker:
 
     def _rename(self) -> None:
         change = FileChange(original_filename=self._chance.choice(NAMES))
-        self._engine.change(self._chance.choice(self._files), change, None)
+        self._engine.changes.change(self._chance.choice(self._files), change, None)
 
     def _delete(self) -> None:
-        self._engine.delete(self._chance.choice(self._files), by="a", reason="b", trace=None)
+        self._engine.changes.delete(
+            self._chance.choice(self._files), by="a", reason="b", trace=None
+        )
 
     def _read(self) -> None:
-        self._engine.open_content(self._chance.choice(self._files)).close()
+        self._engine.contents.open(self._chance.choice(self._files)).close()
 
     def _new_id(self) -> FileId:
         return IDS.new(SystemClock().now(), self._chance.randbytes(10))
@@ -120,7 +122,7 @@ def test_the_scrub_finds_nothing_where_nothing_is_damaged(engine: Engine) -> Non
             if passes == PASSES:
                 enough.set()
             status = engine.scrub.status()
-            found = [line for line in engine.changes(0, 10_000).lines if b'"finding"' in line]
+            found = [line for line in engine.feed.changes(0, 10_000).lines if b'"finding"' in line]
             assert found == [], [line.partition(b'"detail"')[2] for line in found]
             assert (status.findings, status.trouble) == (0, None)
     finally:
@@ -130,4 +132,4 @@ def test_the_scrub_finds_nothing_where_nothing_is_damaged(engine: Engine) -> Non
 
     assert passes >= PASSES
     assert len(files) > STEPS
-    assert not any(b'"finding"' in line for line in engine.changes(0, 10_000).lines)
+    assert not any(b'"finding"' in line for line in engine.feed.changes(0, 10_000).lines)

@@ -77,7 +77,9 @@ class Bench:
     def put(self, content: bytes, file_id: FileId | None = None) -> tuple[FileId, Outcome]:
         file_id = file_id or self.ids.new()
         answers: list[Outcome] = []
-        self.engine.put(make_record(file_id, content, self.clock), content, None, answers.append)
+        self.engine.new_files.put(
+            make_record(file_id, content, self.clock), content, None, answers.append
+        )
         self.engine.step()
         return file_id, answers[0]
 
@@ -122,11 +124,11 @@ def test_a_group_keeps_its_order(bench: Bench) -> None:
     file_id, _ = bench.put(b"text")
     bench.backend.away = StoreAway
     with pytest.raises(OutcomeUnknown):
-        bench.engine.change(file_id, FileChange(original_filename="new.txt"), None)
+        bench.engine.changes.change(file_id, FileChange(original_filename="new.txt"), None)
     with pytest.raises(Unavailable):
-        bench.engine.delete(file_id, by="clerk", reason="wish", trace=None)
+        bench.engine.changes.delete(file_id, by="clerk", reason="wish", trace=None)
     bench.come_back()
-    record = bench.engine.record(file_id)
+    record = bench.engine.reading.record(file_id)
     assert (record.revision, record.original_filename) == (2, "new.txt")
     assert read_state(bench.engine, file_id) == (record.to_json(), b"text")
 
@@ -150,7 +152,7 @@ def test_a_start_without_the_store_catches_up_later(bench: Bench) -> None:
     with pytest.raises(Unavailable):
         bench.engine.check()
     with pytest.raises(Unavailable):
-        bench.engine.record(file_id)
+        bench.engine.reading.record(file_id)
     bench.come_back()
     assert read_state(bench.engine, file_id) is not None
     bench.engine.close()
@@ -199,7 +201,7 @@ def test_an_outage_before_the_log_leaves_nothing(
             assert not isinstance(outcome, OutcomeUnknown)
     bench.engine._writer.try_again()
     with pytest.raises(UnknownFile):
-        bench.engine.record(file_id)
+        bench.engine.reading.record(file_id)
     assert last_records(bench.engine) == {}
 
 

@@ -76,12 +76,12 @@ def test_every_file_is_read() -> None:
     with pytest.raises(FileDamaged):
         read_state(engine, damaged)
     assert all((read_state(engine, other) or (b"", b""))[1] == b"z" * 3000 for other in others)
-    assert len(engine.files(None, 100)) == 8
+    assert len(engine.reading.files(None, 100)) == 8
 
 
 def test_the_feed_is_whole() -> None:
     engine = opened()
-    lines = [orjson.loads(line) for line in engine.changes(0, 100).lines]
+    lines = [orjson.loads(line) for line in engine.feed.changes(0, 100).lines]
     stored = [line["record"]["file_id"] for line in lines if line["type"] == "created"]
     assert sorted(stored) == sorted(sample_ids())
     assert [line["seq"] for line in lines] == sorted({line["seq"] for line in lines})
@@ -94,7 +94,7 @@ def test_the_mode_is_kept_and_told() -> None:
     assert engine.info().mode is StorageMode.EDIT
     assert engine.feed_id == FEED_ID
     engine.modes.tell()
-    told = orjson.loads(engine.changes(0, 100).lines[-1])
+    told = orjson.loads(engine.feed.changes(0, 100).lines[-1])
     assert (told["type"], told["detail"]["reason"]) == ("mode_changed", "the disk is full")
 
 

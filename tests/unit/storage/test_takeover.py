@@ -103,49 +103,49 @@ def test_a_hold_here_stands_until_its_lifting_has_come(
     """The other element says that it lifted the hold and deleted; only the second is told."""
     hold = Hold(id="1", matter="Smith v Jones", by="counsel", at=clock.now())
     held = here.model_copy(update={"holds": (hold,)})
-    element.engine.put_copy(held, b"content", None)
+    element.engine.new_files.put_copy(held, b"content", None)
     dead = tombstone(later(held, holds=()), clock)
 
     with pytest.raises(RetentionForbids, match="legal hold"):
-        element.engine.take_over(dead, None)
+        element.engine.changes.take_over(dead, None)
 
     assert read_state(element.engine, here.file_id) == (held.to_json(), b"content")
-    element.engine.take_over(later(held, holds=()), None)
-    element.engine.take_over(dead, None)
+    element.engine.changes.take_over(later(held, holds=()), None)
+    element.engine.changes.take_over(dead, None)
     assert read_state(element.engine, here.file_id) == (dead.to_json(), None)
 
 
 def test_the_engine_keeps_the_revision(element: Element, here: FileRecord) -> None:
     copy = here.model_copy(update={"revision": 7})
-    stored = element.engine.put_copy(copy, b"content", None)
+    stored = element.engine.new_files.put_copy(copy, b"content", None)
     assert stored.created
     assert read_state(element.engine, here.file_id) == (copy.to_json(), b"content")
-    assert not element.engine.put_copy(copy, b"content", None).created
+    assert not element.engine.new_files.put_copy(copy, b"content", None).created
 
 
 def test_the_content_follows_a_new_name_and_goes_with_the_tombstone(
     element: Element, here: FileRecord, clock: FixedClock
 ) -> None:
-    element.engine.put_copy(here, b"content", None)
+    element.engine.new_files.put_copy(here, b"content", None)
     renamed = later(here, original_filename="letter.txt")
-    element.engine.take_over(renamed, None)
+    element.engine.changes.take_over(renamed, None)
     assert read_state(element.engine, here.file_id) == (renamed.to_json(), b"content")
     # Renamed and deleted meanwhile: the content lies under the name in between.
     dead = tombstone(renamed.model_copy(update={"original_filename": "letter.md"}), clock)
-    element.engine.take_over(dead, None)
+    element.engine.changes.take_over(dead, None)
     assert read_state(element.engine, here.file_id) == (dead.to_json(), None)
     assert files_of(element, here.file_id) == [f"{here.file_id}.attr.json"]
-    assert not element.engine.take_over(dead, None).created
+    assert not element.engine.changes.take_over(dead, None).created
 
 
 def test_a_tombstone_alone_stays(element: Element, here: FileRecord, clock: FixedClock) -> None:
     dead = tombstone(here, clock)
-    element.engine.take_over(dead, None)
+    element.engine.changes.take_over(dead, None)
     assert read_state(element.engine, here.file_id) == (dead.to_json(), None)
     with pytest.raises(FileDeleted):
-        element.engine.put_copy(here, b"content", None)
+        element.engine.new_files.put_copy(here, b"content", None)
 
 
 def files_of(element: Element, file_id: FileId) -> list[str]:
-    directory = element.engine._layout.directory(file_id)
+    directory = element.engine._foundation.layout.directory(file_id)
     return sorted(name for name in element.fs.names(directory) if name.startswith(file_id))

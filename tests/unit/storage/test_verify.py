@@ -52,10 +52,10 @@ class Shelf:
         outcomes: SimpleQueue[Outcome] = SimpleQueue()
         file_id = self.ids.new()
         record = make_record(file_id, content, FixedClock(), name)
-        self.engine.put(record, content, None, outcomes.put)
+        self.engine.new_files.put(record, content, None, outcomes.put)
         assert isinstance(outcomes.get(), Stored)
         self.files.append(file_id)
-        self.engine.record(file_id)  # waits until it is in its place
+        self.engine.reading.record(file_id)  # waits until it is in its place
         return file_id
 
     def path(self, file_id: FileId, suffix: str) -> Path:
@@ -69,7 +69,7 @@ def shelf(tmp_path: Path) -> Shelf:
     shelf = Shelf(tmp_path / "element", checkpoint_interval_s=0.1)
     for number in range(120):
         shelf.put(random.Random(number).randbytes(4000))
-    shelf.engine.delete(shelf.files[0], by="a", reason="b", trace=None)
+    shelf.engine.changes.delete(shelf.files[0], by="a", reason="b", trace=None)
     wait_until(lambda: any(shelf.root.glob("log/*.gz")), "a history")
     shelf.engine.close()
     return shelf
@@ -210,7 +210,7 @@ def test_an_element_whose_files_lie_elsewhere(shelf: Shelf) -> None:
 
 def test_an_older_record(shelf: Shelf) -> None:
     engine = Engine.open(options(str(shelf.root), segment_bytes=256 << 10))
-    deleted = engine.record(shelf.files[0])
+    deleted = engine.reading.record(shelf.files[0])
     engine.close()
     older = deleted.model_copy(update={"revision": 1, "deleted": None})
     shelf.path(shelf.files[0], ".attr.json").write_bytes(sidecar.seal(older.to_json()))
@@ -224,7 +224,7 @@ def test_what_is_only_in_the_log_is_not_judged(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "element", checkpoint_interval_s=3600)
     for number in range(5):
         shelf.put(b"%d" % number)
-    assert len(shelf.engine.files(None, 10)) == 5, "a listing waits until all are in place"
+    assert len(shelf.engine.reading.files(None, 10)) == 5, "a listing waits until all are in place"
     shutil.copytree(shelf.root, tmp_path / "killed")
     for path in (tmp_path / "killed").rglob(f"{shelf.files[2]}*"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""May a new file come in, as the element stands now?"""
+"""May a new file, or a restored copy of one, come in, as the element stands now?"""
 
 from artstore.storage.engine import mode_rules
 from artstore.storage.engine.capacity import Room
@@ -21,3 +21,10 @@ class Admission:
         self._writer.check()
         mode_rules.check_create(self._standing.mode)
         self._room.check(size)
+
+    def check_restored(self) -> None:
+        """Raises:
+        ModeForbids, Unavailable: As the element stands now.
+        """
+        self._writer.check()
+        mode_rules.check_restored(self._standing.mode)

@@ -1,5 +1,6 @@
-"""Reading files: records, content, listings. Nothing here takes a lock while it reads; what is
-acknowledged and on its way to its place is waited for."""
+"""Reading files: records, listings, and the bytes of one that is open (`contents` opens it).
+Nothing here takes a lock while it reads; what is acknowledged and on its way to its place is
+waited for."""
 
 import hashlib
 from typing import Final
@@ -34,6 +35,17 @@ class Content:
             if not more:
                 raise FileDamaged("the stored content is too short")
             data += more
+        return data
+
+    def whole(self) -> bytes:
+        """Of a small file: all of it, checked.
+
+        Raises:
+            FileDamaged: Its digest is not the recorded one.
+        """
+        data = self.read(self.record.size, 0)
+        if hashlib.sha256(data).hexdigest() != self.record.sha256:
+            raise FileDamaged("the stored content does not match its digest")
         return data
 
     def close(self) -> None:
@@ -80,36 +92,6 @@ class Reading:
             return None
         return Stored(found, found.to_json(), created=False)
 
-    def open_content(self, file_id: FileId) -> Content:
-        """Raises:
-        UnknownFile, FileDeleted, FileDamaged: It is not there, or not whole.
-        """
-        record = self.record(file_id)
-        opened = self._open(record)
-        if opened is None:
-            # A change may be half-way: the content has its new name or is gone already,
-            # and the record is about to say so.
-            self._claims.wait_until_free(file_id)
-            record = self.record(file_id)
-            opened = self._open(record)
-        if opened is None:
-            raise FileDamaged("the content of this file is missing")
-        if opened.size != record.size:
-            opened.close()
-            raise FileDamaged("the stored content does not have its length")
-        return Content(opened, record)
-
-    def small_content(self, content: Content) -> bytes:
-        """All of it, checked.
-
-        Raises:
-            FileDamaged: Its digest is not the recorded one.
-        """
-        data = content.read(content.record.size, 0)
-        if hashlib.sha256(data).hexdigest() != content.record.sha256:
-            raise FileDamaged("the stored content does not match its digest")
-        return data
-
     def files(self, after: FileId | None, limit: int) -> list[bytes]:
         """Records (JSON lines) behind the id `after` in the order of ids, tombstones too.
 
@@ -135,14 +117,6 @@ class Reading:
             return sidecar.unseal(data) if data is not None else None
         except FileDamaged as error:
             get_logger().error("record left out of a listing", file_id=file_id, cause=str(error))
-            return None
-
-    def _open(self, record: FileRecord) -> OpenContent | None:
-        if record.deleted is not None:
-            raise FileDeleted("this file was deleted", deleted_at=record.deleted.at.isoformat())
-        try:
-            return self._backend.open(record)
-        except FileNotFoundError:
             return None
 
     def _attr(self, file_id: FileId) -> bytes | None:

@@ -19,6 +19,7 @@ from artstore.core.errors import DigestMismatch, NotReady, UnknownFile
 from artstore.core.model.file import FileRecord
 from artstore.core.model.ids import FileId, is_file_id
 from artstore.core.model.restored import RestoredCopy, RestoreTerms
+from artstore.storage.engine.admission import Admission
 from artstore.storage.engine.backends.base import Incoming
 from artstore.storage.engine.backends.local import LocalContent
 from artstore.storage.engine.capacity import Room
@@ -44,12 +45,15 @@ class RestoredCopies:
         layout: Layout,
         room: Room,
         clock: Clock,
+        *,
+        admission: Admission,
         fail: Callable[[str, Exception], None],
     ) -> None:
         self._fs = fs
         self._layout = layout
         self._room = room
         self._clock = clock
+        self._admission = admission
         self._fail = fail
         self._tidy()
 
@@ -57,8 +61,9 @@ class RestoredCopies:
         """Receive the content; ends with `finish`, or with `abort` of what is returned.
 
         Raises:
-            NoRoom, Unavailable.
+            ModeForbids, NoRoom, Unavailable.
         """
+        self._admission.check_restored()
         return Upload(
             self._fs,
             self._layout,

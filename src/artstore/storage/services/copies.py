@@ -116,11 +116,11 @@ class Copies:
             stored = await self._fetch(source, record)
             if stored.created:
                 return stored
-        return await self._threads.run(self._engine.take_over, record, current_trace_id())
+        return await self._threads.run(self._engine.changes.take_over, record, current_trace_id())
 
     def _is_here(self, file_id: FileId) -> bool:
         try:
-            self._engine.record(file_id)
+            self._engine.reading.record(file_id)
         except UnknownFile:
             return False
         return True
@@ -130,7 +130,7 @@ class Copies:
             self._engine.admission.check_new(record.size)
             content = b"".join([block async for block in source.content(record)])
             return await self._threads.run(
-                self._engine.put_copy, record, content, current_trace_id()
+                self._engine.new_files.put_copy, record, content, current_trace_id()
             )
         beginning = self._threads.begin(
             self._engine.large_files.begin,
@@ -157,7 +157,7 @@ class Copies:
         beginning = self._threads.begin(self._begin_repair, record)
         incoming = await self._receive(source, record, beginning, lambda begun: begun.abort())
         assert not isinstance(incoming, Stored)
-        repaired = await self._threads.run(self._engine.finish_repair, incoming, record)
+        repaired = await self._threads.run(self._engine.repairs.finish, incoming, record)
         return Stored(repaired, repaired.to_json(), created=True)
 
     async def _restore(
@@ -176,10 +176,10 @@ class Copies:
         with suppress(UnknownFile):
             present = self._engine.restored.find(record.file_id).record
             return Stored(present, present.to_json(), created=False)
-        return self._engine.begin_restored(record)
+        return self._engine.restored.begin(record)
 
     def _begin_repair(self, record: FileRecord) -> Incoming | Stored:
-        return self._engine.begin_repair(record.file_id, record)
+        return self._engine.repairs.begin(record.file_id, record)
 
     async def _receive(
         self,

@@ -38,7 +38,7 @@ class Downloads:
 
     async def head(self, file_id: FileId, *, from_archive: bool = False) -> FileRecord:
         content = await self._threads.run(
-            self._engine.open_content, file_id, from_archive=from_archive
+            self._engine.contents.open, file_id, from_archive=from_archive
         )
         await self._threads.run(content.close)
         return content.record
@@ -61,13 +61,13 @@ class Downloads:
         self, file_id: FileId, range_header: str | None, report: Report, *, from_archive: bool
     ) -> tuple[Content, tuple[int, int] | None, bytes | None]:
         """In a thread. The bytes too, if they are few: one crossing for a small file."""
-        content = self._engine.open_content(file_id, from_archive=from_archive)
+        content = self._engine.contents.open(file_id, from_archive=from_archive)
         body: bytes | None = None
         try:
             part = parse_range(range_header, content.record.size)
             start, end = part or (0, content.record.size)
             if part is None and end <= WHOLE_BYTES_MAX:
-                body = self._engine.read_whole(content)
+                body = content.whole()
             elif end - start <= BLOCK_BYTES:
                 body = content.read(end - start, start)
         except FileDamaged:

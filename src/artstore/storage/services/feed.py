@@ -41,7 +41,7 @@ class ChangeFeed:
     async def _changes(self, after: int, limit: int, deadline_s: float) -> FeedPage:
         while True:
             grown = self._grown
-            page = await self._threads.run(self._engine.changes, after, limit)
+            page = await self._threads.run(self._engine.feed.changes, after, limit)
             remaining_s = deadline_s - self._loop.time()
             if page.lines or remaining_s <= 0 or self._is_stopping():
                 return page

@@ -7,8 +7,9 @@ from typing import Any
 
 from artstore.core.model.event import Cause
 from artstore.core.model.file import FileRecord
-from artstore.storage.engine.engine import Engine, NewSmallFile
+from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.entries import Done
+from artstore.storage.engine.new_files import NewSmallFile
 
 
 class Gate:
@@ -16,14 +17,14 @@ class Gate:
     call and makes both threads wait for the interpreter. Create it inside the loop."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._new_files = engine.new_files
         self._loop = asyncio.get_running_loop()
         self._leaving: list[NewSmallFile] = []
         self._ready: deque[tuple[asyncio.Future[Any], object]] = deque()
         self._is_woken = False
 
     def put(self, record: FileRecord, content: bytes, cause: Cause, done: Done) -> None:
-        """Store a small file (`Engine.put`).
+        """Store a small file (`NewFiles.put`).
 
         Files that come in one round of the event loop go to the engine together: one lock,
         one wake-up of its thread, one group of the log.
@@ -43,7 +44,7 @@ class Gate:
 
     def _submit(self) -> None:
         leaving, self._leaving = self._leaving, []
-        self._engine.put_all(leaving)
+        self._new_files.put_all(leaving)
 
     def _settle_ready(self) -> None:
         # First, so that whatever comes from here on wakes the loop again.

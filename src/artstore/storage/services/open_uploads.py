@@ -146,7 +146,7 @@ class OpenUploads:
 
     def _record(self, file_id: FileId) -> FileRecord:
         try:
-            record = self._engine.record(file_id)
+            record = self._engine.reading.record(file_id)
         except UnknownFile:
             raise UnknownUpload from None
         if record.deleted is not None:

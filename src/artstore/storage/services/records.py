@@ -14,17 +14,19 @@ class Records:
         self._writing = writing
 
     async def read(self, file_id: FileId) -> FileRecord:
-        return await self._reading.run(self._engine.record, file_id)
+        return await self._reading.run(self._engine.reading.record, file_id)
 
     async def page(self, after: FileId | None, limit: int) -> list[bytes]:
-        return await self._reading.run(self._engine.files, after, limit)
+        return await self._reading.run(self._engine.reading.files, after, limit)
 
     async def change(self, file_id: FileId, change: FileChange) -> FileRecord:
-        stored = await self._writing.run(self._engine.change, file_id, change, current_trace_id())
+        stored = await self._writing.run(
+            self._engine.changes.change, file_id, change, current_trace_id()
+        )
         return stored.record
 
     async def delete(self, file_id: FileId, by: str, reason: str) -> FileRecord:
         stored = await self._writing.run(
-            self._engine.delete, file_id, by=by, reason=reason, trace=current_trace_id()
+            self._engine.changes.delete, file_id, by=by, reason=reason, trace=current_trace_id()
         )
         return stored.record

@@ -45,13 +45,15 @@ class Scans:
         scan = scan.model_copy(update={"quarantined": _is_to_be_shut(scan, unscanned)})
         if record.scan is not None and _finding(record.scan) == _finding(scan):
             return record
-        stored = await self._writing.run(self._engine.note_scan, file_id, scan, current_trace_id())
+        stored = await self._writing.run(
+            self._engine.changes.note_scan, file_id, scan, current_trace_id()
+        )
         return stored.record
 
     async def _known(self, file_id: FileId) -> FileRecord | None:
         """The record of a file that was scanned. New signatures are no reason to read a whole
         archive; what could not be scanned when it came is read once."""
-        record = await self._writing.run(self._engine.record, file_id)
+        record = await self._writing.run(self._engine.reading.record, file_id)
         return record if record.scan is not None and not record.scan.is_pending else None
 
     async def _look(self, scanner: Scanner, file_id: FileId) -> tuple[FileRecord, Scan]:

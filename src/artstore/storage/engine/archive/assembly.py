@@ -2,19 +2,12 @@
 
 from typing import Final, NamedTuple, Self
 
-from artstore.core.clock import Clock
 from artstore.core.model.element import ArchiveStatus
 from artstore.storage.engine.archive.archiver import Archiver
 from artstore.storage.engine.archive.base import Archive
 from artstore.storage.engine.archive.directory import DirectoryArchive
 from artstore.storage.engine.archive.marks import Notebook
-from artstore.storage.engine.backends.base import Backend
-from artstore.storage.engine.claims import Claims
-from artstore.storage.engine.fs import Fs
-from artstore.storage.engine.layout import Layout
-from artstore.storage.engine.modes import Standing
-from artstore.storage.engine.opening import EngineOptions
-from artstore.storage.engine.writer import Writer
+from artstore.storage.engine.foundation import Foundation
 
 NOWHERE: Final = "no-archive-is-set"
 
@@ -24,18 +17,8 @@ class ArchiveParts(NamedTuple):
     archiver: Archiver | None
 
     @classmethod
-    def assemble(
-        cls,
-        options: EngineOptions,
-        *,
-        fs: Fs,
-        layout: Layout,
-        backend: Backend,
-        claims: Claims,
-        standing: Standing,
-        writer: Writer,
-        clock: Clock,
-    ) -> Self:
+    def assemble(cls, base: Foundation) -> Self:
+        fs, layout, options = base.fs, base.layout, base.options
         notebook = Notebook(fs, layout)
         directory = options.archive_directory
         if directory is None:
@@ -47,14 +30,14 @@ class ArchiveParts(NamedTuple):
         archiver = Archiver(
             fs=fs,
             layout=layout,
-            backend=backend,
-            claims=claims,
-            standing=standing,
+            backend=base.backend,
+            claims=base.claims,
+            standing=base.standing,
             archive=archive,
             notebook=notebook,
-            clock=clock,
+            clock=base.clock,
             rate_bytes_per_s=options.archive_rate_bytes_per_s,
-            check=writer.check,
+            check=base.writer.check,
         )
         return cls(archive, archiver)
 

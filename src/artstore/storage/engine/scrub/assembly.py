@@ -1,20 +1,15 @@
 """Puts the parts of the scrub together for a running element."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from artstore.core.clock import Clock
 from artstore.core.model.element import StorageMode
 from artstore.storage.engine.archive.assembly import ArchiveParts
-from artstore.storage.engine.backends.base import Backend
 from artstore.storage.engine.backends.objects import ObjectBackend
-from artstore.storage.engine.capacity import Room
-from artstore.storage.engine.claims import Claims
-from artstore.storage.engine.fs import Fs
-from artstore.storage.engine.identity import ElementFile
-from artstore.storage.engine.layout import Layout
+from artstore.storage.engine.foundation import Foundation
+from artstore.storage.engine.record import RecordType
 from artstore.storage.engine.scrub.aside import Aside, LocalAside
-from artstore.storage.engine.scrub.docket import Docket, Report
+from artstore.storage.engine.scrub.docket import Docket
 from artstore.storage.engine.scrub.ledger import Ledger
 from artstore.storage.engine.scrub.repair import Repairs
 from artstore.storage.engine.scrub.report import DamageReport
@@ -26,7 +21,6 @@ from artstore.storage.engine.scrub.shelf import (
     Shelf,
     StoreShelf,
 )
-from artstore.storage.engine.writer import Writer
 
 
 class ScrubParts(NamedTuple):
@@ -36,51 +30,21 @@ class ScrubParts(NamedTuple):
     report: DamageReport
 
 
-def assemble(
-    *,
-    fs: Fs,
-    layout: Layout,
-    backend: Backend,
-    claims: Claims,
-    writer: Writer,
-    room: Room,
-    clock: Clock,
-    file: Callable[[], ElementFile],
-    report: Report,
-    interval_s: float,
-    rate_bytes_per_s: int,
-    archiving: ArchiveParts,
-) -> ScrubParts:
-    ledger = Ledger(fs, layout)
-    shelf: Shelf
-    aside: Aside
-    if isinstance(backend, ObjectBackend):
-        shelf, aside = StoreShelf(backend, layout), backend.quarantine
-    else:
-        shelf, aside = LocalShelf(fs, layout), LocalAside(fs, layout)
-        if archiving.archive is not None:
-            shelf = ArchivedShelf(fs, layout, archiving.archive)
-    docket = Docket(ledger, clock, report, aside)
+def assemble(base: Foundation, archiving: ArchiveParts) -> ScrubParts:
+    ledger = Ledger(base.fs, base.layout)
+    shelf, aside = _places(base, archiving)
+    docket = Docket(ledger, base.clock, partial(base.submission.note, RecordType.FINDING), aside)
     docket.load()
-    element = Element(
-        fs=fs,
-        layout=layout,
-        shelf=shelf,
-        claims=claims,
-        file=file,
-        head=lambda: writer.head,
-        check=writer.check,
-        content_expected=lambda: archiving.archive is not None or file().mode is not StorageMode.AR,
-    )
+    element = _element(base, shelf, archiving)
     scrub = Scrub(
         element=element,
         docket=docket,
         ledger=ledger,
         aside=aside,
-        clock=clock,
-        interval_s=interval_s,
-        rate_bytes_per_s=rate_bytes_per_s,
-        used_bytes=lambda: room.capacity().used,
+        clock=base.clock,
+        interval_s=base.options.scrub_interval_s,
+        rate_bytes_per_s=base.options.scrub_rate_bytes_per_s,
+        used_bytes=lambda: base.room.capacity().used,
     )
 
     def repaired() -> None:
@@ -89,12 +53,38 @@ def assemble(
 
     repairs = Repairs(
         element=element,
-        backend=backend,
+        backend=base.backend,
         docket=docket,
         ledger=ledger,
         aside=aside,
-        room=room,
-        fail=writer.fail,
+        room=base.room,
+        fail=base.writer.fail,
         repaired=repaired,
     )
     return ScrubParts(scrub, repairs, docket, DamageReport(element, docket))
+
+
+def _places(base: Foundation, archiving: ArchiveParts) -> tuple[Shelf, Aside]:
+    """Where the files lie, and where damaged bytes go."""
+    fs, layout, backend = base.fs, base.layout, base.backend
+    if isinstance(backend, ObjectBackend):
+        return StoreShelf(backend, layout), backend.quarantine
+    if archiving.archive is not None:
+        return ArchivedShelf(fs, layout, archiving.archive), LocalAside(fs, layout)
+    return LocalShelf(fs, layout), LocalAside(fs, layout)
+
+
+def _element(base: Foundation, shelf: Shelf, archiving: ArchiveParts) -> Element:
+    standing, writer = base.standing, base.writer
+    return Element(
+        fs=base.fs,
+        layout=base.layout,
+        shelf=shelf,
+        claims=base.claims,
+        file=lambda: standing.element,
+        head=lambda: writer.head,
+        check=writer.check,
+        content_expected=lambda: (
+            archiving.archive is not None or standing.mode is not StorageMode.AR
+        ),
+    )

@@ -56,8 +56,18 @@ class Repairs:
         self._repaired = repaired
         self._inspection = Inspection(element.shelf, element.layout, lambda size: None)
 
-    def begin(self, file_id: FileId, given: FileRecord | None) -> Incoming:
-        """See `Engine.begin_repair`."""
+    def begin(self, file_id: FileId, given: FileRecord | None = None) -> Incoming:
+        """Receive the content of a damaged file again, from another copy; ends with
+        `finish`, or with `abort` of what is returned. Allowed in every mode.
+
+        Args:
+            given: The whole record of the other copy; needed only where that here is
+                damaged or lost, and otherwise without effect.
+
+        Raises:
+            FileDamaged: The record here is not whole, and none was given.
+            FileDeleted, NoRoom, Unavailable.
+        """
         self._element.check()
         record = self._record(file_id, given)
         self._room.check(record.size)
@@ -65,8 +75,15 @@ class Repairs:
         name = f"{file_id}.repair"
         return self._backend.begin_upload(file_id, name, record.size, self._room, self._fail)
 
-    def finish(self, incoming: Incoming, given: FileRecord | None) -> FileRecord:
-        """See `Engine.finish_repair`."""
+    def finish(self, incoming: Incoming, given: FileRecord | None = None) -> FileRecord:
+        """Put the received content in place of the damaged one, which is kept in the
+        quarantine. Durable, and told in the log, on return. A file that is whole already
+        stays as it is.
+
+        Raises:
+            SizeMismatch, DigestMismatch: This copy is not the file; nothing was changed.
+            FileDamaged, FileDeleted, Unavailable.
+        """
         try:
             sha256 = incoming.finish()
             with self._element.claims.held(incoming.file_id):
