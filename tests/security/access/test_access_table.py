@@ -4,6 +4,7 @@ Method: the real system; each route as each role, whole and held to one collecti
 in its own and in a foreign collection behind it; and with each certificate of the installation.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.support.access_world import EDGE, HALFWAY, HELD, NOBODY, AccessWorld,
 from tests.support.module_routes import all_routes
 from tests.support.stack import RunningStack
 
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "http.md"
 TABLE = yaml.safe_load(Path(__file__).with_name("table.yaml").read_text("utf-8"))
 GROUPS: dict[str, list[str]] = TABLE.pop("groups")
 CERTIFICATES = {
@@ -133,6 +135,22 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
     rows = {(row.module, row.route) for row in ROWS}
     assert routes - rows == set(), "say in tests/security/access/table.yaml who may call them"
     assert rows - routes == set(), "rows of routes that are no more"
+
+
+def test_the_reference_names_the_routes_of_clients_and_no_others() -> None:
+    named = re.findall(
+        r"`((?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /[^?`]+)`", REFERENCE.read_text()
+    )
+    reachable = {
+        row.route
+        for row in ROWS
+        if row.module != "storage"
+        and row.route.split(" ")[1].startswith(("/api/", "/.well-known/"))
+        and row.says.keys() & {"for", "halfway"}
+        and "through" not in row.says
+    }
+
+    assert set(named) == reachable
 
 
 def test_a_row_says_nothing_unknown() -> None:
