@@ -2,6 +2,7 @@
 why: never a failure of the server, and never something of what may not be seen.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -182,3 +183,52 @@ def test_a_person_is_found_by_the_id_as_it_was_told(auditor: Auditor) -> None:
 
     assert answer.status_code == 200
     assert answer.json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "\0",
+        "a\0b",
+        "😀" * 100,
+        "\u202eрига",
+        "x" * 5000,
+        "x" * 100_000,
+        "\x1b[2J\r\n",
+        "\ud800",
+        "",
+        " ",
+        "ﷺ" * 50,
+        "\uffff\U0010ffff",
+    ],
+    ids=["nul", "nul inside", "emoji", "rtl", "long", "longer", "escape", "surrogate", "empty",
+         "blank", "grows when normalised", "noncharacters"],
+)  # fmt: skip
+def test_whatever_is_typed_as_a_name_is_refused_and_written_down(
+    admin: Admin, auditor: Auditor, typed: str
+) -> None:
+    with admin.client() as client:
+        body = json.dumps({"username": typed, "password": "wrong"})
+        login = client.post(
+            "/api/v1/admin-auth/login", content=body, headers={"Content-Type": "application/json"}
+        )
+        token = client.post(
+            "/api/v1/auth/token",
+            data={
+                "grant_type": "client_credentials",
+                "client_id": typed.encode("utf-8", "replace").decode(),
+                "client_secret": "wrong",
+            },
+        )
+    assert 400 <= login.status_code < 500, login.text
+    assert 400 <= token.status_code < 500, token.text
+    for answer, kind in ((login, "sign_in"), (token, "token_issued")):
+        if answer.status_code != 401:
+            continue  # It was no attempt: nobody could be called so.
+        correlation = answer.headers["x-correlation-id"]
+        event = auditor.wait_for(
+            lambda item, id_=correlation: item["event"]["correlation_id"] == id_,
+            kind=f"authentication.{kind}",
+        )
+        assert event["event"]["outcome"] == "refused"
+        auditor.verified(event)

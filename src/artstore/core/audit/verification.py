@@ -290,7 +290,10 @@ class ExportVerifier:
         try:
             self._stamped = replace(self._stamped, size=size, at=stamp.verified(self._authorities))
         except InvalidStamp as error:
-            sentence = f"The time stamp over the first {size} records is false: {error}."
+            sentence = (
+                f"The time stamp over the first {size} records is false, or of an authority that "
+                f"you did not name (--tsa): {error}."
+            )
             raise DefectFound(DefectKind.UNPROVEN, 0, sentence, size - 1) from None
 
     def _take_final(self, line: Final) -> None:
