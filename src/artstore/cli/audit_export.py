@@ -3,7 +3,7 @@
 import errno
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from artstore.cli.output import print_json, print_line
@@ -14,6 +14,7 @@ from artstore.core.audit.defect import DefectFound
 from artstore.core.audit.lines import lines_of
 from artstore.core.audit.verification import VerifiedExport, verify_export
 from artstore.core.errors import InternalError
+from artstore.core.new_names import give_new_name
 from artstore.core.tlog.notes.keys import VerifierKey
 from artstore.core.tlog.notes.policy import TrustPolicy
 
@@ -28,15 +29,18 @@ def export_to(output: Path, first: int, end: int | None, *, as_json: bool) -> No
         raise FileExistsError(errno.EEXIST, "there is such a file already", str(output))
     with (
         ArtStore.from_home() as store,
-        NamedTemporaryFile(dir=output.absolute().parent, prefix=".export-") as file,
+        # A folder, since the file in it goes away when it gets its name.
+        TemporaryDirectory(dir=output.absolute().parent, prefix=".export-") as folder,
     ):
-        with meter("fetching") as bars:
-            tally = Tally(bars)
-            size_bytes = store.audit.export(file, first=first, end=end, progress=tally)
-        file.seek(0)
-        verified = _checked(file, store.audit.keys())
-        os.fsync(file.fileno())
-        os.link(file.name, output)
+        made = Path(folder) / "export"
+        with made.open("w+b") as file:
+            with meter("fetching") as bars:
+                tally = Tally(bars)
+                size_bytes = store.audit.export(file, first=first, end=end, progress=tally)
+            file.seek(0)
+            verified = _checked(file, store.audit.keys())
+            os.fsync(file.fileno())
+        give_new_name(made, output)
     _tell(output, size_bytes, verified, as_json=as_json)
 
 

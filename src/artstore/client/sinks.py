@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from artstore.client.messages import Answer, Progress
 from artstore.core.errors import DigestMismatch, InternalError, Unavailable
+from artstore.core.new_names import give_new_name
 
 PART_SUFFIX: Final = ".part"
 HASH_CHUNK_BYTES: Final = 1 << 20
@@ -154,8 +155,7 @@ class PathDestination(Destination):
         if self._overwrite:
             self._part.replace(self._path)
         else:
-            self._path.hardlink_to(self._part)  # unlike a rename, never replaces
-            self._part.unlink()
+            give_new_name(self._part, self._path)
         self._published = True
         return self._path
 
