@@ -106,7 +106,7 @@ def create_app(settings: StorageSettings, engine: Engine) -> FastAPI:
         app.state.feed = ChangeFeed(engine, reading, is_stopping=lambda: _is_stopping(app))
         app.state.downloads = Downloads(engine, reading)
         app.state.records = Records(engine, reading, writing)
-        clock, gate = SystemClock(), Gate(engine)
+        clock, gate = SystemClock(), Gate(engine.new_files)
         scanner = scanner_of(settings, clock)
         app.state.scans = Scans(engine, app.state.downloads, writing, scanner)
         intake = Intake(engine, writing, gate, clock, settings.inline_bytes_max)

@@ -7,17 +7,16 @@ from typing import Any
 
 from artstore.core.model.event import Cause
 from artstore.core.model.file import FileRecord
-from artstore.storage.engine.engine import Engine
 from artstore.storage.engine.entries import Done
-from artstore.storage.engine.new_files import NewSmallFile
+from artstore.storage.engine.new_files import NewFiles, NewSmallFile
 
 
 class Gate:
     """Wakes the event loop once for all that became ready together: waking it costs a system
     call and makes both threads wait for the interpreter. Create it inside the loop."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._new_files = engine.new_files
+    def __init__(self, new_files: NewFiles) -> None:
+        self._new_files = new_files
         self._loop = asyncio.get_running_loop()
         self._leaving: list[NewSmallFile] = []
         self._ready: deque[tuple[asyncio.Future[Any], object]] = deque()
