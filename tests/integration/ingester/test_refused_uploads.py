@@ -198,7 +198,8 @@ def part(parameters: str, value: bytes) -> bytes:
     return head.encode() + value + b"\r\n"
 
 
-FILE = part('form-data; name="file"; filename="a"', b"x")
+NAMED = 'form-data; name="file"; filename="a"'
+FILE = part(NAMED, b"x")
 LATE_TAG = part('form-data; name="tag"', b"late")
 TAG_NOT_UTF8 = part('form-data; name="tag"', b"\xff")
 
@@ -215,6 +216,8 @@ TAG_NOT_UTF8 = part('form-data; name="tag"', b"\xff")
         (FORM, FILE + FILE + END, 422, None),
         (FORM, TAG_NOT_UTF8 + FILE + END, 422, "tag"),
         (FORM, part("attachment", b"x") + END, 422, None),
+        (FORM, part(f"{NAMED}\r\nContent-Transfer-Encoding: base64", b"eA==") + END, 415, None),
+        (FORM, part(f"{NAMED}\r\nContent-Encoding: gzip", b"x") + END, 415, None),
         (FORM, part('form-data; name="file"', b"x") + END, 422, "filename"),
         (FORM, part('form-data; name="metadata"', b" " * (1 << 20) + b"x") + END, 422, "metadata"),
     ],

@@ -20,6 +20,7 @@ from tests.support.issuer import ISSUER, Issuer
 from tests.support.module_process import ModuleProcess, module_process
 from tests.support.pki import Pki
 from tests.support.places import in_place
+from tests.support.processes import eventually
 
 from artstore.core.audit.receipts import KeySet
 from artstore.core.model.admission import (
@@ -205,6 +206,25 @@ async def test_a_creation_may_bring_the_first_bytes(tus: Tus) -> None:
     answer = await tus.call("POST", PATH, {**creation(3), **head}, b"all")
     assert (answer.status, answer.offset) == (201, 3)
     assert tus.stored(answer.headers["Location"]) == b"all"
+
+
+async def test_a_creation_that_fails_with_its_bytes_leaves_nothing(tus: Tus) -> None:
+    """Nobody learnt its name: it would keep its room for a day."""
+    before = {path.name for path in (tus.root / "uploads").iterdir()}
+    head = {**creation(10), "Content-Type": PART}
+    wrong = {"Upload-Checksum": f"sha1 {base64.b64encode(bytes(20)).decode()}"}
+
+    assert (await tus.call("POST", PATH, head, b"more than ten")).problem[0] == 422
+    assert (await tus.call("POST", PATH, {**head, **wrong}, b"hello")).problem[0] == 460
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"hello"
+        await asyncio.sleep(0.2)
+        raise ConnectionResetError
+
+    with pytest.raises(aiohttp.ClientError):
+        await tus.call("POST", PATH, head, broken())
+    await eventually(lambda: {path.name for path in (tus.root / "uploads").iterdir()} <= before)
 
 
 async def test_a_client_that_vanishes_goes_on_where_it_was(tus: Tus) -> None:

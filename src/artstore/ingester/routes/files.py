@@ -33,6 +33,7 @@ from artstore.ingester.services.submission import Fields, draft_file, parse_quer
 
 FORM_CONTENT_TYPE: Final = "multipart/form-data"
 DIGEST_HEADERS: Final = ("repr-digest", "content-digest")
+PLAIN_TRANSFERS: Final = frozenset({"7bit", "8bit", "binary"})
 
 # A form carries names and boundaries besides the file; the file itself is counted apart.
 FORM_OVERHEAD_BYTES_MAX: Final = 4 << 20
@@ -112,6 +113,7 @@ async def _read_form(
         raise too_large(file_bytes_max)
     reader = MultipartReader(content_type, _body(request, ingester, size_bytes, limit_bytes))
     form_fields, head = await reader.read_fields()
+    _check_plain(head)
     draft = draft_file(
         _with_name_of(head, [*fields, *form_fields]),
         caller=caller,
@@ -122,6 +124,13 @@ async def _read_form(
     )
     content = _limited(reader.content(), ingester.bytes_max(draft.collection))
     return _Upload(draft, content, size_bytes or 0)
+
+
+def _check_plain(head: PartHead) -> None:
+    """Raises `UnsupportedMediaType`: the part is not the file, but something made of it."""
+    transfer = (head.header("content-transfer-encoding") or "binary").lower()
+    if transfer not in PLAIN_TRANSFERS or head.header("content-encoding") is not None:
+        raise UnsupportedMediaType("send the file itself, without an encoding of its part")
 
 
 def _with_name_of(head: PartHead, fields: Fields) -> Fields:

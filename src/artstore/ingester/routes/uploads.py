@@ -89,10 +89,11 @@ async def create(request: Request) -> Response:
             raise too_large(limit_bytes)
         part = _part(request, ingester, 0) if _has_part(request) else None
         progress = await ingester.resumable.create(draft, size)
-    if part is not None:
-        progress = await ingester.resumable.append(progress, part)
-    headers = {"Location": f"{PATH}/{progress.name}"}
-    return await _answer(ingester, progress, 201, headers)
+    async with ingester.resumable.given_up_with(progress):
+        if part is not None:
+            progress = await ingester.resumable.append(progress, part)
+        headers = {"Location": f"{PATH}/{progress.name}"}
+        return await _answer(ingester, progress, 201, headers)
 
 
 @_speaking_tus

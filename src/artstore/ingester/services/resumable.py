@@ -7,6 +7,7 @@ upload says which one that is, so nothing is kept here and no database is asked.
 import os
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
@@ -124,6 +125,17 @@ class Resumable:
             state = OpenUploadState(**new.model_dump(), file_id=name.file_id, offset=0)
             return Progress(name, element, state)
         raise nobody_took_it(reasons, mode)
+
+    @asynccontextmanager
+    async def given_up_with(self, progress: Progress) -> AsyncIterator[None]:
+        """Around what follows its creation in the same request: if that fails, nobody learns the
+        name of the upload, and it would keep its room for its whole life."""
+        try:
+            yield
+        except Exception:
+            with suppress(ArtStoreError):
+                await self._calls.remove(progress.element, progress.name.file_id)
+            raise
 
     async def progress(self, upload_id: str, caller: Caller) -> Progress:
         """Raises `UnknownUpload`, `NotPermitted`, `Unavailable`."""
