@@ -81,6 +81,18 @@ def test_keys_of_a_witness_alone_are_not_silently_left_aside(bundle: Path) -> No
     assert "the log's own key is missing (--key)" in last_line(verdict)
 
 
+def test_keys_may_stand_in_files_as_they_are_published(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(f"# of 2026\n\nlog      {LOG_KEY.verifier}\n")
+    (tmp_path / "witness").write_text(f"witness  {WITNESS_KEY.verifier}\n")
+    (tmp_path / "all").write_text(f"log {LOG_KEY.verifier}\nwitness {WITNESS_KEY.verifier}\n")
+    files = ("--key", tmp_path / "log", "--witness", tmp_path / "witness")
+
+    assert "with the keys that you gave" in verdict_on(bundle, *files).text
+    assert "exactly one log" in verdict_on(bundle, "--key", tmp_path / "all").text
+    missing = verdict_on(bundle, "--key", tmp_path / "nothing")
+    assert "Neither a public key nor a file" in last_line(missing)
+
+
 @pytest.mark.parametrize("name", ["nothing-here.zip", "empty-folder"])
 def test_what_is_no_bundle_is_said_to_be_none(program: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "empty-folder").mkdir()

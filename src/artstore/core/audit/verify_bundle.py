@@ -6,7 +6,8 @@ It is put into every bundle as `verify.py`. It needs Python 3.8 or newer and the
 
     python3 verify.py                             the bundle that this file lies in
     python3 verify.py proof.zip                   a bundle that was not unpacked
-    python3 verify.py --key KEY --witness KEY     with keys that you have from elsewhere
+    python3 verify.py --key KEY --witness KEY     with keys that you have from elsewhere, each
+                                                  a key or the name of a file with keys
 
 The formats are public: RFC 6962 (the tree), RFC 8785 (how a record is spelled), and of
 c2sp.org: tlog-proof, tlog-checkpoint, signed-note, tlog-cosignature.
@@ -90,6 +91,19 @@ def read_key(text: str) -> Key:
     expected = hashlib.sha256(name.encode() + b"\n" + tagged).digest()[:4]
     need(key.key_id == expected, f"The public key of {name} is damaged.")
     return key
+
+
+def keys_of(given: list[str]) -> list[Key]:
+    """Each a key, or a file of keys as the archive prints them: a word, then the key."""
+    found = []
+    for text in given:
+        lines = [text]
+        if "+" not in text:
+            need(Path(text).is_file(), f"Neither a public key nor a file of them: {text[:80]!r}.")
+            lines = Path(text).read_text("utf-8").splitlines()
+        meant = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+        found += [read_key(words[-1]) for words in meant]
+    return found
 
 
 def signed_by(text: str, lines: list[str], keys: list[Key]) -> list[Signature]:
@@ -588,14 +602,17 @@ def read_trust(bundle: Bundle, options: argparse.Namespace) -> Trust:
     )
     try:
         keys = json.loads(bundle.read("keys.json"))
-        log, witnesses, quorum = keys["log_keys"], keys["witness_keys"], keys["quorum"]
-        origin = keys["origin"]
+        log, witnesses = (
+            list(map(read_key, keys[f"{whose}_keys"])) for whose in ("log", "witness")
+        )
+        origin, quorum = keys["origin"], int(keys["quorum"])
         if options.key:
-            log, witnesses = options.key, options.witness
-            origin, quorum = read_key(log[0]).name, len({read_key(k).name for k in witnesses})
+            log, witnesses = keys_of(options.key), keys_of(options.witness)
+            need(len({key.name for key in log}) == 1, "Give the keys of exactly one log (--key).")
+            origin, quorum = log[0].name, len({key.name for key in witnesses})
         if options.quorum is not None:
             quorum = options.quorum
-        return Trust(origin, list(map(read_key, log)), list(map(read_key, witnesses)), int(quorum))
+        return Trust(origin, log, witnesses, quorum)
     except (OSError, KeyError, ValueError, TypeError, AttributeError):
         raise NotProven("keys.json is missing or damaged.") from None
 
