@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 TOTAL_EVERY_FILES = 1000
+WIDE_COLUMNS = 100
+"""From here on there is room for a bar, too."""
 
 
 class Meter:
@@ -105,23 +107,29 @@ def meter(description: str) -> Iterator[Meter]:
 
 def _bars() -> "Bars":
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
+    from artstore.cli.output import size_text
+
+    class BytesColumn(TextColumn):
+        """How much, and how much in a second, in the units of all other sizes."""
+
+        def render(self, task: Task) -> Text:
+            of_total = f" of {size_text(task.total)}" if task.total else ""
+            rate = f", {size_text(task.speed)}/s" if task.speed else ""
+            return Text(f"{size_text(task.completed)}{of_total}{rate}")
+
+    console = Console(stderr=True)
+    # What does not fit into a line would fill several, and each update would scroll.
+    wide = console.width >= WIDE_COLUMNS
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        *((BarColumn(),) if wide else ()),
         TextColumn("{task.fields[files]}"),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+        BytesColumn(""),
+        *((TimeRemainingColumn(),) if wide else ()),
+        console=console,
         transient=True,
         # On a terminal lines of data appear above the bars; a pipe gets them untouched.
         redirect_stdout=sys.stdout.isatty(),

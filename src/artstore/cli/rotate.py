@@ -56,6 +56,8 @@ def rotate(  # noqa: PLR0917  options of a command
     every = timedelta(days=every_days)
     try:
         with failures_told():
+            if plan is None and not dry_run:
+                _check_running(home)
             installation = _installation(plan, home, leaked=leaked)
             if dry_run:
                 _show(installation, kinds or [], every, as_json=as_json)
@@ -75,6 +77,16 @@ def _installation(plan: Path | None, home: Path | None, *, leaked: bool) -> "Ins
     if plan is not None:
         return read_plan(plan).installation(leaked=leaked)
     return local_installation(remembered_layout(find_home(home)), SystemClock(), leaked=leaked)
+
+
+def _check_running(home: Path | None) -> None:
+    """Otherwise each credential is begun and fails, with a reason of its own."""
+    from artstore.local.failures import StackFailure
+    from artstore.local.home import find_home
+    from artstore.local.stack import Stack
+
+    if not Stack(find_home(home)).is_running:
+        raise StackFailure("ArtStore is not running, and must be for this. Start it: artstore up")
 
 
 def _show(

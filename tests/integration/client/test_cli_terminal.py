@@ -53,6 +53,18 @@ def test_an_upload_shows_bars(
     assert b"\x1b" not in out
 
 
+def test_a_narrow_terminal_gets_one_line(
+    fake: FakeArtStore, environment: dict[str, str], tmp_path: Path
+) -> None:
+    tree = make_tree(tmp_path / "tree", {str(number): b"x" * 9000 for number in range(200)})
+
+    _, _, shown = at_terminal([*COMMAND, "put", tree], {**environment, "COLUMNS": "60"})
+
+    assert b"storing" in shown
+    # Bars of several lines are drawn anew by going up.
+    assert shown.count(b"\x1b[1A") <= 2
+
+
 def test_no_color_is_obeyed(
     fake: FakeArtStore, environment: dict[str, str], tmp_path: Path
 ) -> None:

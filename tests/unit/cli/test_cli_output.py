@@ -1,8 +1,11 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from artstore.cli.main import app
 from artstore.cli.output import print_fields, print_table
 
 
@@ -59,3 +62,10 @@ def test_an_interrupt_before_the_command_is_known_leaves_no_traceback() -> None:
     )
 
     assert (ran.returncode, ran.stderr) == (130, "interrupted\n")
+
+
+def test_a_rotation_of_a_stopped_stack_begins_nothing(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["rotate", "--home", str(tmp_path)])
+
+    assert ran.exit_code == 1
+    assert "Start it: artstore up" in ran.output
