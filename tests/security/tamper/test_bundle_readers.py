@@ -89,8 +89,10 @@ def test_keys_may_stand_in_files_as_they_are_published(bundle: Path, tmp_path: P
 
     assert "with the keys that you gave" in verdict_on(bundle, *files).text
     assert "exactly one log" in verdict_on(bundle, "--key", tmp_path / "all").text
-    missing = verdict_on(bundle, "--key", tmp_path / "nothing")
-    assert "Neither a public key nor a file" in last_line(missing)
+    (tmp_path / "letter.docx").write_bytes(b"PK\xff\xfe")
+    for name in ("nothing", "letter.docx"):
+        other = verdict_on(bundle, "--key", tmp_path / name)
+        assert "Neither a public key nor a file" in last_line(other)
 
 
 @pytest.mark.parametrize("name", ["nothing-here.zip", "empty-folder"])

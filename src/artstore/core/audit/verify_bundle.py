@@ -99,8 +99,11 @@ def keys_of(given: list[str]) -> list[Key]:
     for text in given:
         lines = [text]
         if "+" not in text:
-            need(Path(text).is_file(), f"Neither a public key nor a file of them: {text[:80]!r}.")
-            lines = Path(text).read_text("utf-8").splitlines()
+            try:
+                lines = Path(text).read_text("utf-8").splitlines()
+            except (OSError, ValueError):
+                sentence = f"Neither a public key nor a file of them: {text[:80]!r}."
+                raise NotProven(sentence) from None
         meant = [line.split() for line in lines if line.strip() and not line.startswith("#")]
         found += [read_key(words[-1]) for words in meant]
     return found
@@ -600,19 +603,24 @@ def read_trust(bundle: Bundle, options: argparse.Namespace) -> Trust:
         bool(options.key) or not options.witness,
         "A key of a witness was given, and the log's own key is missing (--key).",
     )
+    trust = named_trust(bundle)
+    if options.key:
+        log, witnesses = keys_of(options.key), keys_of(options.witness)
+        need(len({key.name for key in log}) == 1, "Give the keys of exactly one log (--key).")
+        trust = Trust(log[0].name, log, witnesses, len({key.name for key in witnesses}))
+    return trust if options.quorum is None else trust._replace(quorum=options.quorum)
+
+
+def named_trust(bundle: Bundle) -> Trust:
     try:
         keys = json.loads(bundle.read("keys.json"))
-        log, witnesses = (
-            list(map(read_key, keys[f"{whose}_keys"])) for whose in ("log", "witness")
+        log, witnesses = list(keys["log_keys"]), list(keys["witness_keys"])
+        return Trust(
+            keys["origin"],
+            list(map(read_key, log)),
+            list(map(read_key, witnesses)),
+            int(keys["quorum"]),
         )
-        origin, quorum = keys["origin"], int(keys["quorum"])
-        if options.key:
-            log, witnesses = keys_of(options.key), keys_of(options.witness)
-            need(len({key.name for key in log}) == 1, "Give the keys of exactly one log (--key).")
-            origin, quorum = log[0].name, len({key.name for key in witnesses})
-        if options.quorum is not None:
-            quorum = options.quorum
-        return Trust(origin, log, witnesses, quorum)
     except (OSError, KeyError, ValueError, TypeError, AttributeError):
         raise NotProven("keys.json is missing or damaged.") from None
 
