@@ -105,6 +105,7 @@ def test_the_uploader_is_the_caller_and_never_the_service() -> None:
         ('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}),
         ('{"a": {"b": [1.5, null, true, "x"]}}', {"a": {"b": [1.5, None, True, "x"]}}),
         ('{"": 1}', {"": 1}),
+        ('{"lat": 55.75222000000, "e": 1.0e3}', {"lat": 55.75222, "e": 1000.0}),
     ],
 )
 def test_metadata_keep_every_digit(source: str, value: dict[str, Any]) -> None:
@@ -121,6 +122,10 @@ def test_metadata_keep_every_digit(source: str, value: dict[str, Any]) -> None:
         "{",
         '{"a": NaN}',
         '{"a": Infinity}',
+        '{"a": 1e999}',
+        '{"a": [{"b": -1e99999999999999999999}]}',
+        '{"a": 1e-999}',
+        '{"a": 37.617789000000012345}',
         '{"a": "\\ud800"}',
         "[" * 10_000,
         '{"a":' * 1000 + "1" + "}" * 1000,

@@ -5,6 +5,7 @@ The JSON form is fixed and documented in `docs/formats/attr-json.md`.
 
 from datetime import datetime
 from functools import lru_cache
+from math import isfinite
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import orjson
@@ -56,6 +57,9 @@ def _encodable_tree(value: Any) -> Any:
         case list():
             for item in value:
                 _encodable_tree(item)
+        case float() if not isfinite(value):
+            # JSON would make `null` of it.
+            raise ValueError("a number is larger than can be kept: write it as a text")
     return value
 
 

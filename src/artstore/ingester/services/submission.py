@@ -3,8 +3,11 @@
 Names are kept exactly: path parts, NUL, any script, direction marks. They are never a path.
 """
 
+import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from mimetypes import MimeTypes
 from types import MappingProxyType
@@ -31,6 +34,8 @@ FIELDS_MAX: Final = 512
 """Twice what a file with the most tags needs."""
 
 UPLOADERS_KEPT: Final = 1024
+# Fifteen digits are always kept, unless an exponent makes the number too large or too small.
+_MAY_BE_INEXACT: Final = re.compile(r"[0-9.]{16}|[0-9][eE]")
 _PERCENT: Final = ord("%")
 
 SINGLE_FIELDS: Final = frozenset({"filename", "collection", "retention", "metadata", "sha256"})
@@ -168,14 +173,30 @@ def _sort_fields(fields: Iterable[tuple[str, str]]) -> tuple[dict[str, str], lis
 
 
 def parse_metadata(text: str) -> dict[str, Any]:
-    """One JSON object. Numbers keep every digit; NaN and lone surrogates are refused."""
+    """One JSON object. Numbers keep every digit, or are refused; so are NaN and lone surrogates."""
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError:
         raise InvalidMetadata("metadata must be JSON", field="metadata") from None
+    if _MAY_BE_INEXACT.search(text):
+        json.loads(text, parse_float=_exact)
     if not isinstance(value, dict):
         raise InvalidMetadata("metadata must be a JSON object", field="metadata")
     return value
+
+
+def _exact(number: str) -> float:
+    """Raises `InvalidMetadata`: it would be stored as another number."""
+    value = float(number)
+    try:
+        if Decimal(repr(value)) == Decimal(number):
+            return value
+    except ArithmeticError:
+        pass
+    raise InvalidMetadata(
+        f"metadata: {number[:40]} has more digits than a number keeps; write it as a text",
+        field="metadata",
+    )
 
 
 def guess_content_type(filename: str) -> str:
