@@ -33,7 +33,7 @@ from artstore.cli import (
     witness,
 )
 from artstore.cli.output import StdoutLost
-from artstore.core.errors import ArtStoreError
+from artstore.core.errors import ArtStoreError, FileArchived
 
 INTERRUPTED = 130
 
@@ -126,6 +126,10 @@ def _expected(failure: Exception) -> str | None:
             return printable(str(failure))
         case ArtStoreError() if failure.fields.get("unreachable"):
             return f"{printable(failure.detail)}\nIs it running? See: artstore status"
+        case FileArchived():
+            file_id = str(failure.fields.get("restore", "")).removesuffix("/restore")[-36:]
+            next_step = f"Have it brought: artstore restore {file_id or 'ID'} --wait"
+            return f"{printable(error_text(failure))}\n{printable(next_step)}"
         case ArtStoreError() | OSError():
             return printable(error_text(failure))
     return None

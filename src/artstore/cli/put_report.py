@@ -92,6 +92,8 @@ class PutReport:
         )
         amount = f"{count_text(self._stored_files, 'file')}, {size_text(self._stored_bytes)}"
         done = f"stored {amount} in {elapsed_s:.1f} s ({rates})"
+        if not self._stored_files:
+            done = "stored 0 files"
         parts = [f"would store {amount}; nothing was sent" if self._dry_run else done]
         if self._already_files:
             parts.append(f"{self._already_files} stored already")

@@ -115,6 +115,17 @@ def test_search_passes_every_condition(artstore: Artstore, fake: FakeArtStore) -
     assert query["uploaded_after"] == ["2026-01-02T00:00:00+00:00"]
 
 
+def test_of_an_archived_file_one_learns_what_to_do(artstore: Artstore, fake: FakeArtStore) -> None:
+    file_id = fake.keep(CONTENT)
+    where = {"restore": f"/api/v1/files/{file_id}/restore"}
+    fake.faults = [Fault("GET", "/content", 409, "file_archived", fields=where)]
+
+    ran = artstore("get", file_id, "-o", "-")
+
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1] == f"Have it brought: artstore restore {file_id} --wait"
+
+
 def test_info_shows_the_record(artstore: Artstore, fake: FakeArtStore) -> None:
     file_id = fake.keep(b"x", "letter.txt")
 
