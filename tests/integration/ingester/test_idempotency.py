@@ -52,8 +52,9 @@ async def test_another_upload_with_the_same_key_is_refused(
     for other in (content + b"y", content[:-1] + b"z"):
         answer = await send(site, key, other)
         assert (answer["status"], answer["code"]) == (422, "idempotency_key_reused")
-    answer = await send(site, key, content, tag="other")
-    assert (answer["status"], answer["code"]) == (422, "idempotency_key_reused")
+    for said in ({"tag": "other"}, {"retention": "P1D"}):
+        answer = await send(site, key, content, **said)
+        assert (answer["status"], answer["code"]) == (422, "idempotency_key_reused")
 
 
 async def test_two_at_once_are_stored_once(site: Site) -> None:

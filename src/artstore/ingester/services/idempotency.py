@@ -41,7 +41,16 @@ def keyed_file_id(header: str, subject: str, now: datetime) -> FileId:
 
 def check_same(draft: FileDraft, record: FileRecord, size: int, digest: str) -> None:
     """Raises `IdempotencyKeyReused`: what came now is not what `record` tells of."""
-    came = (digest, size, draft.collection, draft.original_filename, draft.tags, draft.metadata)
+    came = (
+        digest,
+        size,
+        draft.collection,
+        draft.original_filename,
+        draft.tags,
+        draft.metadata,
+        # As it was said: a period begins anew each time, and nobody may believe that it counts.
+        draft.retention.policy,
+    )
     stored = (
         record.sha256,
         record.size,
@@ -49,6 +58,7 @@ def check_same(draft: FileDraft, record: FileRecord, size: int, digest: str) -> 
         record.original_filename,
         record.tags,
         record.metadata,
+        record.retention.policy,
     )
     if came != stored:
         raise IdempotencyKeyReused("this Idempotency-Key was used for another upload")
