@@ -144,6 +144,26 @@ def test_a_length_is_judged_before_the_body(
     assert (answer.status, problem["code"]) == (status, code)
 
 
+def test_a_body_never_becomes_the_next_request(http: httpx2.Client) -> None:
+    """The edge hands on a wish for another protocol; for the parser, what follows is no body."""
+    smuggled = (
+        b"POST /api/v1/files?filename=smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    )
+
+    answer = http.post(
+        "/api/v1/files?filename=outer",
+        content=smuggled,
+        headers={"Connection": "upgrade", "Upgrade": "websocket"},
+    )
+
+    if answer.status_code == 201:
+        assert answer.json()["size"] == len(smuggled)
+    else:
+        check(answer, 400, "malformed_http")
+    for _ in range(5):
+        check(http.get(f"/api/v1/files/{UNKNOWN}"), 404, "unknown_file")
+
+
 @pytest.mark.parametrize("header", ["Repr-Digest", "Content-Digest"])
 def test_a_digest_that_does_not_match(http: httpx2.Client, header: str) -> None:
     wrong = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
