@@ -51,21 +51,24 @@ class Bundle:
 @dataclass(frozen=True)
 class _History:
     events: list[ProvenEvent] = field(default_factory=list)
+    policy: TrustPolicy | None = None
     state: SignedCheckpoint | None = None
-    """`None` while there are no events."""
+    """Both `None` while there are no events."""
     timestamp: bytes | None = None
     attr: bytes | None = None
     receipt_key: ProvenEvent | None = None
 
-    def missing(self, policy: TrustPolicy) -> str | None:
+    @property
+    def missing(self) -> str | None:
         """What this history still lacks to prove the record."""
         recorded = [event.event["details"].get("record_sha256") for event in self.events]
         newest = [digest for digest in recorded if digest][-1:]
         if self.state is None or self.attr is None or newest != [sha256(self.attr).hexdigest()]:
             return "its newest change is not in the audit log yet"
-        if not policy.is_confirmed(self.state):
+        assert self.policy is not None
+        if not self.policy.is_confirmed(self.state):
             confirmed = len(self.state.witnesses)
-            return f"{confirmed} of {policy.quorum} witnesses have confirmed it so far"
+            return f"{confirmed} of {self.policy.quorum} witnesses have confirmed it so far"
         return None
 
 
@@ -89,14 +92,12 @@ def bundle(
             witnesses had confirmed it.
         InternalError: What the server calls a proof is none.
     """
-    keys = yield from audit.keys(calls)
-    policy = _policy(keys)
     # The record has to be known before there is a receipt for it.
-    history = yield from _settled(calls, file_id, policy, wait_s)
+    history = yield from _settled(calls, file_id, wait_s)
     receipt = receipt or (yield from _given_receipt(calls, file_id))
     if receipt is not None:
         kid = _key_of(receipt)
-        history = yield from _settled(calls, file_id, policy, wait_s, kid)
+        history = yield from _settled(calls, file_id, wait_s, kid)
     assert history.attr is not None
     assert history.state is not None
     is_deleted = FileRecord.from_json(history.attr).deleted is not None
@@ -106,7 +107,7 @@ def bundle(
             sink = destination_of(document, file_id, overwrite=True, progress=progress)
             yield from download(calls, file_id, sink)
         content = None if is_deleted else _chunks(document)
-        yield Work(lambda: _write(zipped, content, history, policy, receipt))
+        yield Work(lambda: _write(zipped, content, history, receipt))
         yield Work(lambda: os.replace(zipped, path))  # noqa: PTH105
     return Bundle(path, file_id, len(history.events), history.state, receipt is not None)
 
@@ -125,16 +126,14 @@ def _key_of(receipt: str) -> str:
         raise InvalidRequest(str(error), field="receipt") from None
 
 
-def _settled(
-    calls: Calls, file_id: str, policy: TrustPolicy, wait_s: float, kid: str | None = None
-) -> Flow[_History]:
+def _settled(calls: Calls, file_id: str, wait_s: float, kid: str | None = None) -> Flow[_History]:
     """The history, once it proves the record as it is now and the key `kid` of a receipt."""
     waited_s = 0.0
     while True:
-        history = yield from _history(calls, file_id, policy, kid)
+        history = yield from _history(calls, file_id, kid)
         if history.attr is None:
             yield from _check_known(calls, file_id)
-        missing = history.missing(policy)
+        missing = history.missing
         if missing is None and kid is not None and history.receipt_key is None:
             missing = "the key of its receipt is not in the audit log"
         if missing is None:
@@ -160,12 +159,14 @@ def _policy(keys: audit.AuditKeys) -> TrustPolicy:
         raise InternalError(f"the server names keys that are none: {error}") from None
 
 
-def _history(calls: Calls, file_id: str, policy: TrustPolicy, kid: str | None) -> Flow[_History]:
+def _history(calls: Calls, file_id: str, kid: str | None) -> Flow[_History]:
     """With each proof checked."""
     try:
         found = yield from audit.proven_timeline(calls, file_id, kid)
     except UnknownAuditEntry:
         return _History()
+    # Asked for afterwards: the log may have begun to sign with new keys in between.
+    policy = _policy((yield from audit.keys(calls)))
     events = [*found.items, *([found.receipt_key] if found.receipt_key else [])]
     try:
         proofs = [ProofFile.parse(event.proof.encode()) for event in events]
@@ -175,17 +176,17 @@ def _history(calls: Calls, file_id: str, policy: TrustPolicy, kid: str | None) -
         (state,) = map(policy.signed_checkpoint, (note.to_bytes() for note in notes))
     except (TlogError, ValueError) as error:
         raise InternalError(f"the server's proofs are none: {error}") from None
-    return _History(found.items, state, found.timestamp, found.record, found.receipt_key)
+    return _History(found.items, policy, state, found.timestamp, found.record, found.receipt_key)
 
 
 def _write(
     target: Path,
     document: Iterator[bytes] | None,
     history: _History,
-    policy: TrustPolicy,
     receipt: str | None,
 ) -> None:
     assert history.attr is not None
+    assert history.policy is not None
     assert history.state is not None
     bundled = None
     if receipt is not None and history.receipt_key is not None:
@@ -197,7 +198,7 @@ def _write(
             document=document,
             events=map(_entry, history.events),
             note=history.state.note,
-            policy=policy,
+            policy=history.policy,
             timestamp=history.timestamp,
             receipt=bundled,
         )
