@@ -162,3 +162,17 @@ def test_the_password_is_in_no_log(admin: Admin, http: httpx2.Client, one_time: 
     assert one_time not in log
     assert "Xylophon" not in log
     assert admin.installation.cli_secret not in log
+
+
+def test_spellings_of_a_name_share_their_free_attempts(http: httpx2.Client) -> None:
+    names = [
+        "nobody.here",
+        "Nobody.here",
+        "NOBODY.here",
+        "noBody.here",
+        "nobodY.here",
+        "NobodY.here",
+    ]
+    statuses = [log_in(http, "a wrong password", name).status_code for name in names * 2]
+    assert statuses[:5] == [401] * 5
+    assert 429 in statuses[5:]

@@ -3,7 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 from tests.support.admin import ISSUER, Admin
 from tests.support.authenticator import PRESENT, Authenticator
 from tests.support.people import AUTH, Person
@@ -146,23 +148,12 @@ def test_what_is_no_passkey_is_refused(person: Person, junk: dict[str, Any]) -> 
 
 def test_what_is_dangerous_needs_a_fresh_proof(admin: Admin) -> None:
     """Fresh from signing in; later again by step-up."""
-    import psycopg
-
     person = Person.ready(admin)
     signed_in = person.signed_in()
     rotate = "/api/v1/jwt-keys/rotate"
     with admin.client(Authorization=f"Bearer {signed_in['access_token']}") as client:
         assert client.post(rotate, json={}).status_code == 409  # Allowed; too early.
-    with psycopg.connect(admin.installation.database.url, autocommit=True) as connection:
-        connection.execute(
-            "UPDATE identity.sessions SET authenticated_at = now() - interval '1 hour' "
-            "WHERE user_id = %s",
-            (person.user_id,),
-        )
-    with admin.client() as client:
-        old = client.post(
-            f"{AUTH}/refresh", json={"refresh_token": signed_in["refresh_token"]}
-        ).json()["access_token"]
+    old = _aged(admin, person, signed_in, "authenticated_at")
     with admin.client(Authorization=f"Bearer {old}") as client:
         refused = client.post(rotate, json={})
         assert (refused.status_code, refused.json()["code"]) == (403, "step_up_required")
@@ -171,3 +162,51 @@ def test_what_is_dangerous_needs_a_fresh_proof(admin: Admin) -> None:
         assert fresh.status_code == 200, fresh.text
     with admin.client(Authorization=f"Bearer {fresh.json()['access_token']}") as client:
         assert client.post(rotate, json={}).status_code == 409
+
+
+def test_a_token_for_setting_up_is_worth_nothing_once_there_is_a_factor(admin: Admin) -> None:
+    """Whoever knew the password before its owner set a factor up holds such a token too."""
+    person = Person.new(admin)
+    stale = person.log_in().json()["access_token"]
+    person.set_up()
+    for path in ("one-time-password", "recovery-codes", "passkeys/options"):
+        assert person.post(path, stale).status_code == 401, path
+    with admin.client(Authorization=f"Bearer {stale}") as client:
+        assert client.delete(f"{AUTH}/one-time-password").status_code == 401
+        assert client.delete(f"{AUTH}/passkeys/00").status_code == 401
+    assert person.log_in().json()["scope"] == "second-factor:prove"
+
+
+def test_a_password_alone_makes_no_session_fresh(admin: Admin) -> None:
+    """Or a stolen token and a password would do in place of a second factor."""
+    person = Person.ready(admin)
+    old = _aged(admin, person, person.signed_in(), "authenticated_at")
+    body = {"current_password": person.password, "new_password": "seven otters below the mill"}
+    changed = person.post("change-password", old, body)
+    assert changed.status_code == 200, changed.text
+    with admin.client(Authorization=f"Bearer {changed.json()['access_token']}") as client:
+        refused = client.post("/api/v1/jwt-keys/rotate", json={})
+    assert (refused.status_code, refused.json().get("code")) == (403, "step_up_required")
+
+
+def test_a_proof_does_not_prolong_a_session(admin: Admin) -> None:
+    person = Person.ready(admin)
+    token = person.signed_in()["access_token"]
+    _set_back(admin, person, "ends_at")
+    assert person.post("step-up", token, {"code": person.code()}).status_code == 401
+
+
+def _aged(admin: Admin, person: Person, signed_in: dict[str, Any], column: str) -> str:
+    """An access token of a session of which `column` is an hour ago."""
+    _set_back(admin, person, column)
+    body = {"refresh_token": signed_in["refresh_token"]}
+    with admin.client() as client:
+        return str(client.post(f"{AUTH}/refresh", json=body).json()["access_token"])
+
+
+def _set_back(admin: Admin, person: Person, column: str) -> None:
+    statement = sql.SQL(
+        "UPDATE identity.sessions SET {} = now() - interval '1 hour' WHERE user_id = %s"
+    ).format(sql.Identifier(column))
+    with psycopg.connect(admin.installation.database.url, autocommit=True) as connection:
+        connection.execute(statement, (person.user_id,))

@@ -21,7 +21,7 @@ from artstore.admin.routes.people_sign_in import SignInAnswer, sign_in_answer
 from artstore.admin.services.audit.trail import Deed
 from artstore.admin.services.identity.people_sign_in import FactorSetUp, user_id_of
 from artstore.admin.services.identity.second_factors import Challenge, Proof
-from artstore.core.errors import NotPermitted, UnknownAccount
+from artstore.core.errors import InvalidToken, NotPermitted, UnknownAccount
 from artstore.core.model.account import SIGN_IN_SCOPES, Caller, Scope
 from artstore.core.model.audit import AuditKind, Target
 from artstore.core.model.page import Page
@@ -54,9 +54,14 @@ class SetUp(RecoveryCodes):
     signed_in: SignInAnswer | None = None
 
 
-async def _own_factors(caller: CallerDep, parts: ResourcesDep) -> Caller:
+async def _own_factors(
+    caller: CallerDep, parts: ResourcesDep, session: SessionDep, sign_in: PeopleSignInDep
+) -> Caller:
     """Whoever is just setting up the first one, or has just proven one."""
     if Scope.SECOND_FACTOR_SET_UP in caller.scopes:
+        if await parts.factors.has_any(session, await sign_in.me(caller)):
+            # The password alone was enough for this token; it is not any more.
+            raise InvalidToken
         return caller
     if caller.scopes <= SIGN_IN_SCOPES:
         raise NotPermitted("finish signing in first")

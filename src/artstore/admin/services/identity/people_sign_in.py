@@ -133,7 +133,13 @@ class PeopleSignIn:
             return await self._begin_with(user, proof, who)
 
     async def step_up(self, caller: Caller, proof: Proof, who: Who) -> SignedIn:
-        """A new access token of the same session, fresh enough for what is dangerous."""
+        """A new access token of the same session, fresh enough for what is dangerous.
+
+        Raises:
+            InvalidCredentials: It proves nothing.
+            InvalidToken: The session has ended, or its time is over.
+            TooManyRequests: After too many failures.
+        """
         who = who.proven(caller)
         async with self._attempts.watched(AuditKind.SECOND_FACTOR, who) as attempted:
             attempted.subject = caller.subject
@@ -193,7 +199,8 @@ class PeopleSignIn:
             await asyncio.to_thread(check_password, new_password, found.user.username)
             user = await self._save_password(found, new_password, who)
         if caller.session_id is not None:
-            return await self._begin(user, caller.methods)
+            # A password is no second factor: what was proven is as old as it was.
+            return await self._begin(user, caller.methods, caller.authenticated_at)
         return await self._next_step(user, None, who)
 
     async def me(self, caller: Caller) -> User:
@@ -336,7 +343,8 @@ class PeopleSignIn:
     async def _proven(
         self, found: UserWithPassword | None, username: str, password: str, who: Who
     ) -> UserWithPassword:
-        attempt = Attempt(f"person {username}", who.place)
+        # As `users.find` reads it: each spelling would have free attempts of its own.
+        attempt = Attempt(f"person {username.lower()}", who.place)
         proving = self._tools.proving
         await proving.prove(found.password_hash if found else None, password, attempt)
         if found is None or found.user.state != "active":

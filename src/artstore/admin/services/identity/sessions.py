@@ -147,8 +147,14 @@ class Sessions:
     async def proven_again(
         self, session: AsyncSession, shown: PersonSession, method: str
     ) -> PersonSession:
-        """Somebody showed a second factor in the midst of a session (step-up)."""
+        """Somebody showed a second factor in the midst of a session (step-up).
+
+        Raises:
+            InvalidToken: The time of the session is over, and no proof prolongs it.
+        """
         now = self._clock.now()
+        if now >= shown.ends_at:
+            raise InvalidToken
         methods = shown.methods | {method}
         await repository.proven_again(session, shown.session_id, sorted(methods), now)
         return shown.model_copy(update={"methods": methods, "authenticated_at": now})
