@@ -264,6 +264,22 @@ async def test_a_failing_job_is_given_up_and_an_outage_is_waited_out(
         await board.ends_in(JobState.DONE)
 
 
+async def test_an_outage_of_many_days_is_still_told_and_waited_out(board: Board) -> None:
+    async def away(_: Run) -> None:
+        raise Unavailable("the element is away")
+
+    await board.wake("x")
+    await board.catalogue.query("UPDATE jobs.jobs SET failures = 5000")
+    async with board.working({"x": away}):
+
+        async def noted() -> bool:
+            return (await board.one()).failures == 5001
+
+        await eventually(noted, "one failure more")
+        job = await board.one()
+    assert (job.state, job.last_error) == (JobState.QUEUED, "unavailable: the element is away")
+
+
 async def test_a_worker_that_stops_gives_its_job_back(board: Board) -> None:
     began = asyncio.Event()
 

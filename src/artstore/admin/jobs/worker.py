@@ -197,7 +197,8 @@ class JobWorker:
         return state.value
 
     async def _retry(self, job: Job, error: Exception) -> str:
-        delay_s = min(BACKOFF_MIN_S * 2**job.failures, BACKOFF_MAX_S)
+        # The power is bounded too: after some days of failures no float could hold it.
+        delay_s = min(BACKOFF_MIN_S * 2 ** min(job.failures, 16), BACKOFF_MAX_S)
         delay_s *= random.uniform(0.5, 1)  # noqa: S311  only spreads load
         async with self._database.session() as session:
             await jobs.retry(session, job, delay_s, _told(error))
