@@ -31,8 +31,21 @@ async def test_the_record_is_the_attr_json(world: World) -> None:
     assert response.headers["ETag"] == '"1"'
     async with world.request("HEAD", path_of(record.file_id)) as head:
         assert (head.status, head.headers["Content-Length"]) == (200, str(len(body)))
-    again = await world.get(path_of(record.file_id), {"If-None-Match": '"1"'})
-    assert again[0] == 304
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [('"1"', 304), ('W/"1"', 304), ('"0", W/"1"', 304), ("*", 304), ('"11"', 200), ("1", 200)],
+)
+async def test_a_record_that_the_client_has_is_not_sent_again(
+    world: World, known: str, status: int
+) -> None:
+    record = world.store(b"x")
+
+    for method in ("GET", "HEAD"):
+        path = path_of(record.file_id)
+        async with world.request(method, path, {"If-None-Match": known}) as answer:
+            assert (answer.status, answer.headers["ETag"]) == (status, '"1"')
 
 
 @pytest.mark.parametrize("file_id", ["x", "0" * 36, "018F0000-0000-7000-8000-000000000000"])

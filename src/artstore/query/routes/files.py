@@ -18,7 +18,7 @@ from artstore.core.web.authentication import authenticate, check_scope
 from artstore.core.web.ranges import parse_range
 from artstore.query.dependencies import FilesDep, VisibleDep, query_of, visible_to
 from artstore.query.routes.relay import ContentRelay
-from artstore.query.services.conditions import http_date, not_modified, wanted_range
+from artstore.query.services.conditions import has_current, http_date, not_modified, wanted_range
 from artstore.query.services.disposition import attachment
 from artstore.query.services.downloads import download
 from artstore.query.services.files import check_quarantine
@@ -38,7 +38,7 @@ async def read_record(
     located = await files.locate(file_id, visible)
     etag = f'"{located.revision}"'
     headers = {"ETag": etag, "Cache-Control": CACHE_CONTROL}
-    if request.headers.get("if-none-match") == etag:
+    if has_current(request.headers, etag):
         return Response(status_code=304, headers=headers)
     return Response(located.raw, media_type="application/json", headers=headers)
 
