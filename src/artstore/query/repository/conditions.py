@@ -4,8 +4,8 @@ import re
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, cast, func, literal, or_
-from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG, TSQUERY
+from sqlalchemy import ColumnElement, and_, cast, func, literal, not_, or_
+from sqlalchemy.dialects.postgresql import JSONB, REGCONFIG, TSQUERY, TSVECTOR
 
 from artstore.core.catalogue import SEARCH_CONFIGURATIONS, files
 from artstore.query.model.criteria import Criteria
@@ -94,22 +94,42 @@ def _word_conditions(query: str) -> list[ColumnElement[bool]]:
     if not words:
         # Only signs, no word: the index holds nothing of the kind.
         return [literal(value=False)]
-    return [files.c.search.op("@@")(_text_query(words))]
-
-
-def _text_query(words: Words) -> ColumnElement[Any]:
-    parts: list[ColumnElement[Any]] = []
-    if words.required:
-        parts.append(_required(words))
-    parts += [_in_any_language(func.phraseto_tsquery, phrase) for phrase in words.phrases]
-    parts += [
-        func.tsquery_not(_in_any_language(func.phraseto_tsquery, text), type_=TSQUERY)
-        for text in words.excluded
+    return [
+        *_required(words),
+        *(_has_phrase(phrase) for phrase in words.phrases),
+        *(not_(_has_phrase(text)) for text in words.excluded),
     ]
-    return _joined("&&", parts)
 
 
-def _required(words: Words) -> ColumnElement[Any]:
+def _has_phrase(text: str) -> ColumnElement[bool]:
+    """`files.search` holds the text once for each language, one behind the other, so there its
+    first word stands beside its last. Whether words do so in one language is looked up in the
+    texts, of those files that the index picks out."""
+    found = _found(_in_any_language(func.phraseto_tsquery, text))
+    return and_(found, _stands_together(text)) if " " in text else found
+
+
+def _stands_together(phrase: str) -> ColumnElement[bool]:
+    languages = [cast(name, REGCONFIG) for name in SEARCH_CONFIGURATIONS]
+    return or_(
+        *(
+            func.to_tsvector(language, files.c.search_text, type_=TSVECTOR).bool_op("@@")(
+                func.phraseto_tsquery(language, phrase, type_=TSQUERY)
+            )
+            for language in languages
+        )
+    )
+
+
+def _found(text_query: ColumnElement[Any]) -> ColumnElement[bool]:
+    return files.c.search.bool_op("@@")(text_query)
+
+
+def _required(words: Words) -> list[ColumnElement[bool]]:
+    return [_found(_all_of(words))] if words.required else []
+
+
+def _all_of(words: Words) -> ColumnElement[Any]:
     whole = _in_any_language(func.plainto_tsquery, words.required)
     if words.last_begun is None:
         return whole

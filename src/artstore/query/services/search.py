@@ -1,5 +1,6 @@
 """Pages of files: what was searched for, and what is newest."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +10,9 @@ from artstore.query.model.criteria import Criteria, Listing
 from artstore.query.repository.catalogue import Catalogue, Hit
 from artstore.query.repository.conditions import Visible
 
-NAME_PART_CHARS_MIN: Final = 3
-"""Shorter parts have no trigram, so finding them would mean reading every name."""
+_HAS_TRIGRAM: Final = re.compile(r"[^\W_]{3}|[^\W_]{2}[\W_]|[\W_][^\W_]{2}")
+"""What the index of names can look for: three letters or digits, or two of them at the end of a
+word. To find other parts, `---` or `a-b`, PostgreSQL would have to read every name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,17 @@ class Search:
             by_name = criteria.cursor is not None and criteria.cursor.startswith("n")
             if not by_name:
                 hits = await self._catalogue.search(criteria, criteria.limit + 1, visible)
-                by_name = not hits and _may_be_part_of_a_name(criteria)
-                if not by_name:
+                if hits or criteria.cursor is not None:
                     return _page(hits, criteria.limit, by="w")
+            # Also for a cursor: it may be made up, or of another question.
+            if not _may_be_part_of_a_name(criteria.q):
+                return FoundPage([], None)
             hits = await self._catalogue.search_in_names(criteria, criteria.limit + 1, visible)
             return _page(hits, criteria.limit, by="n")
 
 
-def _may_be_part_of_a_name(criteria: Criteria) -> bool:
-    return criteria.cursor is None and len(criteria.q.strip()) >= NAME_PART_CHARS_MIN
+def _may_be_part_of_a_name(query: str) -> bool:
+    return _HAS_TRIGRAM.search(query.strip()) is not None
 
 
 def _page(hits: Sequence[Hit], limit: int, *, by: str) -> FoundPage:
