@@ -34,6 +34,8 @@ class Fault(StrEnum):
     """404 for a file that should be there."""
     DOWN = "down"
     """503 to everything."""
+    BROKEN = "broken"
+    """500 to everything."""
     DAMAGED = "damaged"
     """The element itself finds that its bytes are not what was stored."""
     HANG = "hang"
@@ -98,6 +100,8 @@ class FakeShelf:
         match self.fault:
             case Fault.DOWN:
                 raise web.HTTPServiceUnavailable
+            case Fault.BROKEN:
+                raise web.HTTPInternalServerError
             case Fault.HANG:
                 await asyncio.sleep(3600)
         found = self.files.get(request.match_info["file_id"])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, insert
 from tests.integration.query.conftest import World
 from tests.support.fake_shelf import Fault
-from tests.support.processes import Limit
+from tests.support.processes import Limit, eventually
 
 from artstore.core.catalogue import copies
 from artstore.core.model.file import FileRecord
@@ -50,14 +50,45 @@ async def test_the_other_serves(world: World, fault: Fault) -> None:
     assert (part[0], part[1]) == (206, CONTENT[1:4])
 
 
-async def test_the_first_serves_while_it_can_and_again_after_it_was_away(world: World) -> None:
-    record = store_twice(world)
+async def first_is_asked(world: World, record: FileRecord) -> None:
+    """What it failed with in another test is over."""
     limit = Limit("the first being asked again", 20)
     while not world.shelf.requests["content"]:
         assert (await world.get(path_of(record)))[1] == CONTENT
         limit.check()
         await asyncio.sleep(0.1)
+    world.shelf.requests.clear()
     world.other.requests.clear()
+
+
+def parts_told(world: World, record: FileRecord) -> list[str]:
+    """Who handed out parts of the file, as reported."""
+    events = [report["event"] for report in world.issuer.reports]
+    return [
+        event["element_id"]
+        for event in events
+        if event.get("file_id") == record.file_id and "first_byte" in event["details"]
+    ]
+
+
+@pytest.mark.parametrize("fault", [Fault.OTHER_BYTES, Fault.BROKEN, Fault.IGNORE_RANGE])
+async def test_the_other_serves_while_the_first_answers_nonsense(
+    world: World, fault: Fault
+) -> None:
+    record = store_twice(world)
+    await first_is_asked(world, record)
+    world.shelf.fault = fault
+    part = await world.get(path_of(record), {"Range": "bytes=1-3"})
+    assert (part[0], part[1]) == (206, CONTENT[1:4])
+    assert world.shelf.requests["content"] == 1
+    # What is written down names the one that handed it out.
+    await eventually(lambda: bool(parts_told(world, record)))
+    assert parts_told(world, record) == [world.other.element_id]
+
+
+async def test_the_first_serves_while_it_can_and_again_after_it_was_away(world: World) -> None:
+    record = store_twice(world)
+    await first_is_asked(world, record)
     assert (await world.get(path_of(record)))[1] == CONTENT
     assert world.other.requests["content"] == 0
 

@@ -66,13 +66,14 @@ async def read_content(request: Request) -> Response:
     header = wanted_range(request.headers, headers["ETag"], record.uploaded_at)
     byte_range = parse_range(header, record.size)
     who = who_asks(request).proven(caller)
-    deed = download(record, located.element_id, byte_range)
     return ContentRelay(
         record,
         byte_range,
         headers,
-        lambda: query.elements.open(located.element_id, file_id, byte_range),
-        write_down=lambda: query.reports.record(who, deed),
+        lambda: query.elements.open(located.element_id, record, byte_range),
+        write_down=lambda element_id: query.reports.record(
+            who, download(record, element_id, byte_range)
+        ),
         idle_timeout_s=query.settings.download_idle_timeout_s,
     )
 

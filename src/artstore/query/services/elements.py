@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import orjson
@@ -14,8 +14,9 @@ from artstore.core.clock import Clock
 from artstore.core.errors import (
     ArtStoreError,
     FileArchived,
-    FileDamaged,
+    FileDeleted,
     InternalError,
+    RangeNotSatisfiable,
     Unavailable,
     UnknownFile,
 )
@@ -29,6 +30,14 @@ from artstore.query.repository.catalogue import Catalogue, KnownElement
 REGISTRY_AGE_MAX_S: Final = 5.0
 ASK_TIMEOUT_S: Final = 5.0
 AWAY_S: Final = 5.0
+NOT_AVAILABLE: Final = "the file is temporarily not available"
+
+
+class Source(NamedTuple):
+    """An element, and its answer with the bytes."""
+
+    element_id: ElementId
+    answer: aiohttp.ClientResponse
 
 
 class Elements:
@@ -52,7 +61,7 @@ class Elements:
         known = self._known.get(element_id)
         if known is None:
             self._log.error("element is not in the registry", element=element_id)
-            raise Unavailable("the file is temporarily not available")
+            raise Unavailable(NOT_AVAILABLE)
         return known.entry
 
     async def find(self, file_id: FileId) -> tuple[FileRecord, ElementEntry] | None:
@@ -84,34 +93,38 @@ class Elements:
 
     @asynccontextmanager
     async def open(
-        self, element_id: ElementId, file_id: FileId, byte_range: tuple[int, int] | None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer with the bytes, of this element or else of another that has the file.
+        self, element_id: ElementId, record: FileRecord, byte_range: tuple[int, int] | None
+    ) -> AsyncIterator[Source]:
+        """The bytes, of this element or else of another that has the file.
 
         Args:
             byte_range: Start and exclusive end.
 
         Raises:
+            FileDeleted: The catalogue does not know yet.
             ArtStoreError: Nobody hands it out; why the first one asked does not.
         """
         async with AsyncExitStack() as stack:
-            yield await self._first_answer(stack, element_id, file_id, byte_range)
+            yield await self._first_answer(stack, element_id, record, byte_range)
 
     async def _first_answer(
         self,
         stack: AsyncExitStack,
         element_id: ElementId,
-        file_id: FileId,
+        record: FileRecord,
         byte_range: tuple[int, int] | None,
-    ) -> aiohttp.ClientResponse:
+    ) -> Source:
+        file_id = record.file_id
         failure: ArtStoreError | None = None
         async for place in self._places(element_id, file_id):
             try:
-                return await self._answer_of(stack, place, file_id, byte_range)
+                return await self._answer_of(stack, place, record, byte_range)
+            except FileDeleted:
+                raise
             except FileArchived as archived:
                 # What helps is a restore, whatever becomes of the others.
                 failure = archived
-            except (Unavailable, FileDamaged, UnknownFile) as error:
+            except ArtStoreError as error:
                 self._log.warning(
                     "element does not hand out", element=place, file_id=file_id, code=error.code
                 )
@@ -123,7 +136,7 @@ class Elements:
         if restored is None:
             raise failure
         try:
-            return await self._answer_of(stack, restored, file_id, byte_range)
+            return await self._answer_of(stack, restored, record, byte_range)
         except UnknownFile:
             raise failure from None
 
@@ -131,11 +144,12 @@ class Elements:
         self,
         stack: AsyncExitStack,
         place: ElementId,
-        file_id: FileId,
+        record: FileRecord,
         byte_range: tuple[int, int] | None,
-    ) -> aiohttp.ClientResponse:
+    ) -> Source:
         entry = await self.entry(place)
-        return await stack.enter_async_context(self._open_at(entry, file_id, byte_range))
+        answer = await stack.enter_async_context(self._open_at(entry, record, byte_range))
+        return Source(place, answer)
 
     async def _places(self, element_id: ElementId, file_id: FileId) -> AsyncIterator[ElementId]:
         """Whom to ask. The catalogue is asked for others only when that is needed."""
@@ -154,14 +168,48 @@ class Elements:
 
     @asynccontextmanager
     async def _open_at(
-        self, entry: ElementEntry, file_id: FileId, byte_range: tuple[int, int] | None
+        self, entry: ElementEntry, record: FileRecord, byte_range: tuple[int, int] | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {}
         if byte_range is not None:
             headers["Range"] = f"bytes={byte_range[0]}-{byte_range[1] - 1}"
-        url = f"{entry.url}/api/v1/files/{file_id}/content"
-        async with self._transport.request("GET", url, peer="storage", headers=headers) as answer:
-            yield answer
+        url = f"{entry.url}/api/v1/files/{record.file_id}/content"
+        try:
+            async with self._transport.request(
+                "GET", url, peer="storage", headers=headers
+            ) as answer:
+                self._check(entry, record, byte_range, answer)
+                yield answer
+        except RangeNotSatisfiable as error:
+            # The range is one of this file, so the element has another.
+            raise Unavailable(NOT_AVAILABLE) from error
+
+    def _check(
+        self,
+        entry: ElementEntry,
+        record: FileRecord,
+        byte_range: tuple[int, int] | None,
+        answer: aiohttp.ClientResponse,
+    ) -> None:
+        """The element must be about to send exactly what we are about to promise."""
+        start, end = byte_range or (0, record.size)
+        part = f"bytes {start}-{end - 1}/{record.size}" if byte_range else None
+        promised = {
+            "content-length": str(end - start),
+            "content-range": part,
+            "etag": f'"{record.sha256}"',
+        }
+        sent = {name: answer.headers.get(name) for name in promised}
+        if sent == promised and answer.status == (206 if part else 200):
+            return
+        self._log.error(
+            "element and catalogue differ",
+            element=entry.element_id,
+            file_id=record.file_id,
+            promised=promised,
+            sent=sent | {"status": answer.status},
+        )
+        raise Unavailable(NOT_AVAILABLE)
 
     async def signing_keys(self) -> dict[str, Any]:
         url = f"{self._admin_url}/.well-known/jwks.json"
