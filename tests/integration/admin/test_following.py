@@ -45,7 +45,7 @@ async def test_a_row_says_what_the_record_says(
     record = element.create(
         "отчёт\0.pdf",
         tags=["a\0b", "legal"],
-        metadata={"k": "v\0", "deep": {"x": [1, 2.5, None, True]}, "big": 10**40, "inf": 1e999},
+        metadata={"k": "v\0", "deep": {"x": [1, 2.5, None, True]}, "big": 10**40},
     )
     async with catalogue.following():
         await caught_up(catalogue, element)
@@ -57,7 +57,6 @@ async def test_a_row_says_what_the_record_says(
     assert row["metadata"]["k"] == "v\ufffd"
     assert row["metadata"]["deep"] == {"x": [1, 2.5, None, True]}
     assert row["metadata"]["big"] == 10**40
-    assert row["metadata"]["inf"] is None
     assert row["uploaded_by"] == "account:1"
     assert row["element_id"] == "edit-1"
 
@@ -304,6 +303,23 @@ async def test_a_listing_in_disorder_marks_nothing(
         await eventually(lambda: _trouble_is(catalogue, "broken"), "the trouble")
         assert await catalogue.states() == {}
         element.repeat_lines = False
+        await caught_up(catalogue, element)
+
+
+async def test_a_feed_in_disorder_is_not_taken_over(
+    catalogue: CatalogueUnderTest, element: FeedElement
+) -> None:
+    """The audit goes by the sequence: what came late would be missed there for good."""
+    async with catalogue.following():
+        await caught_up(catalogue, element)
+    for number in range(3):
+        element.create(f"{number}.txt")
+    first, second, third = element.changes
+    element.changes[:] = [second, first, third]
+    async with catalogue.following():
+        await eventually(lambda: _trouble_is(catalogue, "broken"), "the trouble")
+        assert await catalogue.states() == {}
+        element.changes[:] = [first, second, third]
         await caught_up(catalogue, element)
 
 

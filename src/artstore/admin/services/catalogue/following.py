@@ -158,6 +158,7 @@ class Following:
         since = None
         async with aclosing(read_ahead(batches(feed.lines, parse_line))) as arriving:
             async for lines in arriving:
+                _check_sequence(lines, seq)
                 seq = max(seq, lines[-1].seq)
                 await self._apply_lines(position, lines, seq)
                 since = lines[-1].at
@@ -228,4 +229,12 @@ def _check_order(rows: list[FileRow], after: UUID | None) -> None:
     if after is not None:
         ids.insert(0, after)
     if any(earlier >= later for earlier, later in pairwise(ids)):
+        raise BrokenAnswer
+
+
+def _check_sequence(lines: Sequence[Line], seq: int) -> None:
+    """Changes may come again, yet those that are new in their order: whoever has got to `seq`
+    never asks for earlier ones, and the audit takes them over by it."""
+    new = [line.seq for line in lines if line.seq > seq]
+    if any(earlier > later for earlier, later in pairwise(new)):
         raise BrokenAnswer
