@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from artstore.core.model.account import AccountRole, ClientId, Grant, UserRole
 from artstore.core.model.element import DrainState, ElementEntry
-from artstore.core.model.findings import SUBJECT
+from artstore.core.model.findings import SUBJECT, WITHOUT_NUL
 
 AccountState = Literal["active", "suspended"]
 Username = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$")
 ]
+Remark = Annotated[str, StringConstraints(pattern=WITHOUT_NUL)]
+"""What somebody wrote. PostgreSQL keeps no NUL."""
 
 
 class _Model(BaseModel):

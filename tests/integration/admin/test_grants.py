@@ -91,3 +91,13 @@ def test_grants_are_bounded(admin: Admin, account: dict[str, Any]) -> None:
     # And a token with all of them still fits everywhere.
     with admin.as_account(account["client_id"], account["client_secret"]) as client:
         assert client.get(ACCOUNTS).status_code == 200
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_an_end_that_nothing_could_read_back_is_refused(
+    admin: Admin, account: dict[str, Any], moment: str
+) -> None:
+    with admin.as_account() as client:
+        body = {"rights": ["read"], "ends_at": moment}
+        assert client.put(f"{GRANTS}/{account['subject']}/photos", json=body).status_code == 422
+        assert client.get(GRANTS, params={"collection": "photos"}).status_code == 200

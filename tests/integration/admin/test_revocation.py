@@ -226,3 +226,11 @@ def test_everything_before_now(admin: Admin, account: dict[str, Any]) -> None:
     assert status(admin, token) == status(admin, mine) == 401
     time.sleep(1.1)
     assert status(admin, token_of(admin, account)) == 200
+
+
+def test_a_reason_that_cannot_be_kept_is_refused(admin: Admin) -> None:
+    answer = revoke(admin, kind="token", value="x", reason="a\0b")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "reason: must be without NUL characters",
+    )

@@ -220,3 +220,13 @@ def test_an_account_has_its_limit(admin: Admin) -> None:
     assert [answer.status_code for answer in answers[:3]] == [200] * 3
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_an_end_that_nothing_could_read_back_is_refused(admin: Admin, moment: str) -> None:
+    """Such a row would take the list of accounts, and the rotation of the signing keys, with it."""
+    with admin.as_account() as client:
+        body = {"client_id": new_name(), "role": "user", "expires_at": moment}
+        refused = client.post(PATH, json=body)
+        assert (refused.status_code, refused.json()["field"]) == (422, "expires_at")
+        assert client.get(PATH).status_code == 200

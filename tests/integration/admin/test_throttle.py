@@ -15,6 +15,7 @@ from artstore.admin.repository.counters import MemoryCounters, ValkeyCounters
 from artstore.admin.repository.valkey import Valkey
 from artstore.admin.services.identity.throttle import (
     ADDRESS_LIMIT,
+    EVERYWHERE_LIMIT,
     PAIR_LIMIT,
     WINDOW_S,
     Attempt,
@@ -142,6 +143,22 @@ async def test_who_came_in_before_is_not_held_up_by_others_at_the_address(
         [Attempt(uuid4().hex, source) for _ in range(ADDRESS_LIMIT.free + 10)],
     )
     assert await refusals(under_test.throttle, [known] * PAIR_LIMIT.free) == 0
+
+
+async def test_codes_are_not_guessed_from_everywhere(under_test: UnderTest) -> None:
+    """With one address for each few guesses; and the owner comes in from where they were before."""
+    account = uuid4().hex
+    owner = Attempt(account, address(), counts_everywhere=True)
+    await under_test.throttle.admit(owner)
+    await under_test.throttle.succeeded(owner)
+    guesses = [
+        Attempt(account, f"2001:db8:{number:x}::1", counts_everywhere=True)
+        for number in range(EVERYWHERE_LIMIT.free + 10)
+    ]
+    assert await refusals(under_test.throttle, guesses) == 9
+    assert await refusals(under_test.throttle, [owner] * PAIR_LIMIT.free) == 0
+    password = Attempt(account, address())
+    assert await refusals(under_test.throttle, [password]) == 0
 
 
 async def test_success_forgets_the_failures(under_test: UnderTest) -> None:

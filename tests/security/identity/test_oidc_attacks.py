@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from joserfc import jws
 from joserfc.jwk import RSAKey
 from tests.support.admin import Admin, Installation
 from tests.support.auditor import Auditor
@@ -106,6 +107,8 @@ CLAIMS: dict[str, tuple[Claims, str]] = {
     "a number as subject": ({"sub": 7}, "not valid"),
     "a subject without end": ({"sub": "s" * 5000}, "not valid"),
     "NUL in the subject": ({"sub": "a\0b"}, "not valid"),
+    "signs in tomorrow": ({"auth_time": NOW + 86_400}, "not valid yet"),
+    "a number of groups": ({"groups": 7}, "not valid"),
     "an endless life": ({"exp": 10**30}, "not valid"),
 }
 
@@ -142,6 +145,12 @@ def public_pem(provider: BentProvider) -> bytes:
     return bytes(RSAKey.import_key(provider.key.as_dict(private=False)).as_pem(private=False))
 
 
+def signed_text(provider: BentProvider, claims: str) -> str:
+    """Also what `jwt.encode` would not sign."""
+    head = {"alg": "RS256", "kid": provider.key.kid}
+    return jws.serialize_compact(head, claims.encode(), provider.key)
+
+
 MakeToken = Callable[[BentProvider, Claims], str]
 TOKENS: dict[str, tuple[MakeToken, str]] = {
     "alg none": (unsigned, "not signed with RS256"),
@@ -173,6 +182,14 @@ TOKENS: dict[str, tuple[MakeToken, str]] = {
     ),
     "nothing": (lambda _p, _c: "", "not an ID token"),
     "two parts": (lambda p, c: p.signed(c).rpartition(".")[0], "not an ID token"),
+    "half a character as subject": (
+        lambda p, c: signed_text(p, json.dumps(c | {"sub": "a\ud800"})),
+        "not valid",
+    ),
+    "claims without a floor": (
+        lambda p, _c: signed_text(p, '{"a":' * 7000 + "1" + "}" * 7000),
+        "not valid",
+    ),
     "a megabyte": (lambda p, c: p.signed(c | {"x": "x" * 200_000}), "not an ID token"),
 }
 
@@ -387,6 +404,20 @@ def test_somebody_suspended_here_stays_out(
     with admin.as_account() as client:
         assert client.delete(f"/api/v1/users/{user_id}").status_code == 200
     refused(admin, browser, browser.back(provider.authorize(browser.begin())), "suspended")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "n" * 20_000, ["a"], "\u202ea\r\nb"])
+@pytest.mark.parametrize("groups", [["archivists", {"a": 1}, None, 7, "\ud800"], "archivists"])
+def test_strange_names_and_groups_do_not_lock_out(
+    browser: Browser, provider: BentProvider, name: object, groups: object
+) -> None:
+    strange = {"sub": f"s-{time.time_ns()}", "preferred_username": name, "groups": groups}
+    provider.make_token = lambda made, claims: signed_text(
+        made, json.dumps(with_second_factor(claims) | strange)
+    )
+    answer = browser.back(provider.authorize(browser.begin()))
+    assert answer.status_code == 303, answer.text
+    assert browser.finish().status_code == 200
 
 
 def test_the_same_mail_and_name_are_somebody_else(admin: Admin, provider: BentProvider) -> None:

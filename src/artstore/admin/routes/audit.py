@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from artstore.admin.dependencies import (
     PAGE_ITEMS_MAX,
@@ -31,6 +31,7 @@ from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Caller, Scope
 from artstore.core.model.audit import ID_CHARS_MAX, AuditKind, Outcome, PersonalField
 from artstore.core.model.ids import parse_file_id
+from artstore.core.model.moments import Moment
 from artstore.core.web.authentication import require_scope_everywhere
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
@@ -72,7 +73,7 @@ class ErasureOrder(BaseModel):
     account: Id | None = None
     file_id: UUID | None = None
     event_ids: Annotated[list[UUID], Field(min_length=1, max_length=1000)] | None = None
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     """Of events before; later ones keep their facts."""
     fields: list[PersonalField] = []
     """None named means all."""
@@ -97,8 +98,8 @@ class Erased(BaseModel):
 class EventQuery(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     kind: AuditKind | None = None
     outcome: Outcome | None = None
     person: Id | None = None

@@ -3,12 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, StringConstraints
+from pydantic import BaseModel, StringConstraints
 
 from artstore.admin.dependencies import BoundTrailDep, FreshAdminDep
 from artstore.admin.services.audit.trail import Deed
 from artstore.core.metrics import SECRET_CHANGED
 from artstore.core.model.audit import AuditKind, Target, moment_text
+from artstore.core.model.moments import Moment
 
 router = APIRouter(prefix="/api/v1/credentials", tags=["credentials"])
 
@@ -18,8 +19,8 @@ CredentialName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0
 class CredentialReport(BaseModel):
     name: CredentialName
     kind: Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}$")]
-    changed_at: AwareDatetime
-    rotation_began_at: AwareDatetime | None = None
+    changed_at: Moment
+    rotation_began_at: Moment | None = None
     """A rotation that is done now. The same moment twice is the same rotation, told twice."""
 
 

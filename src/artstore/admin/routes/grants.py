@@ -3,13 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from artstore.admin.dependencies import FreshManagerDep, GrantsDep
 from artstore.admin.model import Subject, SubjectGrant
 from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Grant, Right, Scope
 from artstore.core.model.ids import CollectionName
+from artstore.core.model.moments import Moment
 from artstore.core.model.page import Page
 from artstore.core.web.authentication import require_scope
 
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/api/v1/grants", tags=["grants"])
 
 class GrantBody(BaseModel):
     rights: frozenset[Right] = Field(min_length=1)
-    ends_at: AwareDatetime | None = None
+    ends_at: Moment | None = None
 
 
 @router.get("", dependencies=[Depends(require_scope(Scope.ADMIN_READ))])

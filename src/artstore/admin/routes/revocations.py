@@ -5,14 +5,16 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from artstore.admin.dependencies import BoundTrailDep, FreshAdminDep, ResourcesDep, SessionDep
+from artstore.admin.model import Remark
 from artstore.admin.services.audit.trail import Deed
 from artstore.admin.services.identity.revocation import TOKEN_LIFETIME_MAX
 from artstore.core.errors import InvalidRequest
 from artstore.core.model.account import Scope
 from artstore.core.model.audit import AuditKind, PersonalField, Target
+from artstore.core.model.moments import Moment
 from artstore.core.model.page import Page
 from artstore.core.revocation import Revocation, RevocationNews
 from artstore.core.web.authentication import require_peer, require_scope
@@ -28,8 +30,8 @@ class RevocationOrder(BaseModel):
     kind: Literal["token", "session", "account", "everything"]
     value: Annotated[str, Field(max_length=200, pattern=r"^[\w:.-]*$")] = ""
     """Id of the token (`jti`) or session (`sid`); subject of the person or account."""
-    issued_before: AwareDatetime | None = None
-    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    issued_before: Moment | None = None
+    reason: Annotated[Remark, Field(min_length=1, max_length=1000)]
 
     @model_validator(mode="after")
     def _names_something(self) -> "RevocationOrder":

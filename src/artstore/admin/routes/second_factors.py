@@ -16,7 +16,7 @@ from artstore.admin.dependencies import (
     WhoDep,
     check_recent_proof,
 )
-from artstore.admin.model import Passkey, PersonSession, User
+from artstore.admin.model import Passkey, PersonSession, Remark, User
 from artstore.admin.routes.people_sign_in import SignInAnswer, sign_in_answer
 from artstore.admin.services.audit.trail import Deed
 from artstore.admin.services.identity.people_sign_in import FactorSetUp, user_id_of
@@ -41,7 +41,7 @@ class Code(BaseModel):
 class NewPasskey(BaseModel):
     challenge_id: UUID
     passkey: dict[str, object]
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[Remark, Field(min_length=1, max_length=100)]
 
 
 class RecoveryCodes(BaseModel):

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from artstore.admin.dependencies import (
     AfterParam,
@@ -22,6 +22,7 @@ from artstore.admin.services.identity.service_accounts import (
 )
 from artstore.core.errors import InvalidRequest, NotPermitted
 from artstore.core.model.account import ACCOUNT_SCOPES, AccountRole, Caller, ClientId, Scope
+from artstore.core.model.moments import Moment
 from artstore.core.model.page import Page
 from artstore.core.secrets.strength import weakness
 from artstore.core.web.authentication import require_scope, require_scope_everywhere
@@ -35,7 +36,7 @@ _write = [Depends(require_recent_proof(require_scope_everywhere(Scope.ADMIN_WRIT
 class NewAccount(BaseModel):
     client_id: ClientId
     role: AccountRole
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     requests_per_minute: RequestsPerMinute | None = None
     restricted: bool = False
     """Only what grants allow; it begins with none."""
@@ -47,7 +48,7 @@ class AccountChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: AccountRole = AccountRole.READONLY
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     requests_per_minute: RequestsPerMinute | None = None
     restricted: bool = False
 

@@ -394,4 +394,4 @@ def _first(user: User) -> str:
 
 
 def _code_attempt(user: User, who: Who) -> Attempt:
-    return Attempt(f"code {user.username}", who.place)
+    return Attempt(f"code {user.username}", who.place, counts_everywhere=True)

@@ -5,6 +5,9 @@ owner, who comes from elsewhere; and per address, so that one address cannot try
 on each of many accounts. Beyond the free attempts one attempt is let through per delay, and
 the delay doubles. An address from which an account came in before has passed its test: the
 budget of the address, which many may share, does not hold that account up.
+
+Codes have few digits, and whoever tries them showed the password first: no stranger. Their failures
+count for the account too, wherever they come from; a /48 of IPv6 is 65,536 places to try from.
 """
 
 import hashlib
@@ -40,6 +43,7 @@ class Limit:
 
 PAIR_LIMIT: Final = Limit(free=5, delay_max_s=60)
 ADDRESS_LIMIT: Final = Limit(free=50, delay_max_s=10)
+EVERYWHERE_LIMIT: Final = Limit(free=50, delay_max_s=60)
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,18 @@ class Attempt:
 
     account: str
     address: str
+    counts_everywhere: bool = False
+    """For the account too: no stranger gets as far as this."""
+
+    @property
+    def name(self) -> str:
+        # Hashed: names are of any length, and an attempt may hold a password typed
+        # into the wrong field.
+        return hashlib.sha256(self.account.encode()).hexdigest()[:32]
 
     @property
     def pair(self) -> str:
-        # Hashed: names are of any length, and an attempt may hold a password typed
-        # into the wrong field.
-        name = hashlib.sha256(self.account.encode()).hexdigest()[:32]
-        return f"{name}:{self.network}"
+        return f"{self.name}:{self.network}"
 
     @property
     def network(self) -> str:
@@ -87,6 +96,8 @@ class Throttle:
         await self._pass(counters, f"pair:{attempt.pair}", PAIR_LIMIT)
         if not await counters.number(_trust_key(attempt)):
             await self._pass(counters, f"address:{attempt.network}", ADDRESS_LIMIT)
+            if attempt.counts_everywhere:
+                await self._pass(counters, f"everywhere:{attempt.name}", EVERYWHERE_LIMIT)
 
     async def _pass(self, counters: Counters, key: str, limit: Limit) -> None:
         delay_s = limit.delay_s(await self._count(counters, key))
@@ -115,6 +126,8 @@ class Throttle:
         await counters.forget(f"{pair}:{window}", f"{pair}:{window - 1}", f"{pair}:wait")
         if not await counters.number(_trust_key(attempt)):
             await counters.add(f"address:{attempt.network}:{window}", -1, 2 * WINDOW_S)
+            if attempt.counts_everywhere:
+                await counters.add(f"everywhere:{attempt.name}:{window}", -1, 2 * WINDOW_S)
         await counters.add(_trust_key(attempt), 1, TRUST_S)
 
     async def _run(self, work: Callable[[Counters], Awaitable[Outcome]]) -> Outcome:

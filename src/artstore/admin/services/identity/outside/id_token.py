@@ -20,6 +20,16 @@ TEXT_CHARS_MAX: Final = 255
 _TYPES: Final = (None, "JWT", "jwt")
 """An access token (`at+jwt`) or a logout token is no ID token, though the same key signs it."""
 
+_UNREADABLE: Final = (
+    JoseError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
 
 @dataclass(frozen=True)
 class OutsideIdentity:
@@ -60,7 +70,7 @@ async def read_id_token(
         claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
         _check(claims, terms, clock, nonce)
         identity = _identity(claims, terms)
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise NotAccepted(f"the ID token is not valid ({type(error).__name__})") from error
     if identity.authenticated_at < not_before - CLOCK_SKEW:
         raise NotAccepted("they proved too long ago who they are")
@@ -97,7 +107,8 @@ def _check(claims: dict[str, Any], terms: Terms, clock: Clock, nonce: str) -> No
         raise NotAccepted("issued to another client")
     if _moment(claims["exp"]) <= now - CLOCK_SKEW:
         raise NotAccepted("expired")
-    if max(_moment(claims["iat"]), _moment(claims.get("nbf", 0))) > now + CLOCK_SKEW:
+    begins = [_moment(claims["iat"]), _moment(claims.get("nbf", 0)), _moment(claims["auth_time"])]
+    if max(begins) > now + CLOCK_SKEW:
         raise NotAccepted("not valid yet")
     if not hmac.compare_digest(_text(claims["nonce"]).encode(), nonce.encode()):
         raise NotAccepted("an answer to another request")
@@ -108,7 +119,8 @@ def _identity(claims: dict[str, Any], terms: Terms) -> OutsideIdentity:
     methods = [*_texts(claims.get("amr", ())), *_texts(claims.get("acr", ()))]
     return OutsideIdentity(
         subject=_text(claims["sub"]),
-        name=name if isinstance(name, str) else None,
+        # The audit log holds it, and can hold no half characters.
+        name=name.encode(errors="replace").decode() if isinstance(name, str) else None,
         # Some say `null` of somebody who is in none.
         groups=_texts(claims.get(terms.groups_claim) or ()),
         methods=frozenset(methods),
@@ -119,6 +131,7 @@ def _identity(claims: dict[str, Any], terms: Terms) -> OutsideIdentity:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= TEXT_CHARS_MAX or "\0" in value:
         raise TypeError("a claim that must be text is not")
+    value.encode()  # Or raises: half a character, which JSON can spell.
     return value
 
 
