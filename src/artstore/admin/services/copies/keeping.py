@@ -6,7 +6,7 @@ they have already without doing anything.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 from uuid import UUID
@@ -108,19 +108,8 @@ class Keeper:
     ) -> tuple[list[Made], dict[UUID, str]]:
         """One request to one element."""
         target, source, purpose = route
-        waiting = {UUID(file_id): "the element broke off" for file_id in ids}
-        made: list[Made] = []
-        try:
-            lines = self._control.take_over(view[target].url, view[source].url, ids, purpose)
-            async with aclosing(lines):
-                async for line in lines:
-                    if line.is_done and line.revision is not None:
-                        del waiting[UUID(line.file_id)]
-                        made.append(Made(UUID(line.file_id), target, line.revision))
-                    else:
-                        waiting[UUID(line.file_id)] = _refusal(line, target)
-        except ArtStoreError as error:
-            waiting = dict.fromkeys(waiting, f"{target}: {error.code}")
+        lines = self._control.take_over(view[target].url, view[source].url, ids, purpose)
+        made, waiting = await outcome_of(lines, ids, target)
         COPIES_MADE.labels(purpose, "done").inc(len(made))
         COPIES_MADE.labels(purpose, "refused").inc(len(waiting))
         self._log.info(
@@ -153,6 +142,28 @@ class Keeper:
 
 def _route(step: Step) -> Route:
     return step.target, step.source, step.purpose
+
+
+async def outcome_of(
+    lines: AsyncGenerator[CopyLine, None], ids: Sequence[FileId], target: ElementId
+) -> tuple[list[Made], dict[UUID, str]]:
+    """What was made of `ids`, and why the rest was not. What an element says of other files, or
+    again of one that is done, counts for nothing: it must not stop the copies of all others."""
+    waiting = dict.fromkeys(ids, "the element broke off")
+    made: list[Made] = []
+    try:
+        async with aclosing(lines):
+            async for line in lines:
+                if line.file_id not in waiting:
+                    continue
+                if line.is_done and line.revision is not None:
+                    del waiting[line.file_id]
+                    made.append(Made(UUID(line.file_id), target, line.revision))
+                else:
+                    waiting[line.file_id] = _refusal(line, target)
+    except ArtStoreError as error:
+        waiting = dict.fromkeys(waiting, f"{target}: {error.code}")
+    return made, {UUID(file_id): trouble for file_id, trouble in waiting.items()}
 
 
 def _refusal(line: CopyLine, target: ElementId) -> str:
