@@ -15,7 +15,7 @@ from tests.integration.admin.following import CatalogueUnderTest, eventually
 from tests.support import step_worker
 from tests.support.step_worker import KIND, PASSWORD, STEPS
 
-from artstore.admin.jobs.run import Handler, Later, Run
+from artstore.admin.jobs.run import GivenUp, Handler, Later, Run
 from artstore.admin.jobs.worker import FAILURES_MAX, JobWorker
 from artstore.admin.repository import jobs
 from artstore.admin.repository.positions import connect
@@ -161,6 +161,27 @@ async def test_what_is_wanted_while_it_runs_is_done_again(board: Board) -> None:
         go_on.set()
         await board.ends_in(JobState.DONE)
     assert runs == 2
+
+
+async def test_what_is_wanted_while_it_fails_is_tried_again(board: Board) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+    runs = 0
+
+    async def handler(_: Run) -> None:
+        nonlocal runs
+        runs += 1
+        began.set()
+        await go_on.wait()
+        if runs == 1:
+            raise GivenUp("not so")
+
+    await board.wake("x")
+    async with board.working({"x": handler}):
+        await began.wait()
+        await board.wake("x")
+        go_on.set()
+        ended = await board.ends_in(JobState.DONE)
+    assert (runs, ended.failures, ended.last_error) == (2, 0, None)
 
 
 async def test_a_waiting_job_is_woken(board: Board) -> None:

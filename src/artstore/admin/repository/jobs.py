@@ -51,10 +51,13 @@ SET progress = %(progress)s::jsonb, failures = 0, last_error = NULL,
     lease_until = now() + %(lease_s)s * interval '1 second'
 {_HOLDING} RETURNING cancel_wanted
 """  # noqa: S608
+# Given up, yet somebody wanted it again while it ran: that one is owed a try of his own.
 _END: Final = f"""
 UPDATE jobs.jobs
-SET state = %(state)s, lease_until = NULL, worker = NULL, last_error = %(error)s,
-    finished_at = now()
+SET state = CASE WHEN wanted_again AND %(state)s = 'failed' THEN 'queued' ELSE %(state)s END,
+    failures = CASE WHEN wanted_again AND %(state)s = 'failed' THEN 0 ELSE failures END,
+    finished_at = CASE WHEN wanted_again AND %(state)s = 'failed' THEN NULL ELSE now() END,
+    lease_until = NULL, worker = NULL, last_error = %(error)s
 {_HOLDING}
 """  # noqa: S608
 # Somebody wanted it again while it ran, so it is not over.
