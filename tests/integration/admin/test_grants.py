@@ -101,3 +101,14 @@ def test_an_end_that_nothing_could_read_back_is_refused(
         body = {"rights": ["read"], "ends_at": moment}
         assert client.put(f"{GRANTS}/{account['subject']}/photos", json=body).status_code == 422
         assert client.get(GRANTS, params={"collection": "photos"}).status_code == 200
+
+
+def test_a_title_that_cannot_be_kept_is_refused(admin: Admin) -> None:
+    with admin.as_account() as client:
+        name = f"c-{uuid4().hex[:8]}"
+        for field in ("title", "description"):
+            body = {"collection": name, field: "a\0b"}
+            assert client.post("/api/v1/collections", json=body).status_code == 422
+        assert client.post("/api/v1/collections", json={"collection": name}).status_code == 201
+        changed = client.patch(f"/api/v1/collections/{name}", json={"title": "a\0b"})
+        assert changed.status_code == 422

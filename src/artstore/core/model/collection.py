@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from artstore.core.model.admission import Admission
 from artstore.core.model.file import Text
+from artstore.core.model.findings import WITHOUT_NUL
 from artstore.core.model.ids import CollectionName, ElementId
 
-Title = Annotated[Text, StringConstraints(max_length=256)]
-Description = Annotated[Text, StringConstraints(max_length=4096)]
+Title = Annotated[Text, StringConstraints(max_length=256, pattern=WITHOUT_NUL)]
+Description = Annotated[Text, StringConstraints(max_length=4096, pattern=WITHOUT_NUL)]
 Copies = Literal[1, 2]
 """On how many storage elements each file lies."""
 
