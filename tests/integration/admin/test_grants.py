@@ -112,3 +112,13 @@ def test_a_title_that_cannot_be_kept_is_refused(admin: Admin) -> None:
         assert client.post("/api/v1/collections", json={"collection": name}).status_code == 201
         changed = client.patch(f"/api/v1/collections/{name}", json={"title": "a\0b"})
         assert changed.status_code == 422
+
+
+def test_nobody_held_to_grants_widens_their_own(admin: Admin, account: dict[str, Any]) -> None:
+    path = f"{GRANTS}/{account['subject']}/photos"
+    with admin.as_account() as client:
+        body = {"rights": ["manage"], "ends_at": "2100-01-01T00:00:00Z"}
+        assert client.put(path, json=body).status_code == 200
+    with admin.as_account(account["client_id"], account["client_secret"]) as client:
+        for wider in ({"rights": ["manage"]}, {"rights": ["manage", "delete"]}):
+            assert client.put(path, json=wider).status_code == 403

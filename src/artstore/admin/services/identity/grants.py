@@ -44,8 +44,9 @@ class Grants:
 
         Raises:
             UnknownAccount: There is no such holder.
-            NotPermitted: A restricted administrator does not manage that collection, or would
-                restrict somebody who is not restricted; or the holder may do more than the caller.
+            NotPermitted: A restricted administrator does not manage that collection, would restrict
+                somebody who is not restricted, or means themselves; or the holder may do more than
+                the caller.
         """
         now = self._clock.now()
         caller.check(Right.MANAGE, grant.collection, now)
@@ -56,6 +57,9 @@ class Grants:
         if holder is None:
             raise UnknownAccount
         _check_within(holder, caller)
+        if caller.grants is not None and subject == caller.subject:
+            # Or a right that ends on a date would never end.
+            raise NotPermitted("what you may do yourself is for somebody else to say")
         if caller.grants is not None and not holder.restricted:
             raise NotPermitted("a first grant would take all other collections from its holder")
         await repository.restrict(self._session, subject)
