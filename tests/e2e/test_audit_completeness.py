@@ -167,7 +167,18 @@ def log(stack: RunningStack, http: httpx2.Client, traffic: Traffic) -> list[Even
         return len(told) >= lines and traffic.downloads <= ids and nothing_waits()
 
     wait_until(all_told, "everything reaching the log", 90)
-    return auditor.verified_export()[1]
+    with psycopg.connect(stack.superuser_url) as connection:
+        size = connection.execute("SELECT size FROM audit.log").fetchone()
+    assert size is not None
+    # An export ends with what a witness has confirmed, some seconds behind.
+    exported: list[Event] = []
+
+    def all_confirmed() -> bool:
+        exported[:] = auditor.verified_export()[1]
+        return len(exported) >= size[0]
+
+    wait_until(all_confirmed, "the witness confirming it", 90)
+    return exported
 
 
 def feeds(stack: RunningStack) -> dict[str, list[dict[str, Any]]]:

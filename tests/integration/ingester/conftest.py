@@ -103,7 +103,7 @@ async def shared_world(pki: Pki) -> AsyncIterator[World]:
             "ADMIN_URL": issuer.url,
             "ISSUER": ISSUER,
             "UPLOAD_BYTES_MAX": 1 << 31,
-            "BODY_IDLE_TIMEOUT_S": 1.0,
+            "BODY_IDLE_TIMEOUT_S": 2.0,
             "ELEMENT_TIMEOUT_S": 1.5,
             "REGISTRY_REFRESH_S": 0.1,
             "ELEMENT_REFRESH_S": 0.05,
