@@ -144,7 +144,8 @@ async def test_one_open_job_of_a_kind_and_key(board: Board) -> None:
     assert (await board.one()).state is JobState.QUEUED
 
 
-async def test_what_is_wanted_while_it_runs_is_done_again(board: Board) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_is_wanted_while_it_runs_is_done_again(board: Board, *, fails: bool) -> None:
     began, go_on = asyncio.Event(), asyncio.Event()
     runs = 0
 
@@ -153,26 +154,7 @@ async def test_what_is_wanted_while_it_runs_is_done_again(board: Board) -> None:
         runs += 1
         began.set()
         await go_on.wait()
-
-    await board.wake("x")
-    async with board.working({"x": handler}):
-        await began.wait()
-        await board.wake("x")
-        go_on.set()
-        await board.ends_in(JobState.DONE)
-    assert runs == 2
-
-
-async def test_what_is_wanted_while_it_fails_is_tried_again(board: Board) -> None:
-    began, go_on = asyncio.Event(), asyncio.Event()
-    runs = 0
-
-    async def handler(_: Run) -> None:
-        nonlocal runs
-        runs += 1
-        began.set()
-        await go_on.wait()
-        if runs == 1:
+        if fails and runs == 1:
             raise GivenUp("not so")
 
     await board.wake("x")
