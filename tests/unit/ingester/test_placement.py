@@ -12,7 +12,6 @@ from artstore.core.model.retention import Retention
 from artstore.ingester.services.placement import (
     ElementReport,
     Placement,
-    first_with_room,
     mode_for,
     refusal,
     with_room,
@@ -28,7 +27,7 @@ def report(element_id: str = "a", **changes: object) -> ElementReport:
 
 
 def chosen(*reports: ElementReport, size_bytes: int = 10) -> str | None:
-    found = first_with_room(reports, size_bytes, EDIT)
+    found = next(iter(with_room(reports, size_bytes, EDIT)), None)
     return found.element_id if found else None
 
 

@@ -106,12 +106,6 @@ def with_room(
     return sorted(fitting, key=lambda each: (each.is_resting, each.priority, each.element_id))
 
 
-def first_with_room(
-    reports: Iterable[ElementReport], size_bytes: int, mode: StorageMode
-) -> ElementReport | None:
-    return next(iter(with_room(reports, size_bytes, mode)), None)
-
-
 def refusal(reports: Sequence[ElementReport], mode: StorageMode) -> NoRoom | Unavailable:
     """Why nothing took the file: waiting helps (`Unavailable`) or it does not (`NoRoom`)."""
     # A silent element of unknown mode may be one of those we need.
